@@ -1,0 +1,54 @@
+"""The command line: one file per command, and one place that turns errors into exit statuses."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+import clbench
+from clbench.cli.attacks import attacks
+from clbench.cli.doctor import doctor
+from clbench.cli.eval import evaluate_model
+from clbench.cli.leaderboard import leaderboard
+from clbench.cli.models import models
+from clbench.cli.protocols import protocols
+from clbench.cli.train import train
+from clbench.errors import ClbenchError
+
+EXIT_USER = 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="First step: [bold]clbench eval --model simclr_at[/bold]",
+)
+app.command("eval")(evaluate_model)
+for command in (models, attacks, protocols, train, doctor):
+    app.command()(command)
+app.add_typer(leaderboard, name="leaderboard")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(clbench.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Measure the adversarial robustness of image models, and why: AutoAttack and CKA."""
+
+
+def main() -> None:
+    """Run the command line; exit with the statuses that scripts may depend on."""
+    try:
+        app()
+    except ClbenchError as error:
+        typer.echo(f"clbench: {error}", err=True)
+        sys.exit(EXIT_USER)

@@ -1,0 +1,68 @@
+"""One number that can be trusted: its value, its sample size and its 95 % interval."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Z95 = 1.959963984540054
+"""The standard normal quantile that leaves 2.5 % in each tail."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A named value with its sample size ``n`` and its 95 % interval from ``low`` to ``high``.
+
+    Value and bounds are NaN where the quantity is undefined; ``reason`` then says why.
+    """
+
+    name: str
+    value: float
+    n: int
+    low: float
+    high: float
+    reason: str = ""
+
+
+def proportion(name: str, count: int, n: int) -> Measure:
+    """Return ``count / n`` with its Wilson score interval.
+
+    Good for any count, 0 and ``n`` included; the interval stays inside [0, 1].
+
+    Source:
+        Wilson, 1927, "Probable inference, the law of succession, and statistical inference".
+
+    >>> acc = proportion("clean_acc", 50, 100)
+    >>> acc.value, round(acc.low, 4), round(acc.high, 4)
+    (0.5, 0.4038, 0.5962)
+    """
+    share, z2 = count / n, Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2)) / (1 + z2 / n)
+    # at 0 and n one bound equals the share exactly; rounding must not push it past
+    return Measure(name, share, n, min(share, centre - half), max(share, centre + half))
+
+
+def jackknife(name: str, value: float, leave_one_out: Sequence[float], n: int) -> Measure:
+    """Return ``value`` with the normal 95 % interval of its jackknife standard error.
+
+    Args:
+        name: What is measured.
+        value: The estimate from all groups.
+        leave_one_out: The estimate without each group in turn.
+        n: Number of examples in all groups together.
+
+    Source:
+        Efron and Stein, 1981, "The jackknife estimate of variance".
+    """
+    groups = len(leave_one_out)
+    if groups < 2:  # noqa: PLR2004 - one group says nothing about spread
+        return Measure(name, value, n, math.nan, math.nan, "one group: no interval")
+    mean = math.fsum(leave_one_out) / groups
+    spread = math.fsum((one - mean) ** 2 for one in leave_one_out)
+    half = Z95 * math.sqrt((groups - 1) / groups * spread)
+    return Measure(name, value, n, value - half, value + half)
+
+
+def undefined(name: str, n: int, reason: str) -> Measure:
+    """Return a measure without a value, and the reason for it."""
+    return Measure(name, math.nan, n, math.nan, math.nan, reason)

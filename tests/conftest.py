@@ -1,0 +1,60 @@
+"""What every test relies on: no network, and small records to work with."""
+
+import socket
+from dataclasses import replace
+
+import pytest
+import torch
+
+from clbench.measure import proportion
+from clbench.record import AttackEntry, Counts, DataEntry, ModelEntry, Record, ThreatEntry
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    def refuse(self, address):
+        raise AssertionError(f"a test tried to reach {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def make_record():
+    """Return a factory of records; keyword arguments replace fields, ``right`` the robust count."""
+
+    def make(name="simclr_at", *, right=60, n=100, eps="8/255", attack_hash="a" * 12, **changes):
+        steps = {"apgd-ce": {"n_iter": 100}, "square": {"n_queries": 5000}}
+        record = Record(
+            schema_version=1,
+            protocol="cifar10-linf",
+            model=ModelEntry(name, "simclr", "at", "resnet18", "cifar10", "f" * 64, "package"),
+            data=DataEntry("cifar10", n, "d" * 64),
+            threat_model=ThreatEntry("Linf", eps),
+            attack=AttackEntry("autoattack", "pyautoattack", steps, attack_hash),
+            measures=(
+                proportion("clean_acc", 90, n),
+                proportion("robust_acc", right, n),
+                proportion("acc_after_apgd-ce", right + 5, n),
+                proportion("acc_after_square", right, n),
+                proportion("cka_stage4", 80, n),
+            ),
+            flags=(),
+            unreliable=False,
+            seed=0,
+            counts=Counts(1000, 500),
+            wall_s=12.34,
+            device="cpu",
+            precision="float32",
+            batch_size=128,
+            versions={"clbench": "0.1.0", "torch": "2.15.0"},
+            commit="c" * 40,
+            created="2026-01-02T03:04:05Z",
+        )
+        return replace(record, **changes)
+
+    return make

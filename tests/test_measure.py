@@ -1,0 +1,50 @@
+import math
+
+import pytest
+
+from clbench.measure import jackknife, proportion, undefined
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 10), (1, 10), (10, 10), (50, 100), (198, 360)])
+def test_the_bounds_of_a_proportion_solve_wilsons_equation(count, n):
+    acc = proportion("acc", count, n)
+    z = 1.959963984540054
+    for bound in (acc.low, acc.high):
+        # the score test at the bound is exactly at its critical value
+        assert abs(acc.value - bound) == pytest.approx(
+            z * math.sqrt(bound * (1 - bound) / n), abs=1e-9
+        )
+    assert 0 <= acc.low <= acc.value <= acc.high <= 1
+
+
+def test_the_interval_of_a_proportion_covers_95_percent():
+    n, share = 60, 0.3
+    covered = 0.0
+    for count in range(n + 1):
+        acc = proportion("acc", count, n)
+        if acc.low <= share <= acc.high:
+            covered += math.comb(n, count) * share**count * (1 - share) ** (n - count)
+    assert 0.93 < covered < 0.97
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error():
+    values = [0.1, 0.4, 0.35, 0.8, 0.65]
+    n, mean = len(values), sum(values) / len(values)
+    left_out = [(sum(values) - value) / (n - 1) for value in values]
+    measure = jackknife("mean", mean, left_out, n)
+    standard_error = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n)
+    assert measure.high - mean == pytest.approx(1.959963984540054 * standard_error)
+    assert mean - measure.low == pytest.approx(1.959963984540054 * standard_error)
+
+
+def test_one_group_gives_a_value_without_interval():
+    measure = jackknife("mean", 0.5, [0.5], 10)
+    assert measure.value == 0.5
+    assert math.isnan(measure.low)
+    assert measure.reason == "one group: no interval"
+
+
+def test_an_undefined_measure_says_why():
+    measure = undefined("cka_pool", 3, "fewer than 4 examples")
+    assert math.isnan(measure.value)
+    assert measure.reason == "fewer than 4 examples"
