@@ -1,7 +1,7 @@
 """Evaluation protocols, one TOML file each: data, threat model, attack, sample size and seed."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,39 @@ class Protocol:
     n_examples: int
     seed: int
     about: str = ""
+
+    def override(
+        self,
+        *,
+        norm: str | None = None,
+        eps: str | None = None,
+        attack: str | None = None,
+        n_examples: int | None = None,
+        seed: int | None = None,
+    ) -> "Protocol":
+        """Return this protocol with the given values, named ``custom`` if one of them is another.
+
+        Raises:
+            BadValueError: A norm, eps or number of examples that cannot be, or another norm
+                without an eps of its own.
+        """
+        if n_examples is not None and n_examples < 1:
+            raise BadValueError(f"--n-examples must be at least 1, got {n_examples}")
+        given = {"attack": attack, "n_examples": n_examples, "seed": seed}
+        changed = replace(
+            self,
+            threat_model=self._threat_model(norm, eps),
+            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+        )
+        return self if changed == self else replace(changed, name=CUSTOM)
+
+    def _threat_model(self, norm: str | None, eps: str | None) -> ThreatModel:
+        wanted = self.threat_model.norm if norm is None else parse_norm(norm)
+        if eps is not None:
+            return ThreatModel(wanted, parse_eps(eps))
+        if wanted != self.threat_model.norm:
+            raise BadValueError(f"--norm {wanted} needs an --eps of its own, such as --eps 1/2")
+        return self.threat_model
 
 
 def config_dir() -> Path:

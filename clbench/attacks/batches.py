@@ -1,0 +1,40 @@
+"""How many images to attack at once, decided so that equal machines decide equally."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+MAX_ON_CPU = 128
+MAX_ON_GPU = 1024
+
+_CPU_MEMORY = 2 << 30
+_SHARE = 4  # gradients and the attack's own copies need room beside what a backward pass keeps
+
+
+def choose_batch_size(network: nn.Module, images: Float[Tensor, "n c h w"]) -> int:
+    """Return a batch size for attacks on ``network``, by what its backward pass must keep.
+
+    It depends on the network, the shape of the images and the device's whole memory, not on what
+    is free just now: the same command chooses the same again.
+    """
+    device = images.device
+    if device.type == "cuda":
+        memory, most = torch.cuda.get_device_properties(device).total_memory, MAX_ON_GPU
+    else:
+        memory, most = _CPU_MEMORY, MAX_ON_CPU
+    one, two = (_kept_bytes(network, images[:1].expand(n, -1, -1, -1)) for n in (1, 2))
+    room = memory // (_SHARE * max(two - one, 1))
+    return max(1, min(most, 1 << (room.bit_length() - 1) if room else 1))
+
+
+def _kept_bytes(network: nn.Module, images: Float[Tensor, "n c h w"]) -> int:
+    total = 0
+
+    def note(kept: Tensor) -> Tensor:
+        nonlocal total
+        total += kept.nbytes
+        return kept
+
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
+        network(images.clone().requires_grad_())
+    return total

@@ -1,0 +1,48 @@
+"""``clbench doctor``: what is wrong with this installation, and the line that mends it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from clbench.doctor import Row
+
+_COLOURS = {"ok": "green", "warning": "yellow", "broken": "red"}
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Look for known defects of this installation; exit with status 2 when something is broken.
+
+    Each comes with the exact line that mends it. A warning is of what clbench works around.
+    """
+    from rich.console import Console
+
+    from clbench.cli.show import show_rows
+    from clbench.doctor import diagnose
+
+    with Console(stderr=True).status("importing every package once"):
+        rows = diagnose()
+    if as_json:
+        show_rows("doctor", [row._asdict() for row in rows], as_json=True)
+    else:
+        _show(rows)
+    if any(row.outcome == "broken" for row in rows):
+        raise typer.Exit(2)
+
+
+def _show(rows: "list[Row]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console, table = Console(), Table(box=None, show_header=False, pad_edge=False)
+    for row in rows:
+        style = _COLOURS[row.outcome]
+        table.add_row(Text(row.outcome, style), row.check, Text(row.found, overflow="fold"))
+    console.print(table)
+    for row in rows:
+        if row.mend:
+            console.print(Text(f"\nto mend {row.check}:", _COLOURS[row.outcome]))
+            console.print(Text(f"  {row.mend}"), soft_wrap=True)

@@ -1,0 +1,50 @@
+"""What a person sees while attacks run: the accuracy left so far, and the time to go."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from clbench.evaluate import Progress as AttackProgress
+
+
+@contextmanager
+def attack_progress(*, shown: bool) -> Iterator[Callable[[AttackProgress], None] | None]:
+    """Give a function that shows how far the attacks are, on stderr; None when not ``shown``."""
+    if not shown:
+        yield None
+        return
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[left]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[to_go]}", style="dim"),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("loading", total=None, left="", to_go="")
+
+        def show(at: AttackProgress) -> None:
+            done = at.batch / at.n_batches if at.n_batches else 1.0
+            bars.update(
+                task,
+                description=f"{at.attack} {at.step}/{at.n_steps}" if at.step else at.attack,
+                total=at.n_steps,
+                completed=max(0.0, at.step - 1 + done) if at.step else 0.0,
+                left=f"{at.accuracy_left:.2%} left",
+                to_go="" if at.eta is None else f"about {_duration(at.eta)} to go",
+            )
+            if not console.is_terminal:
+                console.print(f"{at.attack} {at.batch}/{at.n_batches}: {at.accuracy_left:.2%} left")
+
+        yield show
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,0 +1,86 @@
+"""How a finished evaluation is shown: a table that a person reads, or the record itself."""
+
+import math
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from clbench.attacks import FLAGS
+from clbench.leaderboard import CKA_COLUMNS, CSV_NAME, left_after
+from clbench.measure import Measure
+from clbench.pipeline import Finished
+from clbench.record import Record
+
+_BAR_WIDTH = 24
+
+
+def show_result(finished: Finished, *, as_json: bool) -> None:
+    """Print the result of an evaluation to stdout."""
+    if as_json:
+        print(finished.places.record.read_text(encoding="utf-8"), end="")
+        return
+    record, console = finished.record, Console(highlight=False)
+    console.print(f"\n{_title(record)}\n")
+    console.print(_table(record))
+    console.print()
+    for flag in record.flags:
+        console.print(f"[yellow]flag {flag}[/yellow]: {FLAGS[flag].meaning}")
+    if record.unreliable:
+        console.print("[yellow]the robust accuracy is unreliable[/yellow]")
+    for line in _footer(finished):
+        console.print(line, style="dim", soft_wrap=True)
+
+
+def _title(record: Record) -> str:
+    threat = f"{record.threat_model.norm} {record.threat_model.eps}"
+    attack = f"{record.attack.name} ({record.attack.backend})"
+    return (
+        f"[bold]{record.model.name}[/bold] on {record.data.n} examples of {record.data.name} "
+        f"under {attack}, {threat}"
+    )
+
+
+def _table(record: Record) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column()
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column()
+    steps = {left_after(attack): attack for attack in record.attack.parameters}
+    table.add_row("clean accuracy", *_cells(record.measure("clean_acc"), percent=True))
+    for name, attack in steps.items() if len(steps) > 1 else ():
+        cells = _cells(record.measure(name), percent=True)
+        table.add_row(f"  left after {attack}", *cells, style="dim")
+    table.add_row(
+        "robust accuracy", *_cells(record.measure("robust_acc"), percent=True), style="bold"
+    )
+    similarities = [measure for measure in record.measures if measure.name in CKA_COLUMNS]
+    if similarities:
+        table.add_row()
+        table.add_row("CKA of clean and adversarial images", style="dim")
+    for measure in similarities:
+        name = measure.name.removeprefix("cka_")
+        table.add_row(f"  {name}", *_cells(measure, percent=False))
+    return table
+
+
+def _cells(measure: Measure | None, *, percent: bool) -> tuple[str, str, str]:
+    if measure is None or math.isnan(measure.value):
+        return ("undefined", measure.reason if measure else "", "")
+    scale, digits = (100, 2) if percent else (1, 3)
+    unit = " %" if percent else ""
+    interval = f"{measure.low * scale:.{digits}f} to {measure.high * scale:.{digits}f}{unit}"
+    share = min(max(measure.value, 0.0), 1.0)
+    bar = "━" * round(share * _BAR_WIDTH)
+    return (f"{measure.value * scale:.{digits}f}{unit}", interval, bar)
+
+
+def _footer(finished: Finished) -> Iterator[str]:
+    record, places = finished.record, finished.places
+    out = places.record.parents[3]
+    if finished.reused:
+        yield f"this run was finished on {record.created}; --restart runs it again"
+    else:
+        yield f"{record.wall_s:.0f} s on {record.device}, seed {record.seed}"
+    yield f"record {places.record}, leaderboard {out / CSV_NAME}"

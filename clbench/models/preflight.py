@@ -1,0 +1,94 @@
+"""Is this network an image classifier for this data? Asked before anything long begins."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clbench.errors import ClbenchError, ModelError
+
+RANDOMIZED = "randomized"
+"""The flag of a network that answers differently when asked twice."""
+
+_TOLERANCE = 1e-4
+"""Differences below this share of the largest logit are rounding, not chance."""
+
+_MESSAGE_LENGTH = 200
+
+
+def preflight(
+    network: nn.Module, images: Float[Tensor, "n c h w"], n_classes: int
+) -> tuple[str, ...]:
+    """Run ``network`` twice on a few images and return the flags that this raises.
+
+    Network and images are on the same device. The network's mode and state and torch's random
+    numbers are afterwards as they were.
+
+    Raises:
+        ModelError: The network fails on such images, or does not return finite logits [n, classes].
+    """
+    with _left_as_found(network, images.device), torch.no_grad():
+        network.eval()
+        first = _logits(network, images, n_classes)
+        second = _logits(network, images, n_classes)
+    difference = (first - second).abs().max()
+    return (RANDOMIZED,) if difference > _TOLERANCE * first.abs().max() else ()
+
+
+def _logits(network: nn.Module, images: Tensor, n_classes: int) -> Tensor:
+    try:
+        logits = network(images.clone())
+    except ClbenchError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"the model fails on images {list(images.shape)}: {describe(error)}; "
+            "it must take such images, in [0, 1]"
+        ) from error
+    wanted = [len(images), n_classes]
+    if not isinstance(logits, Tensor):
+        raise ModelError(
+            f"the model must return one tensor of logits {wanted}, got {type(logits).__name__}"
+        )
+    if list(logits.shape) != wanted or not logits.is_floating_point():
+        raise ModelError(
+            f"the model must return logits {wanted} of floating-point type, "
+            f"got {list(logits.shape)} of {logits.dtype}"
+        )
+    if broken := int((~logits.isfinite()).any(dim=1).sum()):
+        raise ModelError(
+            f"the model returns NaN or infinite logits for {broken} of {len(images)} images; "
+            "check its weights and its normalisation"
+        )
+    return logits
+
+
+def describe(error: BaseException) -> str:
+    """Return an error's type and message in one line of bearable length."""
+    message = " ".join(str(error).split())
+    short = message if len(message) <= _MESSAGE_LENGTH else f"{message[:_MESSAGE_LENGTH]} ..."
+    return f"{type(error).__name__}: {short}" if short else type(error).__name__
+
+
+@contextmanager
+def _left_as_found(network: nn.Module, device: torch.device) -> Iterator[None]:
+    modes = {module: module.training for module in network.modules()}
+    state = {key: value.clone() for key, value in _tensors(network)}
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        with torch.no_grad():
+            for key, value in _tensors(network):
+                if key in state and not torch.equal(value, state[key]):
+                    value.copy_(state[key])
+
+
+def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for key, value in network.state_dict().items():
+        if isinstance(value, Tensor):
+            yield key, value.detach()

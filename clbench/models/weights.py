@@ -1,0 +1,230 @@
+"""Weights files: safetensors only, loaded strictly, known by their sha256."""
+
+import contextlib
+import hashlib
+import os
+import re
+import urllib.request
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from clbench.errors import StorageError, WeightsError
+from clbench.models.spec import ModelSpec
+from clbench.models.zoo import WEIGHTS_DIR
+from clbench.provenance import sha256_of
+
+_PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
+_ZIP_MAGIC = b"PK\x03\x04"
+_PICKLE_MAGIC = re.compile(rb"\x80[\x02-\x05]")
+_JSON_AT = 8
+"""Where the header of a safetensors file begins, after its length."""
+
+
+def cache_dir() -> Path:
+    """Return the folder for downloaded weights: ``$CLBENCH_CACHE``, else ``~/.cache/clbench``."""
+    return Path(os.environ.get("CLBENCH_CACHE") or Path.home() / ".cache" / "clbench")
+
+
+def locate(spec: ModelSpec) -> Path:
+    """Return the verified weights file of a zoo model: in the package, the cache, or fetched.
+
+    Raises:
+        WeightsError: There are no weights yet, or the file is missing or not the one in the row.
+        StorageError: The cache cannot be written.
+    """
+    row = spec.weights
+    if row is None:
+        raise WeightsError(no_weights_yet(spec))
+    packaged, cached = WEIGHTS_DIR / row.file, cache_dir() / row.file
+    if packaged.exists():
+        return _verified(packaged, spec.full_name, row.sha256, "install clbench again")
+    if not cached.exists():
+        if not row.url:
+            raise WeightsError(
+                f"weights of '{spec.full_name}' are missing at {packaged}; install clbench again"
+            )
+        _write(cached, _fetch(spec.full_name, row.url, row.sha256))
+    return _verified(cached, spec.full_name, row.sha256, f"delete {cached} and try again")
+
+
+def no_weights_yet(spec: ModelSpec) -> str:
+    """Return the sentence that says so, and how to make some."""
+    return (
+        f"model '{spec.full_name}' has no weights yet; train it with '{spec.training_command}' "
+        "and give the file with --weights"
+    )
+
+
+def availability(spec: ModelSpec) -> str:
+    """Return where a model's weights are: "package", "cache", "url", or "" where there are none."""
+    if spec.weights is None:
+        return ""
+    if (WEIGHTS_DIR / spec.weights.file).exists():
+        return "package"
+    if (cache_dir() / spec.weights.file).exists():
+        return "cache"
+    return "url" if spec.weights.url else ""
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, in the precision they are stored in.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or a pickle, which could run any code.
+    """
+    return _parse(_bytes_of(path), path)
+
+
+def load_weights(network: nn.Module, path: Path) -> str:
+    """Fill ``network`` from a safetensors file, exactly, and return the file's sha256.
+
+    Raises:
+        WeightsError: The file cannot be read, or is of another network.
+    """
+    data = _bytes_of(path)
+    fill(network, _parse(data, path), path)
+    return sha256_of(data)
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Copy ``weights`` into ``network``, whose own precision and device stay.
+
+    Raises:
+        WeightsError: A name is missing or unknown, or a shape differs; nothing was changed.
+    """
+    expected = {key: v for key, v in network.state_dict().items() if isinstance(v, Tensor)}
+    shared = expected.keys() & weights.keys()
+    other = {key for key in shared if expected[key].shape != weights[key].shape}
+    faults = [
+        _brief("it lacks", expected.keys() - weights.keys()),
+        _brief("it has", weights.keys() - expected.keys(), "which the network has not"),
+        *(
+            f"'{key}' is {list(weights[key].shape)}, the network's is {list(expected[key].shape)}"
+            for key in sorted(other)[:1]
+        ),
+    ]
+    if any(faults):
+        found = "; ".join(fault for fault in faults if fault)
+        raise WeightsError(f"weights {path} are of another network: {found}")
+    network.load_state_dict(dict(weights))
+
+
+def save_weights(
+    network_or_state: nn.Module | Mapping[str, Tensor], path: Path, *, half: bool = True
+) -> None:
+    """Write weights as a safetensors file, whole or not at all.
+
+    With ``half``, floating-point tensors are rounded to half precision, but for those with a value
+    too large for it. Evaluate what was written, not what was in memory.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    state: Mapping[str, Tensor] = (
+        network_or_state.state_dict()
+        if isinstance(network_or_state, nn.Module)
+        else network_or_state
+    )
+    tensors = {key: _stored(tensor, half=half) for key, tensor in state.items()}
+    _write(path, safetensors.torch.save(tensors))
+
+
+def state_sha256(network: nn.Module) -> str:
+    """Return a sha256 over names, types, shapes and values of a network's state.
+
+    It tells networks without a weights file from each other; where they run does not matter.
+    """
+    digest = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        if isinstance(value, Tensor):
+            digest.update(f"{key} {value.dtype} {list(value.shape)}\n".encode())
+            plain = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(plain.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _stored(tensor: Tensor, *, half: bool) -> Tensor:
+    plain = tensor.detach().cpu().clone().contiguous()  # safetensors refuses shared memory
+    if not (half and plain.is_floating_point()):
+        return plain
+    rounded = plain.half()
+    return rounded if torch.equal(rounded.isfinite(), plain.isfinite()) else plain
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"weights {path} cannot be read: {error.strerror}") from error
+
+
+def _parse(data: bytes, path: Path) -> dict[str, Tensor]:
+    # the length of a safetensors header may begin with the same bytes as a pickle
+    pickled = _PICKLE_MAGIC.match(data) and data[_JSON_AT : _JSON_AT + 1] != b"{"
+    if path.suffix.lower() in _PICKLE_SUFFIXES or data.startswith(_ZIP_MAGIC) or pickled:
+        raise WeightsError(
+            f"weights {path} are a pickle, which could run any code; convert them where you trust "
+            "them: safetensors.torch.save_file(state_dict, 'x.safetensors')"
+        )
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise WeightsError(
+            f"weights {path} are cut off or no safetensors file ({error}); copy them again"
+        ) from error
+    return tensors
+
+
+def _brief(what: str, keys: Iterable[str], after: str = "") -> str:
+    names = sorted(keys)
+    if not names:
+        return ""
+    more = f" and {len(names) - 1} more" if names[1:] else ""
+    return f"{what} '{names[0]}'{more}{f', {after}' if after else ''}"
+
+
+def _verified(path: Path, name: str, sha256: str, remedy: str) -> Path:
+    found = sha256_of(_bytes_of(path))
+    if found != sha256:
+        raise WeightsError(_wrong_sum(name, found, sha256, remedy))
+    return path
+
+
+def _fetch(name: str, url: str, sha256: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url) as answer:
+            data: bytes = answer.read()
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise WeightsError(
+            f"weights of '{name}' cannot be fetched from {url}: {reason}; "
+            f"fetch {urlsplit(url).path.rpartition('/')[2]} by hand and give it with --weights"
+        ) from error
+    if (found := sha256_of(data)) != sha256:
+        raise WeightsError(_wrong_sum(name, found, sha256, f"{url} holds another file"))
+    return data
+
+
+def _wrong_sum(name: str, found: str, expected: str, remedy: str) -> str:
+    return f"weights of '{name}': sha256 is {found[:12]}, expected {expected[:12]}; {remedy}"
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise StorageError(
+            f"cannot write {path}: {error.strerror}; free some space or choose another folder"
+        ) from error

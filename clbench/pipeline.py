@@ -1,0 +1,308 @@
+"""One evaluation, from what the user asked to the leaderboard."""
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clbench import leaderboard, record
+from clbench.attacks import AttackPlan, is_unreliable, plan_attack
+from clbench.attacks.guard import Precision
+from clbench.data import EvalSet, load_arrays, load_evalset
+from clbench.errors import BadValueError, StorageError
+from clbench.evaluate import Outcome, Progress, evaluate, perturb
+from clbench.measure import Measure
+from clbench.models import LoadedModel, load_model, preflight
+from clbench.names import DATASETS
+from clbench.probes import PROBES
+from clbench.protocol import CUSTOM, DEFAULT_PROTOCOL, Protocol, find_protocol
+from clbench.provenance import commit, utc_now, versions
+from clbench.record import Places, Record, Run
+from clbench.threat import ThreatModel, format_eps
+
+_PREFLIGHT_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for, as typed; None leaves a value to the protocol."""
+
+    model: str
+    protocol: str | None = None
+    data: Path | None = None
+    data_dir: Path | None = None
+    download: bool = False
+    weights: Path | None = None
+    norm: str | None = None
+    eps: str | None = None
+    n_examples: int | None = None
+    attack: str | None = None
+    backend: str = "auto"
+    batch_size: int | None = None
+    device: str = "auto"
+    precision: Precision = "float32"
+    seed: int | None = None
+    out: Path = Path("results")
+    probe: bool = True
+    restart: bool = False
+    save_adversarial: bool = False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A record, where its files are, and whether it was there before."""
+
+    record: Record
+    places: Places
+    reused: bool
+
+
+def run(request: Request, on_progress: Callable[[Progress], None] | None = None) -> Finished:
+    """Evaluate what ``request`` asks for, write its record and evidence, rebuild the leaderboard.
+
+    An identical finished run is returned as it is, unless a restart was asked for; an unfinished
+    one goes on from its last finished batch.
+
+    Raises:
+        ClbenchError: The request, the data, the model or the place to write cannot be used.
+    """
+    protocol = settle(request)
+    device = find_device(request.device)
+    evalset = _load_data(request, protocol)
+    model = _load_checked(request, protocol, evalset, device)
+    threat_model = protocol.threat_model
+    plan = plan_attack(protocol.attack, threat_model.norm, evalset.n_classes, request.backend)
+    this = _describe(model, evalset, threat_model, plan, protocol.seed)
+    places = record.places(request.out, this, replace_damaged=request.restart)
+    if known := _already_there(places, request):
+        return Finished(known, places, reused=True)
+    _make_room(places, restart=request.restart)
+    outcome = evaluate(
+        model.network,
+        evalset,
+        plan,
+        threat_model,
+        seed=protocol.seed,
+        batch_size=request.batch_size,
+        device=device,
+        precision=request.precision,
+        progress_file=places.progress,
+        key=this.identity,
+        on_progress=on_progress,
+    )
+    probed = _probe(model, evalset, protocol, outcome.batch_size, device) if request.probe else ()
+    finished = _record(
+        this=this,
+        protocol=protocol,
+        model=model,
+        outcome=outcome,
+        probed=probed,
+        device=device,
+        precision=request.precision,
+    )
+    record.write_atomically(
+        places.evidence, _evidence(outcome, evalset, adversarial=request.save_adversarial)
+    )
+    record.write(finished, places.record)
+    places.progress.unlink(missing_ok=True)
+    leaderboard.build(request.out)
+    return Finished(finished, places, reused=False)
+
+
+def settle(request: Request) -> Protocol:
+    """Return the protocol of a request, changed where an option overrides it.
+
+    Raises:
+        BadValueError: A value that cannot be, or a threat model left open.
+        UnknownNameError: There is no such protocol.
+    """
+    if request.data and request.protocol is None and request.eps is None:
+        raise BadValueError(
+            "--data has no threat model of its own; give --norm and --eps, or a --protocol"
+        )
+    protocol = find_protocol(request.protocol or DEFAULT_PROTOCOL)
+    changed = protocol.override(
+        norm=request.norm,
+        eps=request.eps,
+        attack=request.attack,
+        n_examples=request.n_examples,
+        seed=request.seed,
+    )
+    return replace(changed, name=CUSTOM) if request.data else changed
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` takes the first GPU where there is one.
+
+    Raises:
+        BadValueError: No such device on this machine.
+    """
+    count = torch.cuda.device_count()
+    known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
+    if name == "auto":
+        return torch.device("cuda:0" if count else "cpu")
+    if name not in known:
+        raise BadValueError(
+            f"--device must be auto or one of {', '.join(known)} here, got {name!r}"
+        )
+    return torch.device(name)
+
+
+def _load_data(request: Request, protocol: Protocol) -> EvalSet:
+    if request.data is None:
+        return load_evalset(
+            protocol.dataset,
+            n_examples=protocol.n_examples,
+            data_dir=request.data_dir,
+            download=request.download,
+        )
+    n_classes = DATASETS[protocol.dataset].n_classes if request.protocol else None
+    return load_arrays(request.data, n_examples=request.n_examples, n_classes=n_classes)
+
+
+def _load_checked(
+    request: Request, protocol: Protocol, evalset: EvalSet, device: torch.device
+) -> LoadedModel:
+    """Return the model on its device, with the flags that a few real images raise."""
+    _, *shape = evalset.images.shape
+    model = load_model(
+        request.model,
+        dataset=protocol.dataset if request.data is None or request.protocol else None,
+        n_classes=evalset.n_classes,
+        shape=(shape[0], shape[1], shape[2]),
+        norm=protocol.threat_model.norm,
+        weights=request.weights,
+    )
+    network = model.network.to(device)
+    flags = preflight(network, evalset.images[:_PREFLIGHT_IMAGES].to(device), evalset.n_classes)
+    return replace(model, network=network, flags=tuple(dict.fromkeys((*model.flags, *flags))))
+
+
+def _describe(
+    model: LoadedModel, evalset: EvalSet, threat_model: ThreatModel, plan: AttackPlan, seed: int
+) -> Run:
+    return Run(
+        record.ModelEntry(
+            name=model.name,
+            scheme=model.scheme,
+            scenario=model.scenario,
+            backbone=model.backbone,
+            tag=model.tag,
+            weights_sha256=model.weights_sha256,
+            source=model.source,
+        ),
+        record.DataEntry(evalset.name, len(evalset), evalset.sha256),
+        record.ThreatEntry(threat_model.norm, format_eps(threat_model.eps)),
+        record.AttackEntry(plan.name, plan.backend, plan.parameters, plan.hash),
+        seed,
+    )
+
+
+def _already_there(places: Places, request: Request) -> Record | None:
+    """Return the identical finished run, unless it lacks what is asked for now."""
+    if request.restart or not places.record.exists():
+        return None
+    known = record.read(places.record)
+    probed = any(known.measure(column) for row in PROBES.values() for column in row.columns)
+    enough = probed or not request.probe
+    if request.save_adversarial:
+        enough = enough and _holds(places.evidence, "adversarial")
+    return known if enough else None
+
+
+def _holds(evidence: Path, name: str) -> bool:
+    if not evidence.exists():
+        return False
+    with np.load(evidence) as arrays:
+        return name in arrays
+
+
+def _make_room(places: Places, *, restart: bool) -> None:
+    """Find out before the attacks, not after, whether every file can be written."""
+    if restart:
+        places.progress.unlink(missing_ok=True)
+    for place in places:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"cannot make {place.parent}: {error.strerror}; choose another folder with --out"
+            ) from error
+        if not os.access(place.parent, os.W_OK):
+            raise StorageError(
+                f"cannot write into {place.parent}: no permission; choose another folder with --out"
+            )
+
+
+def _probe(
+    model: LoadedModel,
+    evalset: EvalSet,
+    protocol: Protocol,
+    batch_size: int,
+    device: torch.device,
+) -> tuple[Measure, ...]:
+    adversarial = perturb(
+        *(model.network, evalset, protocol.threat_model, protocol.seed, batch_size, device)
+    )
+    return tuple(
+        measure
+        for row in PROBES.values()
+        for measure in row.probe(model.network, evalset.images, adversarial, device=device)
+    )
+
+
+def _record(
+    *,
+    this: Run,
+    protocol: Protocol,
+    model: LoadedModel,
+    outcome: Outcome,
+    probed: tuple[Measure, ...],
+    device: torch.device,
+    precision: str,
+) -> Record:
+    flags = tuple(dict.fromkeys((*model.flags, *outcome.flags)))
+    return Record(
+        schema_version=record.SCHEMA_VERSION,
+        protocol=protocol.name,
+        model=this.model,
+        data=this.data,
+        threat_model=this.threat_model,
+        attack=this.attack,
+        measures=(*outcome.measures, *probed),
+        flags=flags,
+        unreliable=is_unreliable(flags),
+        seed=this.seed,
+        counts=record.Counts(outcome.forward_passes, outcome.backward_passes),
+        wall_s=outcome.seconds,
+        device=_device_name(device),
+        precision=precision,
+        batch_size=outcome.batch_size,
+        versions=versions(this.attack.backend),
+        commit=commit(),
+        created=utc_now(),
+    )
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _evidence(outcome: Outcome, evalset: EvalSet, *, adversarial: bool) -> bytes:
+    """Return what happened to every example, as the bytes of an ``.npz`` file."""
+    arrays = {
+        "index": np.arange(len(evalset)),
+        "label": evalset.labels.numpy(),
+        "clean_pred": outcome.clean_pred.numpy(),
+        "adv_pred": outcome.adv_pred.numpy(),
+        "broken_by": np.array(outcome.broken_by),
+    }
+    if adversarial:
+        arrays["adversarial"] = outcome.adversarial.numpy()
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    return file.getvalue()

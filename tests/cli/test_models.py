@@ -1,0 +1,48 @@
+import json
+
+from typer import Typer
+from typer.testing import CliRunner
+
+from clbench.cli.models import models
+from clbench.models import ZOO
+from clbench.models.factory import ENTRY_POINT_GROUP
+
+app = Typer()
+app.command()(models)
+
+
+def show(*arguments):
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_every_zoo_model_is_shown():
+    text = show()
+    assert all(spec.full_name in text for spec in ZOO)
+    assert "timm:NAME" in text
+
+
+def test_machines_get_one_row_for_each_model():
+    rows = json.loads(show("--json"))
+    assert [row["model"] for row in rows] == [spec.full_name for spec in ZOO]
+    assert rows[0] == {
+        "model": "simclr_st.digits",
+        "scheme": "simclr",
+        "scenario": "st",
+        "dataset": "digits",
+        "backbone": "resnet18_w16",
+        "weights": "package",
+    }
+    assert rows[-1]["weights"] == ""
+
+
+def test_models_of_other_packages_are_shown(tmp_path, monkeypatch):
+    info = tmp_path / "nets-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nets\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nmy_net = nets:make\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = json.loads(show("--json"))
+    assert rows[-1]["model"] == "my_net"
+    assert rows[-1]["weights"] == "nets:make"

@@ -1,0 +1,154 @@
+"""What every row of PROBES promises, whatever it measures."""
+
+import math
+from itertools import chain
+
+import pytest
+import torch
+from torch import nn
+
+from clbench.data import load_evalset
+from clbench.models.backbone import build_backbone
+from clbench.probes import PROBES, Probe
+
+CPU = torch.device("cpu")
+every_probe = pytest.mark.parametrize("row", PROBES.values(), ids=list(PROBES))
+
+
+@pytest.fixture
+def network():
+    return build_backbone("resnet18_w16", in_chans=1, num_classes=10)
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return load_evalset("digits", n_examples=96).images
+
+
+@pytest.fixture
+def adversarial(clean):
+    return (clean + 0.15 * torch.randn_like(clean).sign()).clamp(0, 1)
+
+
+def everything(network):
+    """What a probe must leave alone: values, gradients, modes and hooks of a network."""
+    tensors = chain(network.named_parameters(), network.named_buffers())
+    return (
+        {name: tensor.detach().clone() for name, tensor in tensors},
+        {
+            name: None if p.grad is None else p.grad.clone()
+            for name, p in network.named_parameters()
+        },
+        {name: p.requires_grad for name, p in network.named_parameters()},
+        {name: module.training for name, module in network.named_modules()},
+        {
+            name: (list(module._forward_hooks), list(module._forward_pre_hooks))
+            for name, module in network.named_modules()
+        },
+    )
+
+
+def assert_same(after, before):
+    for found, expected in zip(after[:2], before[:2], strict=True):
+        for name, tensor in expected.items():
+            assert found[name] is tensor is None or found[name].equal(tensor)
+    assert after[2:] == before[2:]
+
+
+def test_names_of_columns_are_unique_over_all_probes():
+    columns = list(chain.from_iterable(row.columns for row in PROBES.values()))
+    assert len(columns) == len(set(columns))
+    assert [row.name for row in PROBES.values()] == list(PROBES)
+
+
+@every_probe
+def test_a_probe_gives_its_columns_in_order(row, network, clean, adversarial):
+    assert isinstance(row.probe, Probe)
+    measures = row.probe(network, clean, adversarial, device=CPU)
+    assert tuple(measure.name for measure in measures) == row.columns
+
+
+@every_probe
+def test_a_trained_size_network_gives_numbers_in_range(row, network, clean, adversarial):
+    for measure in row.probe(network, clean, adversarial, device=CPU):
+        assert math.isfinite(measure.value), measure
+        assert -1 <= measure.value <= 1
+        assert measure.low <= measure.value <= measure.high
+        assert measure.n == 96
+        assert measure.reason == ""
+
+
+@every_probe
+def test_the_same_images_give_the_same_numbers(row, network, clean, adversarial):
+    first = row.probe(network, clean, adversarial, device=CPU)
+    assert row.probe(network, clean, adversarial, device=CPU) == first
+
+
+@every_probe
+def test_the_network_is_left_as_found(row, network, clean, adversarial):
+    network.train()
+    network.layer2.eval()
+    network.bn1.weight.requires_grad_(False)
+    network.fc.weight.grad = torch.ones_like(network.fc.weight)
+    network.layer1.register_forward_hook(lambda *_: None)
+    before, random_state = everything(network), torch.get_rng_state()
+    images = clean.clone(), adversarial.clone()
+    row.probe(network, clean, adversarial, device=CPU)
+    assert_same(everything(network), before)
+    assert torch.get_rng_state().equal(random_state)
+    assert clean.equal(images[0])
+    assert adversarial.equal(images[1])
+
+
+class Failing(nn.Module):
+    """Fails on its second forward pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls > 1:
+            raise RuntimeError("the network broke")
+        return x
+
+
+@every_probe
+def test_nothing_is_left_behind_when_the_network_fails(row, network, clean, adversarial):
+    network.train()
+    network.layer3.append(Failing())
+    before, random_state = everything(network), torch.get_rng_state()
+    with pytest.raises(RuntimeError, match="the network broke"):
+        row.probe(network, clean, adversarial, device=CPU)
+    assert_same(everything(network), before)
+    assert torch.get_rng_state().equal(random_state)
+    assert torch.is_grad_enabled()
+
+
+@every_probe
+@pytest.mark.parametrize("n", [1, 3])
+def test_too_few_examples_are_a_reason_and_no_error(row, network, clean, adversarial, n):
+    measures = row.probe(network, clean[:n], adversarial[:n], device=CPU)
+    assert tuple(measure.name for measure in measures) == row.columns
+    assert all(math.isfinite(measure.value) or measure.reason for measure in measures)
+
+
+@every_probe
+def test_features_that_do_not_vary_are_a_reason_and_no_error(row, network, adversarial):
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    for measure in row.probe(network, adversarial, adversarial, device=CPU):
+        assert math.isfinite(measure.value) or measure.reason
+
+
+@every_probe
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_same_numbers(row, network, clean, adversarial):
+    gpu = torch.device("cuda:0")
+    expected = row.probe(network, clean, adversarial, device=CPU)
+    found = row.probe(network.to(gpu), clean, adversarial, device=gpu)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.value == pytest.approx(theirs.value, abs=1e-2)

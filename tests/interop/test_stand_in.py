@@ -1,0 +1,127 @@
+"""Who answers ``import autoattack`` and ``import pkg_resources``, in real environments."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from importlib.util import find_spec
+from pathlib import Path
+
+import pyautoattack
+import pytest
+
+import clbench
+from clbench.interop.autoattack import attack_package, published_package
+from clbench.interop.classic import AutoAttack
+from clbench.interop.stand_in import pkg_resources_answered, provide_autoattack
+from clbench.interop.state import EvaluationState
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Return a function that runs code where some installed packages are not, and some more are."""
+    site = tmp_path / "site"
+    site.mkdir()
+
+    def run(code, *, without=(), files=()):
+        for entry in Path(sysconfig.get_path("purelib")).iterdir():
+            if not entry.name.startswith(without):
+                (site / entry.name).symlink_to(entry)
+        for name, text in dict(files).items():
+            (site / name).parent.mkdir(exist_ok=True)
+            (site / name).write_text(text)
+        path = os.pathsep.join([str(site), str(Path(clbench.__file__).parents[1])])
+        return subprocess.run(
+            [sys.executable, "-S", "-W", "ignore", "-c", code],
+            env={"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def _imports_restored(monkeypatch):
+    """Take the stand-in away after the test."""
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "autoattack":
+            monkeypatch.delitem(sys.modules, name)
+    yield
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "autoattack":
+            del sys.modules[name]
+
+
+@pytest.mark.usefixtures("_imports_restored")
+def test_autoattack_is_answered_by_the_classic_class():
+    provide_autoattack()
+    autoattack = importlib.import_module("autoattack")
+    assert autoattack.AutoAttack is AutoAttack
+    assert importlib.import_module("autoattack.autoattack").AutoAttack is AutoAttack
+    assert importlib.import_module("autoattack.state").EvaluationState is EvaluationState
+    assert importlib.import_module("autoattack.checks") is pyautoattack.checks
+    assert find_spec("autoattack.square").origin == pyautoattack.square.__file__
+
+
+@pytest.mark.usefixtures("_imports_restored")
+def test_the_stand_in_is_never_taken_for_the_real_one():
+    provide_autoattack()
+    attack_package.cache_clear()
+    assert attack_package() is pyautoattack is published_package()
+
+
+PACKAGE = "from clbench.interop.autoattack import attack_package as f; print(f().__name__)"
+REAL = {
+    "autoattack/__init__.py": "AutoAttack = 'the real one'",
+    "autoattack/state.py": "EvaluationState = 'its own'",
+}
+
+
+def test_an_installed_autoattack_wins_and_is_left_alone(python):
+    code = (
+        f"{PACKAGE}\nfrom clbench.interop.stand_in import provide_autoattack as f; f()\n"
+        "import autoattack; print(autoattack.AutoAttack)"
+    )
+    assert python(code, files=REAL).stdout == "autoattack\nthe real one\n"
+
+
+def test_an_autoattack_too_old_for_robustbench_is_refused(python):
+    done = python(PACKAGE, files={"autoattack/__init__.py": ""})
+    assert (
+        "InstallationError: the installed autoattack is too old for robustbench, it has no "
+        "autoattack.state; pyautoattack can stand in for it; run: pip uninstall --yes autoattack\n"
+    ) in done.stderr
+
+
+def test_no_autoattack_at_all_is_refused(python):
+    assert (
+        "InstallationError: AutoAttack is not installed; run: pip install pyautoattack==0.2.0\n"
+    ) in python(PACKAGE, without=("pyautoattack",)).stderr
+
+
+def test_one_that_cannot_be_imported_is_refused(python):
+    done = python(PACKAGE, files=REAL | {"autoattack/__init__.py": "import missing"})
+    assert "autoattack cannot be imported: No module named 'missing'; run: pip" in done.stderr
+
+
+def test_robustbench_works_without_pkg_resources(python):
+    code = """
+import collections, json, sys
+import clbench.interop.robustbench
+import robustbench.eval, robustbench.loaders
+classes = collections.defaultdict(int)
+files = robustbench.loaders.make_custom_dataset(
+    "root", "helper_files/imagenet_test_image_ids.txt", classes)
+print(json.dumps([len(files), "pkg_resources" in sys.modules, robustbench.eval.__name__]))
+"""
+    done = python(code, without=("pkg_resources", "setuptools", "_distutils_hack", "distutils-"))
+    assert json.loads(done.stdout or done.stderr) == [5000, False, "robustbench.eval"]
+
+
+def test_pkg_resources_is_left_alone_where_it_is():
+    with pkg_resources_answered():
+        assert find_spec("pkg_resources").origin

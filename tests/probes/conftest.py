@@ -1,0 +1,63 @@
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+
+@pytest.fixture(scope="session")
+def slow():
+    """The slow plain definitions of tests/reference/hsic.py."""
+    return SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "reference/hsic.py")))
+
+
+class Block(nn.Module):
+    """A residual block that overwrites its own tensors, as the usual ones do."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        shortcut = x
+        x = self.conv(x)
+        x += shortcut
+        return self.act(x)
+
+
+class SmallResNet(nn.Module):
+    """Two stages of two blocks; the stem's output is overwritten after it was tapped."""
+
+    def __init__(self, width=3, n_classes=5):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, width, 3, padding=1)
+        self.act1 = nn.ReLU(inplace=True)
+        self.layer1 = nn.Sequential(Block(width), Block(width))
+        self.layer2 = nn.Sequential(Block(width), Block(width))
+        self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.fc = nn.Linear(width, n_classes)
+
+    def forward(self, x):
+        x = self.act1(self.conv1(x))
+        x = x.mul_(0.5)
+        x = self.layer2(self.layer1(x))
+        return self.fc(self.global_pool(x))
+
+
+@pytest.fixture
+def small_resnet():
+    return SmallResNet().eval()
+
+
+@pytest.fixture
+def pairs_of_images():
+    """Return a factory of clean images and slightly changed ones."""
+
+    def make(n, shape=(1, 6, 6), change=0.2):
+        clean = torch.rand(n, *shape)
+        return clean, (clean + change * torch.randn(n, *shape)).clamp(0, 1)
+
+    return make

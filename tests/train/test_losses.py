@@ -1,0 +1,99 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from clbench.train.losses import LOSSES, nt_xent, supcon
+
+
+@pytest.fixture
+def projections():
+    """Two views of six examples."""
+    return torch.randn(2, 6, 5)
+
+
+@pytest.fixture
+def labels():
+    return torch.tensor([0, 1, 1, 2, 0, 1])
+
+
+@pytest.mark.parametrize("temperature", [0.07, 0.5, 2.0])
+def test_nt_xent_is_its_definition(projections, slow, temperature):
+    expected = slow.nt_xent_by_definition(projections.flatten(0, 1).tolist(), temperature)
+    assert float(nt_xent(projections, temperature=temperature)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("views", [1, 2, 3])
+@pytest.mark.parametrize("temperature", [0.07, 0.5, 2.0])
+def test_supcon_is_its_definition(slow, views, temperature):
+    projections, labels = torch.randn(views, 6, 5), torch.tensor([0, 1, 1, 2, 0, 2])
+    rows, ids = projections.flatten(0, 1).tolist(), labels.repeat(views).tolist()
+    expected = slow.supcon_by_definition(rows, ids, temperature)
+    found = float(supcon(projections, labels, temperature=temperature))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_supcon_with_labels_all_different_is_nt_xent(projections):
+    different = torch.tensor([7, 3, 9, 1, 0, 4])
+    expected = nt_xent(projections, temperature=0.3)
+    assert torch.equal(supcon(projections, different, temperature=0.3), expected)
+
+
+def test_supcon_with_one_label_is_never_below_the_best_it_can_be(projections):
+    one = torch.zeros(6, dtype=torch.int64)
+    least = math.log(11)
+    assert float(supcon(projections, one, temperature=0.3)) >= least
+    same = torch.ones(2, 6, 5)
+    assert float(supcon(same, one, temperature=0.3)) == pytest.approx(least)
+
+
+def test_the_order_of_examples_and_of_views_does_not_matter(projections, labels):
+    order = torch.randperm(6)
+    moved = supcon(projections[:, order], labels[order], temperature=0.3)
+    swapped = supcon(projections.flip(0), labels, temperature=0.3)
+    expected = supcon(projections, labels, temperature=0.3)
+    torch.testing.assert_close(moved, expected)
+    torch.testing.assert_close(swapped, expected)
+
+
+def test_only_the_equality_of_labels_matters(projections, labels):
+    renamed = torch.tensor([5, 2, 9])[labels]
+    expected = supcon(projections, labels, temperature=0.3)
+    assert torch.equal(supcon(projections, renamed, temperature=0.3), expected)
+
+
+def test_the_length_of_projections_does_not_matter(projections, labels):
+    expected = supcon(projections, labels, temperature=0.3)
+    longer = supcon(7 * projections, labels, temperature=0.3)
+    torch.testing.assert_close(longer, expected)
+
+
+def test_views_that_agree_lose_less(projections):
+    agreeing = torch.stack([projections[0], projections[0]])
+    assert nt_xent(agreeing, temperature=0.5) < nt_xent(projections, temperature=0.5)
+
+
+def test_cross_entropy_is_the_mean_over_views(projections, labels):
+    expected = sum(functional.cross_entropy(view, labels) for view in projections) / 2
+    found = LOSSES["cross_entropy"].compute(
+        projections, labels, temperature=9.0, label_smoothing=0.0
+    )
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_has_finite_gradients(name, projections, labels):
+    projections.requires_grad_()
+    loss = LOSSES[name].compute(projections, labels, temperature=0.07, label_smoothing=0.1)
+    loss.backward()
+    assert loss.ndim == 0
+    assert projections.grad.isfinite().all()
+    assert projections.grad.abs().sum() > 0
+
+
+def test_nt_xent_sees_no_labels(projections, labels):
+    row = LOSSES["nt_xent"]
+    one = row.compute(projections, labels, temperature=0.5, label_smoothing=0.0)
+    other = row.compute(projections, labels.flip(0), temperature=0.5, label_smoothing=0.0)
+    assert torch.equal(one, other)
