@@ -43,8 +43,9 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     >>> closest("simclr_att", ["simclr_at", "supcon_at"])
     'simclr_at'
     """
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return near[0] if near else None
+    spellings = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), list(spellings), n=1, cutoff=0.6)
+    return spellings[near[0]] if near else None
 
 
 def look_up(table: Mapping[str, T], name: str, what: str) -> T:

@@ -246,7 +246,12 @@ def _probe(
     device: torch.device,
 ) -> tuple[Measure, ...]:
     adversarial = perturb(
-        *(model.network, evalset, protocol.threat_model, protocol.seed, batch_size, device)
+        model.network,
+        evalset,
+        protocol.threat_model,
+        seed=protocol.seed,
+        batch_size=batch_size,
+        device=device,
     )
     return tuple(
         measure

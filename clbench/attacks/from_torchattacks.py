@@ -82,6 +82,7 @@ _CHOICES = {
     "noise_type": ("guassian", "uniform"),  # the library's spelling
     "kernel_name": ("gaussian", "linear", "uniform"),
 }
+_LEAST = {"max_iterations": 10}  # it divides by a tenth of it
 _LOSSES = {"UPGD": ("ce", "dlr", "margin"), "APGD": ("ce", "dlr"), "Square": ("margin", "ce")}
 
 
@@ -110,7 +111,7 @@ def _options(name: str) -> dict[str, Option]:
             continue
         choices = _LOSSES.get(name, ()) if key == "loss" else _CHOICES.get(key, ())
         value = float(default) if key in _REAL else default
-        options[key] = Option(value, choices=choices, automatic=key == "alpha")
+        options[key] = Option(value, choices, _LEAST.get(key, 1))
     return options
 
 

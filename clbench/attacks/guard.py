@@ -36,6 +36,11 @@ class Victim(nn.Module):
         self.precision: Precision = precision
         self.forward_passes = 0
         self.backward_passes = 0
+        self.training = False
+
+    def train(self, mode: bool = True) -> "Victim":
+        """Do nothing: torchattacks would put the network back into training mode."""
+        return self
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return the logits."""

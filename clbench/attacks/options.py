@@ -16,15 +16,11 @@ _WORDS = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its default, of which the type is the option's type, and its meaning.
-
-    ``automatic`` marks a default that only stands for "in proportion to eps".
-    """
+    """One option: its default, of which the type is the option's type, and what else it may be."""
 
     default: Parameter
-    about: str = ""
     choices: tuple[str, ...] = ()
-    automatic: bool = False
+    least: int = 1
 
 
 def read_options(
@@ -74,7 +70,8 @@ def _convert(text: str, option: Option) -> tuple[Parameter | None, str]:
         case bool():
             return _WORDS.get(text.lower()), "true or false"
         case int():
-            return (int(text) if text.isdecimal() and int(text) > 0 else None), "a count from 1 up"
+            counts = text.isdecimal() and int(text) >= option.least
+            return (int(text) if counts else None), f"a count from {option.least} up"
         case float():
             return _number(text), "a number from 0 up such as '1/100' or '0.01'"
         case str():

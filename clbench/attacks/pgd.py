@@ -22,14 +22,12 @@ REACH = 2.5
 _TINY = 1e-12
 
 OPTIONS: dict[str, Option] = {
-    "steps": Option(40, "gradient steps of each restart"),
-    "step_size": Option(
-        REACH / 40, f"length of a step, in units of the pixel range; else {REACH} eps / steps",
-        automatic=True,
-    ),
-    "restarts": Option(1, "runs from another start for what stands"),
-    "start": Option("random", "where in the ball a run starts", ("random", "zero")),
-}  # fmt: skip
+    "steps": Option(40),
+    "step_size": Option(REACH / 40),
+    "restarts": Option(1),
+    "start": Option("random", choices=("random", "zero")),
+}
+"""The default of ``step_size`` only says that it is a number; without it, see ``PGD``."""
 
 
 @dataclass(frozen=True)

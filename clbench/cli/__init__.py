@@ -1,6 +1,7 @@
 """The command line: one file per command, and one place that turns errors into exit statuses."""
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -8,10 +9,12 @@ import typer
 import clbench
 from clbench.cli.attacks import attacks
 from clbench.cli.doctor import doctor
+from clbench.cli.eval import EXAMPLES as EVAL_EXAMPLES
 from clbench.cli.eval import evaluate_model
 from clbench.cli.leaderboard import leaderboard
 from clbench.cli.models import models
 from clbench.cli.protocols import protocols
+from clbench.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from clbench.cli.train import train
 from clbench.errors import ClbenchError
 
@@ -20,20 +23,22 @@ EXIT_USER = 2
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # plain help fits 80 columns better than panels
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="First step: [bold]clbench eval --model simclr_at[/bold]",
+    epilog="First step: clbench eval --model simclr_at",
 )
-app.command("eval")(evaluate_model)
-for command in (models, attacks, protocols, train, doctor):
+app.command("eval", epilog=EVAL_EXAMPLES)(evaluate_model)
+app.command("train", epilog=TRAIN_EXAMPLES)(train)
+for command in (models, attacks, protocols, doctor):
     app.command()(command)
 app.add_typer(leaderboard, name="leaderboard")
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(clbench.__version__)
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -47,6 +52,8 @@ def top(
 
 def main() -> None:
     """Run the command line; exit with the statuses that scripts may depend on."""
+    # deprecations inside third parties are for their developers, not for who runs an evaluation
+    warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         app()
     except ClbenchError as error:

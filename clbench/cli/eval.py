@@ -8,15 +8,12 @@ import typer
 EXIT_UNRELIABLE = 3
 EXIT_INTERRUPTED = 130
 
-EXAMPLES = """[bold]Examples[/bold]
-
-clbench eval --model simclr_at
-
-clbench eval --model simclr_at --protocol cifar10-linf --data-dir DIR --weights FILE
-
-clbench eval --model net.py:make_net --weights FILE --data images.npz --eps 2/255
-
-clbench eval --model supcon_st --attack pgd,steps=50,restarts=5 --n-examples 100
+EXAMPLES = """\b
+Examples:
+  clbench eval --model simclr_at
+  clbench eval --model simclr_at --protocol cifar10-linf --data-dir DIR --weights FILE
+  clbench eval --model net.py:make_net --weights FILE --data images.npz --eps 2/255
+  clbench eval --model supcon_st --attack pgd,steps=50,restarts=5 --n-examples 100
 """
 
 
@@ -52,7 +49,7 @@ def evaluate_model(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Your own images: .npz with x [n,h,w,c] and y [n]."),
+        typer.Option(help="Your own images: .npz with x (n, h, w, c) and y (n)."),
     ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder with the public CIFAR archives.")
@@ -106,7 +103,7 @@ def evaluate_model(
     as_json: Annotated[bool, typer.Option("--json", help="Print the record for machines.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Evaluate a model under attack; write record, evidence and leaderboard; show the result."""
+    """Evaluate a model under attack and write it into the leaderboard."""
     from clbench.cli.progress import attack_progress
     from clbench.cli.result import show_result
     from clbench.pipeline import Request, run

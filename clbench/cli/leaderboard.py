@@ -12,7 +12,7 @@ Out = Annotated[Path, typer.Option(help="Folder that holds records/ and leaderbo
 
 @leaderboard.command()
 def build(out: Out = Path("results")) -> None:
-    """Write leaderboard.csv from the records; the same records give the same bytes."""
+    """Write leaderboard.csv from the records."""
     from clbench.leaderboard import build as build_csv
 
     typer.echo(f"wrote {build_csv(out)}")
@@ -20,7 +20,7 @@ def build(out: Out = Path("results")) -> None:
 
 @leaderboard.command()
 def check(out: Out = Path("results")) -> None:
-    """Say whether every record can be read and leaderboard.csv is exactly what they give."""
+    """Say whether leaderboard.csv is what its records give."""
     from clbench.leaderboard import CSV_NAME
     from clbench.leaderboard import check as check_csv
 

@@ -4,22 +4,36 @@ from typing import Annotated
 
 import typer
 
-ELSEWHERE = """
+LEGEND = """
+Each column is a tag, [bold]simclr_at.digits[/bold]; its cells say where the weights are.
+Where there are none: [bold]clbench train NAME --dataset DATASET --out DIR[/bold]
+
 [bold]--model[/bold] also reads
-  timm:NAME            any model of timm, its weights from --weights FILE.safetensors
-  robustbench:NAME     a model of RobustBench's zoo
-  FILE.py:FACTORY      your own: a function without arguments that returns a network
-  pkg.mod:FACTORY      the same, from an installed package"""
+  timm:NAME         a model of timm
+  robustbench:NAME  a model of RobustBench's zoo
+  FILE.py:FACTORY   your own: a function without arguments that returns it
+  pkg.mod:FACTORY   the same in an installed package"""
 
 
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """List the models of the zoo and those that installed packages registered."""
+    """List the models of the zoo, and those that installed packages registered."""
     from rich import print as show
 
     from clbench.cli.show import show_rows
-    from clbench.models.factory import registered_models
+
+    if as_json:
+        show_rows("models", _by_tag(), as_json=True)
+        return
+    show_rows("models", _by_name(), as_json=False)
+    show(LEGEND)
+    if registered := _registered():
+        show_rows("\nregistered by installed packages", registered, as_json=False)
+
+
+def _by_tag() -> list[dict[str, str]]:
+    """Return one row for each set of weights; those of other packages have no tag."""
     from clbench.models.weights import availability
     from clbench.models.zoo import ZOO
 
@@ -34,11 +48,23 @@ def models(
         }
         for spec in ZOO
     ]
-    nothing = dict.fromkeys(("scheme", "scenario", "dataset", "backbone"), "")
-    rows += [
-        {"model": name, **nothing, "weights": point.value}
-        for name, point in registered_models().items()
-    ]
-    show_rows("models", rows, as_json=as_json)
-    if not as_json:
-        show(ELSEWHERE)
+    nothing = dict.fromkeys(rows[0], "")
+    return rows + [nothing | {"model": r["model"], "weights": r["from"]} for r in _registered()]
+
+
+def _by_name() -> list[dict[str, str]]:
+    """Return one row for each training, with a column for each data set."""
+    from clbench.models.weights import availability
+    from clbench.models.zoo import ZOO
+
+    rows: dict[str, dict[str, str]] = {}
+    for spec in ZOO:
+        row = {"model": spec.name, "scheme": spec.scheme, "scenario": spec.scenario}
+        rows.setdefault(spec.name, row)[spec.dataset] = availability(spec) or "-"
+    return list(rows.values())
+
+
+def _registered() -> list[dict[str, str]]:
+    from clbench.models.factory import registered_models
+
+    return [{"model": name, "from": point.value} for name, point in registered_models().items()]

@@ -23,7 +23,9 @@ def attack_progress(*, shown: bool) -> Iterator[Callable[[AttackProgress], None]
         TimeElapsedColumn(),
         TextColumn("{task.fields[to_go]}", style="dim"),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
         task = bars.add_task("loading", total=None, left="", to_go="")
 
         def show(at: AttackProgress) -> None:

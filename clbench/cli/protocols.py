@@ -8,7 +8,7 @@ import typer
 def protocols(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """List the evaluation protocols: data, threat model, attack and sample size of each."""
+    """List the protocols: data, threat model, attack, sample size."""
     from clbench.cli.show import show_rows
     from clbench.protocol import protocols as known
 

@@ -21,8 +21,11 @@ def show_result(finished: Finished, *, as_json: bool) -> None:
         print(finished.places.record.read_text(encoding="utf-8"), end="")
         return
     record, console = finished.record, Console(highlight=False)
-    console.print(f"\n{_title(record)}\n")
-    console.print(_table(record))
+    console.print(f"\n{_title(record)}\n", soft_wrap=True)
+    console.print(_accuracies(record))
+    if any(measure.name in CKA_COLUMNS for measure in record.measures):
+        console.print("\nCKA of clean and adversarial images, 1 where the network sees them alike")
+        console.print(_similarities(record))
     console.print()
     for flag in record.flags:
         console.print(f"[yellow]flag {flag}[/yellow]: {FLAGS[flag].meaning}")
@@ -41,39 +44,47 @@ def _title(record: Record) -> str:
     )
 
 
-def _table(record: Record) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column()
-    table.add_column("value", justify="right")
-    table.add_column("95 % interval", justify="right")
-    table.add_column()
-    steps = {left_after(attack): attack for attack in record.attack.parameters}
+def _accuracies(record: Record) -> Table:
+    table = _table("95 % interval")
     table.add_row("clean accuracy", *_cells(record.measure("clean_acc"), percent=True))
-    for name, attack in steps.items() if len(steps) > 1 else ():
-        cells = _cells(record.measure(name), percent=True)
+    steps = list(record.attack.parameters)
+    for attack in steps if len(steps) > 1 else ():
+        cells = _cells(record.measure(left_after(attack)), percent=True)
         table.add_row(f"  left after {attack}", *cells, style="dim")
-    table.add_row(
-        "robust accuracy", *_cells(record.measure("robust_acc"), percent=True), style="bold"
-    )
-    similarities = [measure for measure in record.measures if measure.name in CKA_COLUMNS]
-    if similarities:
-        table.add_row()
-        table.add_row("CKA of clean and adversarial images", style="dim")
-    for measure in similarities:
-        name = measure.name.removeprefix("cka_")
-        table.add_row(f"  {name}", *_cells(measure, percent=False))
+    cells = _cells(record.measure("robust_acc"), percent=True)
+    table.add_row("robust accuracy", *cells, style="bold")
+    return table
+
+
+def _similarities(record: Record) -> Table:
+    table = _table("")
+    for column in CKA_COLUMNS:
+        measure = record.measure(column)
+        if measure and not math.isnan(measure.value):
+            table.add_row(f"  {column.removeprefix('cka_')}", *_cells(measure, percent=False))
+    return table
+
+
+def _table(interval: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", show_header=bool(interval))
+    table.add_column(min_width=20)
+    table.add_column(justify="right", min_width=8)
+    table.add_column(interval, justify="right", min_width=18)
+    table.add_column(no_wrap=True)
     return table
 
 
 def _cells(measure: Measure | None, *, percent: bool) -> tuple[str, str, str]:
     if measure is None or math.isnan(measure.value):
-        return ("undefined", measure.reason if measure else "", "")
-    scale, digits = (100, 2) if percent else (1, 3)
-    unit = " %" if percent else ""
+        return ("undefined", "", "")
+    scale, digits, unit = (100, 2, " %") if percent else (1, 3, "")
     interval = f"{measure.low * scale:.{digits}f} to {measure.high * scale:.{digits}f}{unit}"
-    share = min(max(measure.value, 0.0), 1.0)
-    bar = "━" * round(share * _BAR_WIDTH)
-    return (f"{measure.value * scale:.{digits}f}{unit}", interval, bar)
+    bar = "━" * round(min(max(measure.value, 0.0), 1.0) * _BAR_WIDTH)
+    return (
+        f"{measure.value * scale:.{digits}f}{unit}",
+        "" if math.isnan(measure.low) else interval,
+        bar,
+    )
 
 
 def _footer(finished: Finished) -> Iterator[str]:

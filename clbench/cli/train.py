@@ -12,13 +12,11 @@ if TYPE_CHECKING:
 
 EXIT_INTERRUPTED = 130
 
-EXAMPLES = """[bold]Examples[/bold]
-
-clbench train simclr_at --dataset digits --out runs/simclr_at
-
-clbench train simclr_full_at --from runs/simclr_at --out runs/simclr_full_at
-
-clbench eval --model simclr_at --weights runs/simclr_at/weights.safetensors
+EXAMPLES = """\b
+Examples:
+  clbench train simclr_at --dataset digits --out runs/simclr_at
+  clbench train simclr_full_at --from runs/simclr_at --out runs/simclr_full_at
+  clbench eval --model simclr_at --weights runs/simclr_at/weights.safetensors
 """
 
 

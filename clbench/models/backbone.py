@@ -53,7 +53,7 @@ class CifarResNet(ResNet):  # type: ignore[misc] # timm has no types
         for info in self.feature_info:
             info["reduction"] = max(1, info["reduction"] // _STEM_REDUCTION)
 
-    def load_pretrained(self, checkpoint_path: str | Path, prefix: str = "") -> None:
+    def load_pretrained(self, checkpoint_path: str | Path) -> None:
         """Fill the network from a safetensors file; timm calls this for ``custom_load`` weights.
 
         A classifier or input of another width than the weights were trained with, asked for by
@@ -63,7 +63,6 @@ class CifarResNet(ResNet):  # type: ignore[misc] # timm has no types
         Raises:
             WeightsError: The file is missing, damaged, or of another network.
         """
-        assert not prefix, "clbench weights have no prefix"
         path = Path(checkpoint_path)
         weights = read_weights(path)
         trained = getattr(self, "pretrained_cfg", {})
@@ -120,7 +119,7 @@ def build_backbone(name: str, in_chans: int, num_classes: int) -> CifarResNet:
 
     >>> network = build_backbone("resnet18_w16", in_chans=1, num_classes=10)
     >>> sum(parameter.numel() for parameter in network.parameters())
-    701466
+    701178
     >>> [info["reduction"] for info in network.feature_info]
     [1, 1, 2, 4, 8]
     """

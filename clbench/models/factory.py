@@ -1,12 +1,13 @@
 """Models from a user's own code: ``FILE.py:FACTORY``, ``pkg.mod:FACTORY``, and entry points."""
 
 import importlib
-import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import reduce
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -69,7 +70,7 @@ def build_from_code(name: str) -> Built:
     with _importable(file.resolve().parent if in_file else Path.cwd()):
         module = _import(name, where, file if in_file else None)
         network = _call(name, _attribute(name, module, attribute))
-    code = file if in_file else Path(module.__file__ or "")
+    code = file if in_file else Path(getattr(module, "__file__", None) or "")
     digest = f" sha256:{sha256_of_file(code)[:12]}" if code.is_file() else ""
     return Built(network, f"{code.name if in_file else where}:{attribute}{digest}")
 
@@ -78,7 +79,8 @@ def _import(name: str, where: str, file: Path | None) -> ModuleType:
     try:
         return _run_file(file) if file else importlib.import_module(where)
     except (Exception, SystemExit) as error:
-        hint = "; write FILE.py:FACTORY for a file" if isinstance(error, ImportError) else ""
+        missing = file is None and isinstance(error, ImportError)
+        hint = "; write FILE.py:FACTORY for a file" if missing else ""
         raise ModelError(
             f"model '{name}': importing '{where}' raised {describe(error)}{hint}"
         ) from error
@@ -86,13 +88,13 @@ def _import(name: str, where: str, file: Path | None) -> ModuleType:
 
 def _run_file(file: Path) -> ModuleType:
     module_name = f"clbench_user_{file.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, file)
-    assert spec is not None, "a .py file has a loader"
-    assert spec.loader is not None, "a .py file has a loader"
-    module = importlib.util.module_from_spec(spec)
+    loader = SourceFileLoader(module_name, str(file))
+    spec = spec_from_loader(module_name, loader)
+    assert spec, "a loader was given"
+    module = module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses and pickle look their module up
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[module_name]
         raise

@@ -95,19 +95,17 @@ def _what_is_wanted(
     norm: Norm,
     weights: Path | None,
 ) -> _Wanted:
-    if n_classes is not None and shape is not None:
-        if dataset is None:
-            alike = [
-                i.name for i in DATASETS.values() if (i.shape, i.n_classes) == (shape, n_classes)
-            ]
-            dataset = alike[0] if alike else None
-        return _Wanted(dataset, shape, n_classes, norm, weights)
     if dataset is None:
-        raise BadValueError(
-            "a model needs to know its data: give a dataset, or n_classes and shape"
-        )
-    info = look_up(DATASETS, dataset, "dataset")
-    return _Wanted(dataset, shape or info.shape, n_classes or info.n_classes, norm, weights)
+        if n_classes is None or shape is None:
+            raise BadValueError(
+                "a model needs to know its data: give a dataset, or n_classes and shape"
+            )
+        alike = (i.name for i in DATASETS.values() if (i.shape, i.n_classes) == (shape, n_classes))
+        return _Wanted(next(alike, None), shape, n_classes, norm, weights)
+    if n_classes is None or shape is None:
+        info = look_up(DATASETS, dataset, "dataset")
+        shape, n_classes = shape or info.shape, n_classes or info.n_classes
+    return _Wanted(dataset, shape, n_classes, norm, weights)
 
 
 def _from_name(name: str, wanted: _Wanted) -> LoadedModel:

@@ -90,7 +90,7 @@ def _entrypoint(name: str, specs: Mapping[str, ModelSpec]) -> Callable[..., nn.M
         overlay = dict(options.pop("pretrained_cfg_overlay", None) or {})
         ours = pretrained and not _has_source(overlay) and not _has_source(cfg)
         # RobustBench always asks for weights, and loads its custom_checkpoint only afterwards
-        later = ours and "" in specs and spec.weights is None
+        later = ours and "" in specs and not (spec.weights or options.get("features_only"))
         if ours and not later:
             overlay |= {"file": str(locate(spec)), "custom_load": True}
         network: nn.Module = build_model_with_cfg(

@@ -146,7 +146,7 @@ def to_table(value: Any) -> Any:  # noqa: ANN401 - any part of a recipe
     return format_eps(value) if isinstance(value, Fraction) else value
 
 
-def _at_least(what: str, row: object, **least: float) -> None:
+def _at_least(what: str, row: object, **least: int) -> None:
     for name, bound in least.items():
         if getattr(row, name) < bound:
             raise BadValueError(

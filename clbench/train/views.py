@@ -51,7 +51,7 @@ def augment(
         )
         moved = functional.grid_sample(images, where, align_corners=False)
     if views.fade:
-        left = 1 - views.fade * _uniform(images, generator, low=0)
+        left = 1 - views.fade * _uniform(images, generator, low=0.0)
         moved = moved * left[:, None, None, None]
     return moved.clamp(0, 1)
 
@@ -74,7 +74,7 @@ def _affine(
 
 
 def _uniform(
-    images: Float[Tensor, "n c h w"], generator: torch.Generator, low: float = -1
+    images: Float[Tensor, "n c h w"], generator: torch.Generator, low: float = -1.0
 ) -> Float[Tensor, " n"]:
     numbers = torch.rand(len(images), generator=generator, device=images.device)
     return low + (1 - low) * numbers

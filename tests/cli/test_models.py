@@ -12,15 +12,25 @@ app.command()(models)
 
 
 def show(*arguments):
-    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     return done.output
 
 
-def test_every_zoo_model_is_shown():
-    text = show()
-    assert all(spec.full_name in text for spec in ZOO)
-    assert "timm:NAME" in text
+def test_every_training_has_a_row_with_its_tags():
+    rows = [line.split() for line in show().splitlines()]
+    assert ["model", "scheme", "scenario", "digits", "cifar10", "cifar100"] in rows
+    assert ["simclr_at", "simclr", "at", "package", "-", "-"] in rows
+    assert {spec.name for spec in ZOO} <= {row[0] for row in rows if row}
+
+
+def test_other_doors_are_named():
+    assert "timm:NAME" in show()
+    assert "clbench train NAME --dataset DATASET --out DIR" in show()
+
+
+def test_table_fits_a_terminal():
+    assert max(len(line.rstrip()) for line in show().splitlines()) < 80
 
 
 def test_machines_get_one_row_for_each_model():
@@ -44,5 +54,9 @@ def test_models_of_other_packages_are_shown(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\nmy_net = nets:make\n")
     monkeypatch.syspath_prepend(tmp_path)
     rows = json.loads(show("--json"))
-    assert rows[-1]["model"] == "my_net"
-    assert rows[-1]["weights"] == "nets:make"
+    assert (rows[-1]["model"], rows[-1]["weights"], rows[-1]["scheme"]) == (
+        "my_net",
+        "nets:make",
+        "",
+    )
+    assert ["my_net", "nets:make"] in [line.split() for line in show().splitlines()]

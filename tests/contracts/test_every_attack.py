@@ -1,8 +1,8 @@
 """Laws that every attack in the table keeps, in every norm that it covers."""
 
-import random
 from fractions import Fraction
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ SHORT = {
     "pgd": "steps=5",
     "torchattacks:Square": "n_queries=20",
     "torchattacks:SPSA": "nb_sample=16",
-    "torchattacks:EADEN": "max_iterations=5,binary_search_steps=2",
+    "torchattacks:EADEN": "max_iterations=10,binary_search_steps=2",
 }
 """Options that keep a test short; the cascades have none, so their tests break all images soon."""
 
@@ -112,16 +112,9 @@ def test_a_larger_ball_never_raises_robust_accuracy(name, norm):
     assert left == sorted(left, reverse=True)
 
 
-@every_attack
-def test_the_same_seed_gives_the_same_result(name, norm):
-    first, second = strong_run(name, norm), run(name, norm, EPS[norm][1])
-    assert torch.equal(first.adversarial, second.adversarial)
-    assert first.broken_by == second.broken_by
-    assert first.forward_passes == second.forward_passes
-
-
-@every_attack
-def test_the_network_is_left_as_found(name, norm):
+@cache
+def watched_run(name, norm):
+    """The strong run once more, with everything noted that it might disturb."""
     network = make_network()
     network[1].eval()
     network[3].bias.requires_grad_(False)
@@ -129,33 +122,46 @@ def test_the_network_is_left_as_found(name, norm):
     network[3].register_forward_hook(lambda module, images, logits: None)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     hooks = [dict(module._forward_hooks) for module in network.modules()]
+    torch.manual_seed(7)
+    np.random.seed(7)  # noqa: NPY002 - the generator that attack packages share
+    outcome = run(name, norm, EPS[norm][1], network)
+    drawn = torch.rand(3).tolist(), np.random.rand(3).tolist()  # noqa: NPY002
+    return SimpleNamespace(
+        network=network, before=before, hooks=hooks, outcome=outcome, drawn=drawn
+    )
 
-    run(name, norm, EPS[norm][1], network)
 
-    after = network.state_dict()
-    assert all(torch.equal(value, after[key]) for key, value in before.items())
-    assert [module.training for module in network] == [True, False, True, True]
-    assert network.training
+@every_attack
+def test_the_same_seed_gives_the_same_result(name, norm):
+    first, second = strong_run(name, norm), watched_run(name, norm).outcome
+    assert torch.equal(first.adversarial, second.adversarial)
+    assert first.broken_by == second.broken_by
+    assert first.forward_passes == second.forward_passes
+
+
+@every_attack
+def test_weights_and_mode_of_the_network_stay(name, norm):
+    watched = watched_run(name, norm)
+    after = watched.network.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in watched.before.items())
+    assert [module.training for module in watched.network] == [True, False, True, True]
+    assert watched.network.training
+
+
+@every_attack
+def test_gradients_and_hooks_of_the_network_stay(name, norm):
+    watched = watched_run(name, norm)
+    network = watched.network
     assert [p.requires_grad for p in network.parameters()] == [True, True, True, False]
     assert torch.equal(network[3].weight.grad, torch.ones(4, 192))
     assert network[3].bias.grad is None
-    assert hooks == [dict(module._forward_hooks) for module in network.modules()]
+    assert watched.hooks == [dict(module._forward_hooks) for module in network.modules()]
     assert not any(module._backward_hooks for module in network.modules())
 
 
 @every_attack
 def test_random_numbers_go_on_as_if_nothing_had_happened(name, norm):
-    def draw():
-        return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()
-
-    def seed():
-        torch.manual_seed(7)
-        np.random.seed(7)
-        random.seed(7)
-
-    network = make_network()
-    seed()
-    expected = draw()
-    seed()
-    run(name, norm, EPS[norm][1], network)
-    assert draw() == expected
+    torch.manual_seed(7)
+    np.random.seed(7)  # noqa: NPY002
+    expected = torch.rand(3).tolist(), np.random.rand(3).tolist()  # noqa: NPY002
+    assert watched_run(name, norm).drawn == expected

@@ -52,6 +52,11 @@ def test_factory_in_a_file_is_called(code, factory):
     assert len(loaded.weights_sha256) == 64
 
 
+def test_file_may_have_any_ending(code):
+    other = code.rename(code.with_suffix(".txt"))
+    assert isinstance(load(f"{other}:make_net").network, nn.Module)
+
+
 def test_source_of_a_file_changes_with_its_content(code):
     before = load(f"{code}:make_net").source
     code.write_text(CODE + "\n# edited\n")
@@ -101,7 +106,12 @@ def test_missing_module_is_named():
 
 @pytest.mark.parametrize(
     ("broken", "error"),
-    [("def make(:", "SyntaxError"), ("1 / 0", "ZeroDivisionError"), ("exit(3)", "SystemExit: 3")],
+    [
+        ("import no_such", r"ModuleNotFoundError: No module named 'no_such'$"),
+        ("def make(:", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("exit(3)", "SystemExit: 3"),
+    ],
 )
 def test_file_that_cannot_be_imported_says_why(code, broken, error):
     code.write_text(broken)
@@ -118,6 +128,11 @@ def test_mistyped_factory_is_met_with_the_nearest(code):
 def test_unknown_factory_is_named(code):
     with pytest.raises(ModelError, match=r"there is no 'zzz' in it; check its name$"):
         load(f"{code}:zzz")
+
+
+def test_builtin_module_has_no_code_to_hash():
+    with pytest.raises(ModelError, match=r"it returned (float|int)$"):
+        load("time:monotonic")
 
 
 @pytest.mark.parametrize(("factory", "kind"), [("number", "int"), ("net", "Net")])

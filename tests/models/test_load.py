@@ -50,6 +50,12 @@ def test_own_images_of_another_shape_need_a_tag():
         load_model("simclr_at", n_classes=10, shape=(1, 28, 28))
 
 
+def test_what_is_left_out_is_the_data_sets_own(tiny_timm):
+    _, file = tiny_timm
+    loaded = load_model("timm:clbench_test_net", dataset="cifar10", n_classes=3, weights=file)
+    assert loaded.network(COLOUR).shape == (2, 3)
+
+
 def test_data_must_be_known():
     with pytest.raises(
         BadValueError, match=r"^a model needs to know its data: give a dataset, or "
@@ -160,6 +166,13 @@ def test_timm_model_takes_size_and_channels_of_the_data(make_network, tmp_path):
     )
     grey = torch.rand(1, 1, 32, 32)
     assert torch.equal(loaded.network(grey), network(grey))
+
+
+def test_zoo_model_by_its_timm_name_is_the_same():
+    loaded = load_model("timm:simclr_at.digits", dataset="digits")
+    expected = load_model("simclr_at", dataset="digits").network
+    assert torch.equal(loaded.network(GREY), expected(GREY))
+    assert not loaded.network._forward_pre_hooks
 
 
 def test_zoo_model_by_its_timm_name_says_that_it_has_no_weights():

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.errors import ModelError
+from clbench.errors import ModelError, WeightsError
 from clbench.models import preflight
 
 IMAGES = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -124,3 +124,11 @@ def test_images_and_random_numbers_are_left_as_found():
     preflight(Answers(lambda x: x.mul_(0).flatten(1)[:, :10] + torch.rand(1)), images, 10)
     assert torch.equal(images, IMAGES)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_error_of_clbench_comes_through_as_it_is():
+    def refuse(images):
+        raise WeightsError("no weights yet")
+
+    with pytest.raises(WeightsError, match=r"^no weights yet$"):
+        preflight(Answers(refuse), IMAGES, 10)

@@ -210,6 +210,10 @@ def test_damaged_file_in_the_cache_is_named(make_spec, cache):
         locate(make_spec())
 
 
+def test_row_without_weights_has_them_nowhere():
+    assert availability(ModelSpec("simclr", "at", "cifar10", "resnet18")) == ""
+
+
 def test_missing_packaged_file_says_so(make_spec):
     message = "^weights of 'simclr_at.digits' are missing at .*; install clbench again$"
     with pytest.raises(WeightsError, match=message):

@@ -4,7 +4,7 @@ import torch
 from clbench.errors import BadValueError
 from clbench.train.views import NO_VIEWS, Views, augment
 
-FULL = Views(rotation=20, zoom=0.2, shift=1, fade=0.5)
+FULL = Views(rotation=20.0, zoom=0.2, shift=1.0, fade=0.5)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_the_same_generator_gives_the_same_views(images):
 
 def test_every_image_has_random_numbers_of_its_own(generator):
     same = torch.rand(1, 1, 8, 8).expand(16, 1, 8, 8)
-    for views in (Views(rotation=20), Views(zoom=0.2), Views(shift=1), Views(fade=0.5)):
+    for views in (Views(rotation=20.0), Views(zoom=0.2), Views(shift=1.0), Views(fade=0.5)):
         seen = augment(same, views, generator).flatten(1)
         assert len(seen.unique(dim=0)) == 16
 
@@ -47,7 +47,7 @@ def test_a_shift_by_whole_pixels_moves_the_image(generator, monkeypatch):
         "clbench.train.views._uniform", lambda images, generator, low=-1: torch.ones(len(images))
     )
     images = torch.rand(4, 1, 8, 8)
-    seen = augment(images, Views(shift=2), generator)
+    seen = augment(images, Views(shift=2.0), generator)
     torch.testing.assert_close(seen[:, :, :-2, :-2], images[:, :, 2:, 2:])
     assert torch.equal(seen[:, :, -2:], torch.zeros(4, 1, 2, 8))
 
@@ -58,7 +58,7 @@ def test_half_a_turn_turns_the_image_around(generator, monkeypatch, size):
         "clbench.train.views._uniform", lambda images, generator, low=-1: torch.ones(len(images))
     )
     images = torch.rand(4, 2, *size)
-    seen = augment(images, Views(rotation=180), generator)
+    seen = augment(images, Views(rotation=180.0), generator)
     torch.testing.assert_close(seen, images.flip(2, 3), atol=1e-5, rtol=0)
 
 
@@ -70,7 +70,7 @@ def test_fading_takes_away_brightness_evenly(images, generator):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("rotation", 200), ("zoom", -0.1), ("shift", -1), ("fade", 2)]
+    ("field", "value"), [("rotation", 200.0), ("zoom", -0.1), ("shift", -1.0), ("fade", 2.0)]
 )
 def test_views_outside_their_range_are_refused(field, value):
     with pytest.raises(BadValueError, match=rf"^{field} of views must be from 0 to .*, got {value}"):

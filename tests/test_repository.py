@@ -1,0 +1,122 @@
+"""What holds of the repository as a whole: shipped files, stored results, the command line."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import clbench
+from clbench import leaderboard, record
+from clbench.attacks import plan_attack
+from clbench.models import ZOO
+from clbench.names import DATASETS
+from clbench.protocol import config_dir, protocols
+
+ROOT = Path(__file__).parents[1]
+OURS = ROOT / "leaderboard"
+
+FLAGS = {
+    "eval": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
+        --attack --backend --batch-size --device --precision --seed --out --probe --no-probe
+        --restart --resume --save-adversarial --strict --json --quiet -h --help""",
+    "models": "--json -h --help",
+    "attacks": "--json -h --help",
+    "protocols": "--json -h --help",
+    "train": """--dataset --out --data-dir --download --from --seed --device --precision --restart
+        --quiet -h --help""",
+    "doctor": "--json -h --help",
+    "leaderboard build": "--out -h --help",
+    "leaderboard check": "--out -h --help",
+}
+"""Scripts depend on these: one more or one less is a decision, not an accident."""
+
+
+@pytest.mark.parametrize("name", sorted(protocols()))
+def test_every_protocol_names_an_attack_that_can_be_planned(name):
+    protocol = protocols()[name]
+    n_classes = DATASETS[protocol.dataset].n_classes
+    assert plan_attack(protocol.attack, protocol.threat_model.norm, n_classes).steps
+    assert 1 <= protocol.n_examples <= DATASETS[protocol.dataset].n_test
+
+
+@pytest.mark.parametrize("command", FLAGS)
+def test_the_options_of_every_command_are_a_contract(command):
+    import typer
+
+    from clbench.cli import app
+
+    click_command = typer.main.get_command(app)
+    context = typer.Context(click_command)
+    for part in command.split():
+        click_command = click_command.get_command(context, part)
+        context = typer.Context(click_command, parent=context)
+    found = {
+        option
+        for parameter in click_command.get_params(context)
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("-")
+    }
+    assert found == set(FLAGS[command].split())
+
+
+def test_our_leaderboard_is_what_our_records_give():
+    assert leaderboard.check(OURS) == 10
+
+
+def test_our_records_are_of_the_weights_that_are_shipped():
+    shipped = {spec.name: spec.weights.sha256 for spec in ZOO if spec.dataset == "digits"}
+    records = leaderboard.read_all(OURS)
+    assert {r.model.name: r.model.weights_sha256 for r in records} == shipped
+    assert {r.protocol for r in records} == {"digits-linf"}
+
+
+def test_our_records_show_what_the_protocol_was_made_to_show():
+    acc = {r.model.name: r.measure("robust_acc").value for r in leaderboard.read_all(OURS)}
+    assert all(value < 0.15 for name, value in acc.items() if name.endswith("_st"))
+    assert all(value > 0.45 for name, value in acc.items() if not name.endswith("_st"))
+
+
+@pytest.mark.parametrize("scheme", ["simclr", "supcon", "supervised"])
+def test_adversarial_training_makes_clean_and_adversarial_representations_alike(scheme):
+    cka = {r.model.name: r.measure("cka_stage4") for r in leaderboard.read_all(OURS)}
+    standard = cka.pop(f"{scheme}_st")
+    trained = [measure for name, measure in cka.items() if name.startswith(scheme + "_")]
+    trained = [measure for measure in trained if measure is not standard]
+    assert all(measure.low > standard.high for measure in trained)
+
+
+def test_every_record_lies_where_its_run_belongs():
+    for path in (OURS / "records").rglob("*.json"):
+        assert record.places(OURS, record.read(path).run).record == path
+
+
+def test_the_version_has_an_entry_in_the_changelog():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert "## Unreleased" in text or f"## {clbench.__version__}" in text
+
+
+def test_the_wheel_holds_configurations_and_weights(tmp_path, monkeypatch):
+    from hatchling.build import build_wheel
+
+    monkeypatch.chdir(ROOT)
+    wheel = zipfile.ZipFile(tmp_path / build_wheel(str(tmp_path)))
+    names = set(wheel.namelist())
+    shipped = {
+        f"clbench/configs/{path.relative_to(config_dir())}" for path in config_dir().rglob("*.toml")
+    }
+    assert shipped <= names
+    for spec in ZOO:
+        if spec.dataset == "digits":
+            assert f"clbench/models/weights/{spec.weights.file}" in names
+            assert f"clbench/models/weights/{spec.full_name}.md" in names
+    assert "clbench/py.typed" in names
+
+
+def test_the_pre_commit_hooks_are_the_tools_of_the_check():
+    check = (ROOT / "check").read_text()
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    for tool in ("ruff format", "ruff check", "lint-imports", "mypy", "codespell"):
+        assert tool in check
+        assert tool in hooks
+
+
