@@ -72,8 +72,7 @@ def run(request: Request, on_progress: Callable[[Progress], None] | None = None)
     """
     protocol = settle(request)
     device = find_device(request.device)
-    evalset = _load_data(request, protocol)
-    model = _load_checked(request, protocol, evalset, device)
+    model, evalset = _load_checked(request, protocol, _load_data(request, protocol), device)
     threat_model = protocol.threat_model
     plan = plan_attack(protocol.attack, threat_model.norm, evalset.n_classes, request.backend)
     this = _describe(model, evalset, threat_model, plan, protocol.seed)
@@ -166,20 +165,27 @@ def _load_data(request: Request, protocol: Protocol) -> EvalSet:
 
 def _load_checked(
     request: Request, protocol: Protocol, evalset: EvalSet, device: torch.device
-) -> LoadedModel:
-    """Return the model on its device, with the flags that a few real images raise."""
-    _, *shape = evalset.images.shape
+) -> tuple[LoadedModel, EvalSet]:
+    """Return the model on its device, checked on a few real images, and the data in its classes.
+
+    A user's own labels need not show every class that the model knows.
+    """
+    own_data = request.data is not None and request.protocol is None
+    _, c, h, w = evalset.images.shape
     model = load_model(
         request.model,
-        dataset=protocol.dataset if request.data is None or request.protocol else None,
+        dataset=None if own_data else protocol.dataset,
         n_classes=evalset.n_classes,
-        shape=(shape[0], shape[1], shape[2]),
+        shape=(c, h, w),
         norm=protocol.threat_model.norm,
         weights=request.weights,
     )
-    network = model.network.to(device)
-    flags = preflight(network, evalset.images[:_PREFLIGHT_IMAGES].to(device), evalset.n_classes)
-    return replace(model, network=network, flags=tuple(dict.fromkeys((*model.flags, *flags))))
+    network, images = model.network.to(device), evalset.images[:_PREFLIGHT_IMAGES].to(device)
+    flags = preflight(network, images, evalset.n_classes, or_more=own_data)
+    with torch.no_grad():
+        n_classes = network(images[:1]).shape[1]
+    model = replace(model, network=network, flags=tuple(dict.fromkeys((*model.flags, *flags))))
+    return model, replace(evalset, n_classes=n_classes)
 
 
 def _describe(

@@ -86,7 +86,7 @@ class Run:
     def identity(self) -> str:
         """The hash that tells one run from another: 12 hexadecimal digits."""
         decisive = (
-            *(self.model.name, self.model.weights_sha256),
+            *(self.model.name, self.model.weights_sha256, self.model.source),
             *(self.data.name, self.data.sha256),
             *(self.threat_model.norm, self.threat_model.eps),
             *(self.attack.hash, str(self.seed)),

@@ -18,15 +18,15 @@ OURS = ROOT / "leaderboard"
 FLAGS = {
     "eval": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
         --attack --backend --batch-size --device --precision --seed --out --probe --no-probe
-        --restart --resume --save-adversarial --strict --json --quiet -h --help""",
-    "models": "--json -h --help",
-    "attacks": "--json -h --help",
-    "protocols": "--json -h --help",
+        --restart --resume --save-adversarial --strict --json --quiet --help""",
+    "models": "--json --help",
+    "attacks": "--json --help",
+    "protocols": "--json --help",
     "train": """--dataset --out --data-dir --download --from --seed --device --precision --restart
-        --quiet -h --help""",
-    "doctor": "--json -h --help",
-    "leaderboard build": "--out -h --help",
-    "leaderboard check": "--out -h --help",
+        --quiet --help""",
+    "doctor": "--json --help",
+    "leaderboard build": "--out --help",
+    "leaderboard check": "--out --help",
 }
 """Scripts depend on these: one more or one less is a decision, not an accident."""
 
@@ -54,7 +54,7 @@ def test_the_options_of_every_command_are_a_contract(command):
         option
         for parameter in click_command.get_params(context)
         for option in (*parameter.opts, *parameter.secondary_opts)
-        if option.startswith("-")
+        if option.startswith("--")
     }
     assert found == set(FLAGS[command].split())
 
@@ -118,5 +118,3 @@ def test_the_pre_commit_hooks_are_the_tools_of_the_check():
     for tool in ("ruff format", "ruff check", "lint-imports", "mypy", "codespell"):
         assert tool in check
         assert tool in hooks
-
-

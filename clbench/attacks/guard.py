@@ -27,7 +27,8 @@ class Victim(nn.Module):
 
     Attack packages reshape the gradient at the images with ``view``, which fails for the strides
     that networks in channels_last format give. In ``precision`` bfloat16 the network runs under
-    autocast. ``forward_passes`` and ``backward_passes`` count images.
+    autocast. One that cuts the gradient off has a gradient of zero here, instead of an error.
+    ``forward_passes`` and ``backward_passes`` count images.
     """
 
     def __init__(self, network: nn.Module, precision: Precision = "float32") -> None:
@@ -45,10 +46,13 @@ class Victim(nn.Module):
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return the logits."""
         self.forward_passes += len(images)
-        if images.requires_grad and torch.is_grad_enabled():
+        wants_gradient = images.requires_grad and torch.is_grad_enabled()
+        if wants_gradient:
             images = _Gate.apply(images, self)
         with torch.autocast(images.device.type, torch.bfloat16, self.precision == "bfloat16"):
             logits: Tensor = self.network(images)
+        if wants_gradient and not logits.requires_grad:
+            logits = logits + 0 * images.flatten(1).sum(dim=1, keepdim=True)
         return logits.float()
 
     @contextmanager

@@ -42,7 +42,7 @@ def _show(rows: "list[Row]") -> None:
         style = _COLOURS[row.outcome]
         table.add_row(Text(row.outcome, style), row.check, Text(row.found, overflow="fold"))
     console.print(table)
-    for row in rows:
-        if row.mend:
-            console.print(Text(f"\nto mend {row.check}:", _COLOURS[row.outcome]))
-            console.print(Text(f"  {row.mend}"), soft_wrap=True)
+    for line in dict.fromkeys(row.mend for row in rows if row.mend):
+        names = ", ".join(row.check for row in rows if row.mend == line)
+        console.print(Text(f"\nto mend {names}:", "bold"))
+        console.print(Text(f"  {line}"), soft_wrap=True)

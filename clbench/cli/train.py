@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from clbench.train import Epoch, Recipe, Trained
 
 EXIT_INTERRUPTED = 130
+LINE_EVERY = 10
+"""Where there is no terminal for a bar, so many epochs share a line."""
 
 EXAMPLES = """\b
 Examples:
@@ -119,7 +121,8 @@ def _progress(
         at = f"{row.phase} {row.epoch}/{row.n_epochs}"
         bars.update(task, description=at, figures=figures)
         bars.advance(task, costs[row.phase])
-        if not console.is_terminal and (measured or row.epoch in (1, row.n_epochs)):
+        told = measured or row.epoch in (1, row.n_epochs) or row.epoch % LINE_EVERY == 0
+        if told and not console.is_terminal:
             console.print(f"{at}: {figures}", highlight=False)
 
     with bars:

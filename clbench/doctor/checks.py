@@ -49,10 +49,11 @@ OTHERS: dict[str, str] = {
     "matplotlib": "matplotlib",
     "jinja2": "Jinja2",
     "lightning_fabric": "lightning-fabric",
+    "filelock": "filelock",
 }
 """Modules that clbench imports, beside the pair above and robustbench; of which distribution."""
 
-STEPS = (*TORCH_PAIR, *OTHERS, THROUGH_CLBENCH, HUB, WEIGHTS, CACHE, DEVICE)
+STEPS = (*TORCH_PAIR, *OTHERS, HUB, WEIGHTS, CACHE, DEVICE, THROUGH_CLBENCH)
 """Everything that has to be tried before the checks can answer."""
 
 
@@ -95,26 +96,23 @@ def check_requirements(_: Results) -> Finding:
 
 def check_torch(results: Results) -> Finding:
     """Whether torch and torchvision go together."""
-    failed = [(name, results[name].said) for name in TORCH_PAIR if not results[name].ok]
     pins = [one for one in unmet("torchvision") if one.distribution == "torch"]
-    versions = {name: version_of(name).partition("+")[0] for name in TORCH_PAIR}
-    wanted = pins[0].requirement if pins else f"torch=={versions['torch']}"
-    mend = install_line(f"--force-reinstall {wanted} torchvision=={versions['torchvision']}")
-    if failed:
-        name, error = failed[0]
-        return Finding("broken", f"{name} {version_of(name)} cannot be imported: {error}", mend)
+    for name in TORCH_PAIR:
+        if not results[name].ok:
+            found = f"{name} {version_of(name)} cannot be imported: {results[name].said}"
+            return Finding("broken", found, _mend_torch())
     if pins:
-        return Finding("broken", f"torchvision needs {_describe(pins)}", mend)
+        return Finding("broken", f"torchvision needs {_describe(pins)}", _mend_torch())
     return Finding("ok", ", ".join(f"{name} {version_of(name)}" for name in TORCH_PAIR))
 
 
 def check_robustbench(results: Results) -> Finding:
     """Whether robustbench has its own files and works through clbench."""
     files = robustbench_files()
-    if found := complaint(files):
-        return _broken(found)
+    if wrong := complaint(files):
+        return _broken(wrong)
     if not results[THROUGH_CLBENCH].ok:
-        return _broken(results[THROUGH_CLBENCH].said)
+        return _failed(results, THROUGH_CLBENCH, install_line(requirement_of(ROBUSTBENCH)))
     if files.changed:
         mend = reinstall_line(f"{ROBUSTBENCH}=={files.version}")
         return Finding("warning", f"{', '.join(files.changed)} changed by hand", mend)
@@ -135,7 +133,7 @@ def check_pkg_resources(_: Results) -> Finding:
     return Finding(
         "warning",
         "setuptools no longer has it; clbench answers for it, but only clbench",
-        install_line('"setuptools<81"'),
+        install_line("setuptools<81"),
     )
 
 
@@ -151,38 +149,36 @@ def check_torchattacks_pins(_: Results) -> Finding:
 
 def check_hub(results: Results) -> Finding:
     """Whether timm and huggingface_hub go together; they need not for clbench's own models."""
-    result = results[HUB]
-    if not result.ok:
-        return Finding("broken", result.said, reinstall_line(requirement_of("timm")))
-    if result.said == "True":
+    if not results[HUB].ok:
+        return _failed(results, HUB, reinstall_line(requirement_of("timm")))
+    if results[HUB].said == "True":
         return Finding("ok", f"timm can use huggingface_hub {version_of('huggingface_hub')}")
     return Finding(
         "warning",
         f"timm {version_of('timm')} cannot use huggingface_hub {version_of('huggingface_hub')}: "
         "timm's own pretrained models say that it is not installed",
-        install_line('"huggingface_hub<1"'),
+        install_line("huggingface_hub<1"),
     )
 
 
 def check_others(results: Results) -> Finding:
     """Whether everything else can be imported."""
-    failed = {module: results[module].said for module in OTHERS if not results[module].ok}
+    failed = [module for module in OTHERS if not results[module].ok]
     if not failed:
         return Finding("ok", f"{len(OTHERS)} packages can be imported")
-    module, error = next(iter(failed.items()))
-    after = f"; nor can {', '.join(list(failed)[1:])}" if failed.keys() - {module} else ""
-    wanted = OTHERS[module]
-    version = version_of(wanted)
-    mend = reinstall_line(f"{wanted}=={version}" if version else f'"{requirement_of(wanted)}"')
-    return Finding("broken", f"{module} cannot be imported: {error}{after}", mend)
+    module, *more = failed
+    version = version_of(OTHERS[module])
+    wanted = f"{OTHERS[module]}=={version}" if version else requirement_of(OTHERS[module])
+    found = _failed(results, module, reinstall_line(wanted))
+    after = f"; nor can {', '.join(more)}" if more else ""
+    return found._replace(found=f"{module} cannot be imported: {found.found}{after}")
 
 
 def check_weights(results: Results) -> Finding:
     """Whether the packaged weights are there and as their sha256 says."""
-    result = results[WEIGHTS]
-    if result.ok:
-        return Finding("ok", result.said)
-    return Finding("broken", result.said, reinstall_clbench_line())
+    if results[WEIGHTS].ok:
+        return Finding("ok", results[WEIGHTS].said)
+    return _failed(results, WEIGHTS, reinstall_clbench_line())
 
 
 def check_configs(_: Results) -> Finding:
@@ -201,16 +197,16 @@ def check_configs(_: Results) -> Finding:
 
 def check_cache(results: Results) -> Finding:
     """Whether downloaded weights can be kept."""
-    result = results[CACHE]
-    if result.ok:
-        return Finding("ok", result.said)
-    return Finding("warning", result.said, "export CLBENCH_CACHE=FOLDER")
+    if results[CACHE].ok:
+        return Finding("ok", results[CACHE].said)
+    return _failed(results, CACHE, "export CLBENCH_CACHE=FOLDER")._replace(outcome="warning")
 
 
 def check_device(results: Results) -> Finding:
     """Where networks run."""
-    result = results[DEVICE]
-    return Finding("ok" if result.ok else "warning", result.said)
+    if results[DEVICE].ok:
+        return Finding("ok", results[DEVICE].said)
+    return _failed(results, DEVICE, reinstall_clbench_line())._replace(outcome="warning")
 
 
 CHECKS = (
@@ -245,6 +241,21 @@ def _broken(message: str) -> Finding:
     return Finding("broken", found, mend)
 
 
+def _failed(results: Results, step: str, mend: str) -> Finding:
+    """Return a finding from a step that failed; where torch is the cause, torch is to be mended."""
+    found = _broken(results[step].said)
+    if not all(results[name].ok for name in TORCH_PAIR):
+        mend = _mend_torch()
+    return found._replace(mend=found.mend or mend)
+
+
+def _mend_torch() -> str:
+    """Return the line that installs torchvision again, with the torch that it was built for."""
+    pins = [one.requirement for one in unmet("torchvision") if one.distribution == "torch"]
+    there = [f"{name}=={version_of(name).partition('+')[0]}" for name in TORCH_PAIR]
+    return install_line("--force-reinstall", pins[0] if pins else there[0], there[1])
+
+
 def _pins(distribution: str) -> Finding:
     lacking = unmet(distribution)
     if not lacking:
@@ -258,4 +269,4 @@ def _describe(lacking: list[Unmet]) -> str:
 
 
 def _install(lacking: list[Unmet]) -> str:
-    return install_line(" ".join(f'"{one.requirement}"' for one in lacking))
+    return install_line(*(one.requirement for one in lacking))

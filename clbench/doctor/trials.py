@@ -8,8 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from clbench.errors import InstallationError
+
 _PATIENCE_S = 60
 _MARK = "clbench-doctor:"
+_OURS = f"{InstallationError.__module__}."
 _CHILD = f"""
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -67,7 +70,7 @@ def _run(steps: Sequence[str]) -> tuple[dict[str, str], str]:
 
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else ""
+    return lines[-1].strip().removeprefix(_OURS) if lines else ""
 
 
 def _take(step: str) -> str:

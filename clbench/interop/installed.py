@@ -11,11 +11,15 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from clbench.errors import InstallationError
 
 ROBUSTBENCH = "robustbench"
 TORCHATTACKS = "torchattacks"
+
+_SPECIAL = re.compile(r"[^\w./:=@+,-]")
+"""What a shell would not take as it stands."""
 
 
 class RobustbenchFiles(NamedTuple):
@@ -43,9 +47,10 @@ class Unmet(NamedTuple):
     """The installed version; "" where it is not installed."""
 
 
-def install_line(arguments: str) -> str:
-    """Return the command that installs ``arguments`` into this environment."""
-    return f"pip install {arguments}" if find_spec("pip") else f"uv pip install {arguments}"
+def install_line(*arguments: str) -> str:
+    """Return the command that installs ``arguments`` into this environment, quoted for a shell."""
+    words = " ".join(f'"{one}"' if _SPECIAL.search(one) else one for one in arguments)
+    return f"pip install {words}" if find_spec("pip") else f"uv pip install {words}"
 
 
 def uninstall_line(distribution: str) -> str:
@@ -57,16 +62,16 @@ def uninstall_line(distribution: str) -> str:
 
 def reinstall_line(requirement: str) -> str:
     """Return the command that installs one distribution again and touches no other."""
-    return install_line(f"--force-reinstall --no-deps {requirement}")
+    return install_line("--force-reinstall", "--no-deps", requirement)
 
 
 def reinstall_clbench_line() -> str:
     """Return the command that installs this clbench again, from where it came from."""
     distribution = _find_distribution("clbench")
     origin = json.loads((distribution and distribution.read_text("direct_url.json")) or "{}")
-    place = str(origin.get("url", "clbench")).removeprefix("file://")
+    place = unquote(str(origin.get("url", "clbench"))).removeprefix("file://")
     editable = origin.get("dir_info", {}).get("editable", False)
-    return reinstall_line(f"--editable {place}" if editable else place)
+    return install_line("--force-reinstall", "--no-deps", *["--editable"] * editable, place)
 
 
 def requirement_of(distribution: str) -> str:

@@ -19,7 +19,12 @@ from typing import Any
 from torch import nn
 
 from clbench.errors import ClbenchError, InstallationError, UnknownNameError, WeightsError
-from clbench.interop.installed import require_robustbench
+from clbench.interop.installed import (
+    ROBUSTBENCH,
+    install_line,
+    require_robustbench,
+    requirement_of,
+)
 from clbench.interop.stand_in import pkg_resources_answered, provide_autoattack
 from clbench.names import closest, look_up
 
@@ -38,10 +43,11 @@ def _import_robustbench() -> ModuleType:
         for message in _KNOWN_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
         try:
-            return importlib.import_module("robustbench")
+            return importlib.import_module(ROBUSTBENCH)
         except ImportError as error:
+            line = install_line(requirement_of(ROBUSTBENCH))
             raise InstallationError(
-                f"robustbench cannot be imported: {error}; run: clbench doctor"
+                f"robustbench cannot be imported: {error}; run: {line}"
             ) from error
 
 

@@ -70,7 +70,7 @@ def build_from_code(name: str) -> Built:
     with _importable(file.resolve().parent if in_file else Path.cwd()):
         module = _import(name, where, file if in_file else None)
         network = _call(name, _attribute(name, module, attribute))
-    code = file if in_file else Path(getattr(module, "__file__", None) or "")
+    code = file if in_file else Path(module.__file__ or "")
     digest = f" sha256:{sha256_of_file(code)[:12]}" if code.is_file() else ""
     return Built(network, f"{code.name if in_file else where}:{attribute}{digest}")
 

@@ -197,58 +197,67 @@ def _epochs(
     schedule = partial(
         lr_factor, warmup=phase.optimizer.warmup_epochs * batches, total=phase.epochs * batches
     )
-    seen, optimizer = job.fabric.setup(learner, make_optimizer(trained, phase.optimizer))
+    wrapped, optimizer = job.fabric.setup(learner, make_optimizer(trained, phase.optimizer))
     scheduler = LambdaLR(optimizer.optimizer, schedule)
+
+    def step(chosen: Int[Tensor, " n"], eps: Fraction) -> Float[Tensor, ""]:
+        objective = _objective(labels[chosen], phase)
+        with job.fabric.autocast():
+            views = _views(learner, objective, images[chosen], phase, eps=eps, generator=generator)
+        learner.train(phase.trains == "everything")
+        loss = objective(wrapped(views))
+        optimizer.zero_grad()
+        job.fabric.backward(loss)
+        optimizer.step()
+        scheduler.step()
+        return loss.detach()
+
     for epoch in range(1, phase.epochs + 1):
         began, lr = time.perf_counter(), float(scheduler.get_last_lr()[0])
         eps = phase.adversary.eps_in(epoch) if phase.adversary else Fraction(0)
-        total = torch.zeros((), device=device)
         order = torch.randperm(len(labels), generator=generator, device=device)
-        for chosen in order[: batches * size].view(batches, size):  # short batches are left out
-            learner.train(phase.trains == "everything")
-            loss = _loss(
-                seen, images[chosen], labels[chosen], phase=phase, eps=eps, generator=generator
-            )
-            optimizer.zero_grad()
-            job.fabric.backward(loss)
-            optimizer.step()
-            scheduler.step()
-            total += loss.detach()
-        mean = float(total) / batches
-        if not math.isfinite(mean):
+        # a short last batch is left out: its statistics are others
+        chunks = order[: batches * size].view(batches, size)
+        loss = float(torch.stack([step(chosen, eps) for chosen in chunks]).mean())
+        if not math.isfinite(loss):
             raise ModelError(
-                f"loss of {job.name} became {mean} in epoch {epoch} of {phase_name}; "
+                f"loss of {job.name} became {loss} in epoch {epoch} of {phase_name}; "
                 f"lower the lr of its recipe, {phase.optimizer.lr:g}"
             )
-        clean, robust = _validate(seen, phase, epoch, job)
+        clean, robust = _validate(learner, phase, epoch, job)
         spent = time.perf_counter() - began
-        yield Epoch(phase_name, epoch, phase.epochs, lr, float(eps), mean, clean, robust, spent)
+        yield Epoch(phase_name, epoch, phase.epochs, lr, float(eps), loss, clean, robust, spent)
 
 
-def _loss(
-    network: nn.Module,
+def _views(
+    learner: nn.Module,
+    objective: Callable[[Tensor], Tensor],
     images: Float[Tensor, "n c h w"],
-    labels: Int[Tensor, " n"],
-    *,
     phase: Phase,
+    *,
     eps: Fraction,
     generator: torch.Generator,
-) -> Float[Tensor, ""]:
-    """Return the loss of one batch, on adversarial views where there is an adversary."""
-    row = phase.objective
+) -> Float[Tensor, "views_times_n c h w"]:
+    """Return all views of a batch, one view after the other, adversarial where there is one."""
+    count = phase.objective.views
+    views = torch.cat([augment(images, phase.views, generator) for _ in range(count)])
+    if phase.adversary is None:
+        return views
+    return perturb(learner, objective, views, phase.adversary, eps=eps, generator=generator)
+
+
+def _objective(labels: Int[Tensor, " n"], phase: Phase) -> Callable[[Tensor], Tensor]:
+    """Return the loss of one batch as a function of the outputs for all its views."""
 
     def objective(outputs: Tensor) -> Tensor:
-        return row.compute(
-            outputs.view(row.views, len(images), -1),
+        return phase.objective.compute(
+            outputs.view(phase.objective.views, len(labels), -1),
             labels,
             temperature=phase.temperature,
             label_smoothing=phase.label_smoothing,
         )
 
-    views = torch.cat([augment(images, phase.views, generator) for _ in range(row.views)])
-    if phase.adversary is not None:
-        views = perturb(network, objective, views, phase.adversary, eps=eps, generator=generator)
-    return objective(network(views))
+    return objective
 
 
 def _validate(

@@ -58,7 +58,7 @@ def read_summary(folder: Path) -> Summary | None:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         return Summary(**table)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError) as error:
         raise RecordError(

@@ -16,16 +16,15 @@ class Views:
     """How far a view may differ from its image; all zero leaves the image as it is.
 
     ``rotation`` is in degrees, ``zoom`` a relative change of size, ``shift`` in pixels, each to
-    both sides; ``fade`` is the largest share of the brightness taken away.
+    both sides.
     """
 
     rotation: float = 0.0
     zoom: float = 0.0
     shift: float = 0.0
-    fade: float = 0.0
 
     def __post_init__(self) -> None:
-        limits = {"rotation": 180.0, "zoom": 0.9, "shift": math.inf, "fade": 1.0}
+        limits = {"rotation": 180.0, "zoom": 0.9, "shift": math.inf}
         for name, most in limits.items():
             if not 0 <= getattr(self, name) <= most:
                 raise BadValueError(
@@ -44,16 +43,12 @@ def augment(
     What a rotation, zoom or shift brings in from outside is black. ``generator`` lives on the
     images' device, and is all that decides.
     """
-    moved = images
-    if views.rotation or views.zoom or views.shift:
-        where = functional.affine_grid(
-            _affine(images, views, generator), list(images.shape), align_corners=False
-        )
-        moved = functional.grid_sample(images, where, align_corners=False)
-    if views.fade:
-        left = 1 - views.fade * _uniform(images, generator, low=0.0)
-        moved = moved * left[:, None, None, None]
-    return moved.clamp(0, 1)
+    if views == NO_VIEWS:
+        return images
+    where = functional.affine_grid(
+        _affine(images, views, generator), list(images.shape), align_corners=False
+    )
+    return functional.grid_sample(images, where, align_corners=False).clamp(0, 1)
 
 
 def _affine(
@@ -73,8 +68,6 @@ def _affine(
     return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
 
 
-def _uniform(
-    images: Float[Tensor, "n c h w"], generator: torch.Generator, low: float = -1.0
-) -> Float[Tensor, " n"]:
-    numbers = torch.rand(len(images), generator=generator, device=images.device)
-    return low + (1 - low) * numbers
+def _uniform(images: Float[Tensor, "n c h w"], generator: torch.Generator) -> Float[Tensor, " n"]:
+    """Return a number from -1 to 1 for every image."""
+    return 2 * torch.rand(len(images), generator=generator, device=images.device) - 1

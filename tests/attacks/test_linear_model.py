@@ -11,7 +11,6 @@ from clbench.data.evalset import make_evalset
 from clbench.evaluate import evaluate
 from clbench.threat import ThreatModel
 
-
 EPS = {"Linf": Fraction(1, 50), "L2": Fraction(1, 8)}
 
 

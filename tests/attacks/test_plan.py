@@ -108,13 +108,17 @@ def test_a_mistyped_name_suggests_the_right_one(text, message):
         ("pgd,steps=1.5", "option 'steps' of attack 'pgd' must be a count from 1 up, got '1.5'"),
         (
             "pgd,step_size=-1",
-            "option 'step_size' of attack 'pgd' must be a number from 0 up such as "
-            "'1/100' or '0.01', got '-1'",
+            (
+                "option 'step_size' of attack 'pgd' must be a number from 0 up such as "
+                "'1/100' or '0.01', got '-1'"
+            ),
         ),
         (
             "pgd,step_size=1/0",
-            "option 'step_size' of attack 'pgd' must be a number from 0 up such as "
-            "'1/100' or '0.01', got '1/0'",
+            (
+                "option 'step_size' of attack 'pgd' must be a number from 0 up such as "
+                "'1/100' or '0.01', got '1/0'"
+            ),
         ),
         (
             "pgd,start=here",
@@ -126,8 +130,10 @@ def test_a_mistyped_name_suggests_the_right_one(text, message):
         ),
         (
             "torchattacks:EADEN,max_iterations=5",
-            "option 'max_iterations' of attack 'torchattacks:EADEN' must be a count from 10 up, "
-            "got '5'",
+            (
+                "option 'max_iterations' of attack 'torchattacks:EADEN' must be "
+                "a count from 10 up, got '5'"
+            ),
         ),
         (
             "autoattack,n_iter=10",
@@ -135,8 +141,10 @@ def test_a_mistyped_name_suggests_the_right_one(text, message):
         ),
         (
             "torchattacks:AutoAttack",
-            "attack 'torchattacks:AutoAttack' is refused: it is not AutoAttack: its attacks run "
-            "10 iterations instead of 100; use --attack autoattack",
+            (
+                "attack 'torchattacks:AutoAttack' is refused: it is not AutoAttack: its attacks "
+                "run 10 iterations instead of 100; use --attack autoattack"
+            ),
         ),
         ("torchattacks:JSMA", "attack 'torchattacks:JSMA' is refused: it covers L0 only"),
     ],

@@ -20,7 +20,7 @@ def test_every_command_explains_itself(clbench, command):
 
 def test_no_command_shows_them_all(clbench):
     done = clbench()
-    assert all(command in done.out for command in COMMANDS)
+    assert all(command in done.out + done.err for command in COMMANDS)
 
 
 def test_an_unknown_option_is_the_users(clbench):

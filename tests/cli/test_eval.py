@@ -120,7 +120,10 @@ def test_bad_options_are_met_with_one_line(evaluate, tmp_path, options, message)
         ("raise RuntimeError('no luck')", "RuntimeError: no luck"),
         ("return 3", "int"),
         ("return torch.nn.Conv2d(3, 4, 3)", "the model fails on images [12, 1, 8, 8]"),
-        ("return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 7))", "[12, 7]"),
+        (
+            "return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))",
+            "or more, got [12, 3]",
+        ),
         ("return torch.nn.Sequential(Bands(), torch.nn.Threshold(9, float('nan')))", "NaN"),
     ],
 )
@@ -136,6 +139,12 @@ def test_a_network_that_answers_differently_is_flagged(evaluate, net):
     done = evaluate(model=net("return torch.nn.Sequential(Bands(), Noise())"))
     assert "flag randomized" in done.out
     assert "the robust accuracy is unreliable" in done.out
+
+
+def test_labels_need_not_show_every_class(evaluate, images):
+    y = np.arange(12) % 4
+    seen = np.load(images())["x"][y < 3]
+    assert evaluate(data=images("three.npz", x=seen, y=y[y < 3])).status == 0
 
 
 def test_images_without_a_threat_model_are_refused(clbench, images, net):

@@ -102,7 +102,9 @@ def test_a_copy_without_robustbench_is_refused(install, monkeypatch):
 
 def test_no_robustbench_at_all_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    with pytest.raises(InstallationError, match="robustbench is not installed; run: uv pip install r"):
+    with pytest.raises(
+        InstallationError, match="robustbench is not installed; run: uv pip install r"
+    ):
         require_robustbench()
 
 
@@ -159,5 +161,5 @@ def test_requirements_of_what_is_not_installed_are_refused():
 
 def test_requirements_need_the_library_that_reads_them(monkeypatch):
     monkeypatch.setitem(sys.modules, "packaging.requirements", None)
-    with pytest.raises(InstallationError, match="run: pip install packaging$"):
+    with pytest.raises(InstallationError, match=r"run: pip install packaging$"):
         unmet("clbench")

@@ -81,7 +81,9 @@ def test_a_file_that_holds_no_weights_is_named(content, place, tmp_path):
 
 def test_the_weights_of_another_network_are_refused(place, tmp_path):
     torch.save({"fc.weight": torch.zeros(10, 3)}, place)
-    with pytest.raises(WeightsError, match=rf"'{NAME}' cannot be used: RuntimeError: Error.*{place}"):
+    with pytest.raises(
+        WeightsError, match=rf"'{NAME}' cannot be used: RuntimeError: Error.*{place}"
+    ):
         load(tmp_path)
 
 
@@ -108,5 +110,7 @@ def test_a_norm_that_robustbench_has_not_is_refused(tmp_path):
 
 def test_an_import_that_fails_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "robustbench", None)
-    with pytest.raises(InstallationError, match=r"^robustbench cannot be imported: import of .*; r"):
+    with pytest.raises(
+        InstallationError, match=r"^robustbench cannot be imported: import of .*; r"
+    ):
         interop._import_robustbench()

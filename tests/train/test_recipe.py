@@ -56,7 +56,7 @@ def test_an_impossible_optimizer_is_refused(change, message):
 
 
 def test_validation_needs_a_step():
-    with pytest.raises(BadValueError, match="^steps of validation must be at least 1, got 0$"):
+    with pytest.raises(BadValueError, match=r"^steps of validation must be at least 1, got 0$"):
         Validation(Fraction(1, 6), 0)
 
 

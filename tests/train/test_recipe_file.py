@@ -16,15 +16,14 @@ DIGITS = [spec.name for spec in ZOO if spec.dataset == "digits"]
 def edit(tmp_path, monkeypatch):
     """Return a function that replaces text in a copy of the digits recipes, and has it read."""
     (tmp_path / "train").mkdir()
-    copy = shutil.copy(config_dir() / "train/default-digits.toml", tmp_path / "train")
+    copy = tmp_path / "train/default-digits.toml"
+    shutil.copy(config_dir() / "train" / copy.name, copy)
     monkeypatch.setattr("clbench.train.recipe_file.config_dir", lambda: tmp_path)
 
     def replace(old, new):
-        with open(copy, encoding="utf-8") as file:
-            text = file.read()
+        text = copy.read_text(encoding="utf-8")
         assert old in text
-        with open(copy, "w", encoding="utf-8") as file:
-            file.write(text.replace(old, new))
+        copy.write_text(text.replace(old, new), encoding="utf-8")
 
     return replace
 
@@ -80,25 +79,27 @@ def test_a_phase_takes_over_what_it_is_like():
 
 
 def test_unknown_names_are_met_with_the_nearest():
-    with pytest.raises(UnknownNameError, match="^unknown model 'simclr_att'; did you mean"):
+    with pytest.raises(UnknownNameError, match=r"^unknown model 'simclr_att'; did you mean"):
         read_recipe("simclr_att", "digits")
     with pytest.raises(UnknownNameError, match=r"^unknown dataset 'digit'; did you mean 'digits'"):
         read_recipe("simclr_at", "digit")
 
 
 def test_a_data_set_without_recipes_is_refused(edit):
-    with pytest.raises(BadValueError, match="^there is no recipe for 'cifar100' yet; known: digits"):
+    with pytest.raises(
+        BadValueError, match=r"^there is no recipe for 'cifar100' yet; known: digits"
+    ):
         read_recipe("simclr_at", "cifar100")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("temperature", "temprature", r"^unknown field of phases\.simclr_adversarial 'temprature'; "
-         r"did you mean 'temperature'\?$"),
+        ("temperature", "temprature",
+         r"^unknown field of phases\.simclr_adv.* 'temprature'; did you mean 'temperature'\?$"),
         ("lr = 0.1,", "learnrate = 0.1,", r"^unknown field of .*\.optimizer 'learnrate'"),
-        ("steps = 3", "stpes = 3", r"^unknown field of .*\.adversary 'stpes'; did you mean 'steps'"),
-        ('"simclr_adversarial", finetuning = "linear" }', '"simclr_advers", finetuning = "linear" }',
+        ("steps = 3", "stpes = 3", r"^unknown field of .*adversary 'stpes'; did you mean 'steps'"),
+        ('"simclr_adversarial", finetuning = "linear" }', '"simclr_advers", finetuning = "" }',
          r"^unknown phase of default-digits\.toml 'simclr_advers'; did you mean 'simclr_adv"),
         ("simclr_at = { pretraining", "simclr_at = { pretrain",
          r"^unknown phase of simclr_at 'pretrain'; did you mean 'pretraining'"),
@@ -116,12 +117,12 @@ def test_an_unknown_field_is_met_with_the_nearest(edit, old, new, message):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("epochs = 30", "epochs = 30.5", r"simclr.*\.epochs must be a whole number, got 30\.5$"),
-        ("epochs = 30", "epochs = true", r"\.epochs must be a whole number, got True$"),
-        ("temperature = 0.5", 'temperature = "warm"', r"\.temperature must be a number, got 'warm'$"),
+        ("epochs = 50", "epochs = 50.5", r"simclr.*\.epochs must be a whole number, got 50\.5$"),
+        ("epochs = 50", "epochs = true", r"\.epochs must be a whole number, got True$"),
+        ("temperature = 0.5", 'temperature = "warm"', r"temperature must be a number, got 'warm'$"),
         ('eps = "1/5"', "eps = 0.2", r"\.adversary\.eps must be text in quotes, got 0\.2$"),
         ('eps = "1/5"', 'eps = "a fifth"', "^eps must read like .*, got 'a fifth'$"),
-        ("views = { rotation = 8, zoom = 0.05, shift = 0.5 }", "views = 8",
+        ("views = { rotation = 5, zoom = 0.05, shift = 0.25 }", "views = 8",
          r"\.views must be a table, got 8$"),
         ("batch_size = 128", "", r"^phases\..* lacks the field 'batch_size'$"),
         ("steps = 3", "steps = 0", "^steps of an adversary must be at least 1, got 0$"),

@@ -1,0 +1,34 @@
+import json
+
+from typer import Typer
+from typer.testing import CliRunner
+
+from clbench.attacks import ATTACKS, plan_attack
+from clbench.cli.attacks import attacks
+
+app = Typer()
+app.command()(attacks)
+
+
+def show(*arguments):
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_every_attack_is_shown_with_its_parameters():
+    text = show()
+    assert all(name in text for name in ATTACKS)
+    assert "square: n_queries=5000, n_restarts=1, p_init=0.8" in text
+    assert "steps=40, restarts=1, start=random, step_size_per_eps=0.0625" in text
+
+
+def test_machines_get_one_row_for_each_attack():
+    rows = {row["name"]: row for row in json.loads(show("--json"))}
+    assert list(rows) == list(ATTACKS)
+    plan = plan_attack("autoattack", "Linf", 10)
+    assert rows["autoattack"]["steps"] == plan.parameters
+    assert rows["autoattack"]["hash"] == plan.hash
+    assert rows["torchattacks:CW"]["norms"] == ["L2"]
+    assert rows["pgd"]["options"] == ["restarts", "start", "step_size", "steps"]
+    assert rows["pgd"]["backend"] == "clbench"
