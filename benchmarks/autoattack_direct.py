@@ -1,6 +1,6 @@
-"""AutoAttack called directly against clbench: same model, same images; robust accuracy and time.
+"""AutoAttack called directly, against clbench: robust accuracy and time, same model and images.
 
-    python benchmarks/autoattack_direct.py --model simclr_at
+Run it with ``python benchmarks/autoattack_direct.py --model simclr_at`` on a quiet machine.
 """
 
 import time

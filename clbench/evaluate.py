@@ -17,11 +17,11 @@ from clbench.attacks.batches import choose_batch_size
 from clbench.attacks.cascade import Cascade, fingerprint
 from clbench.attacks.checks import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
 from clbench.attacks.guard import (
+    PRECISIONS,
     Batch,
-    Precision,
     Victim,
     attempt,
-    full_float32,
+    exact_arithmetic,
     randomness,
     untouched,
 )
@@ -70,7 +70,7 @@ def evaluate(
     seed: int,
     batch_size: int | None,
     device: torch.device | str,
-    precision: Precision = "float32",
+    precision: str = "float32",
     progress_file: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     key: str = "",
@@ -96,19 +96,21 @@ def evaluate(
             plan, threat model and seed do anyway.
 
     Raises:
-        BadValueError: A batch size below 1.
+        BadValueError: A batch size below 1, or an unknown precision.
         ModelError: The network does not return logits [n, classes].
         StorageError: The progress cannot be saved.
     """
     if batch_size is not None and batch_size < 1:
         raise BadValueError(f"batch size must be 'auto' or at least 1, got {batch_size}")
+    if precision not in PRECISIONS:
+        raise BadValueError(f"precision must be {' or '.join(PRECISIONS)}, got {precision!r}")
     device = torch.device(device)
     network.to(device)
     sign = fingerprint(
         *(network, key, clbench.__version__, torch.__version__, device.type, precision),
         *(evalset.sha256, plan.backend, plan.hash, threat_model, seed, batch_size or "auto"),
     )
-    with full_float32(), untouched(network), randomness(seed):
+    with exact_arithmetic(), untouched(network), randomness(seed):
         run = _Run(Victim(network, precision), evalset, plan, threat_model, seed, device)
         cascade = _saved(progress_file, sign, evalset) or run.begin(batch_size)
         with _Saver(progress_file, cascade, sign) as saver:
@@ -133,7 +135,7 @@ def perturb(
     """
     device = torch.device(device)
     network.to(device)
-    with full_float32(), untouched(network), randomness(seed):
+    with exact_arithmetic(), untouched(network), randomness(seed):
         victim, perturbed = Victim(network), evalset.images.clone()
         size = batch_size or choose_batch_size(victim, evalset.images[:1].to(device))
         for index in torch.split(torch.arange(len(evalset)), size):

@@ -148,12 +148,13 @@ def test_an_edited_robustbench_is_a_warning(install, site):
 
 
 def test_a_robustbench_that_cannot_be_imported_is_broken(site):
-    (site / "geotorch.py").write_text("import no_such_thing")
-    found = find("robustbench", FINE | try_all([checks.THROUGH_CLBENCH]))
-    assert found == Finding(
-        "broken",
-        "InstallationError: robustbench cannot be imported: No module named 'no_such_thing'",
-        "pip install robustbench==1.1.1",
+    (site / "failing.py").write_text(
+        "from clbench.errors import InstallationError\n"
+        "raise InstallationError('robustbench cannot be imported: no x; run: pip install x')"
+    )
+    results = FINE | {checks.THROUGH_CLBENCH: try_all(["failing"])["failing"]}
+    assert find("robustbench", results) == Finding(
+        "broken", "InstallationError: robustbench cannot be imported: no x", "pip install x"
     )
 
 
@@ -300,6 +301,17 @@ def test_what_crashes_is_named_and_the_rest_is_tried_all_the_same(site):
         "quitting": Result(ok=False, said="python ended with status 3"),
         "talking:answer": Result(ok=True, said="42"),
     }
+
+
+def test_the_other_process_reports_each_step_on_a_line(capsys, site):
+    (site / "telling.py").write_text("print('hello', end='')\ndef answer(): return 42")
+    trials.report(["telling", "telling:answer"])
+    said = capsys.readouterr().out.splitlines()
+    assert said[1:] == [
+        'clbench-doctor:["telling", ""]',
+        "",
+        'clbench-doctor:["telling:answer", "42"]',
+    ]
 
 
 def test_what_never_ends_is_given_up(site, monkeypatch):

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from clbench.attacks.base import AttackStep, step_seed
 from clbench.threat import ThreatModel
 
 Precision = Literal["float32", "bfloat16"]
+"""In what attacks may run; verdicts are always in float32."""
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 TOLERANCE = {"Linf": 1e-6, "L2": 1e-5}
 """How far outside of the ball rounding may put an image, in units of the pixel range."""
@@ -31,10 +34,10 @@ class Victim(nn.Module):
     ``forward_passes`` and ``backward_passes`` count images.
     """
 
-    def __init__(self, network: nn.Module, precision: Precision = "float32") -> None:
+    def __init__(self, network: nn.Module, precision: str = "float32") -> None:
         super().__init__()
         self.network = network
-        self.precision: Precision = precision
+        self.precision = precision
         self.forward_passes = 0
         self.backward_passes = 0
         self.training = False
@@ -220,12 +223,16 @@ def randomness(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def full_float32() -> Iterator[None]:
-    """Forbid CUDA the shorter TF32 arithmetic for a while, so that float32 means float32."""
-    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, convolution.allow_tf32
+def exact_arithmetic() -> Iterator[None]:
+    """Make CUDA calculate in float32 where that is asked for, and the same every time.
+
+    TF32 shortens float32 to ten bits, and the fastest algorithm is found by trial.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
     try:
-        matmul.allow_tf32 = convolution.allow_tf32 = False
+        matmul.allow_tf32 = cudnn.allow_tf32 = cudnn.benchmark = False
+        cudnn.deterministic = True
         yield
     finally:
-        matmul.allow_tf32, convolution.allow_tf32 = before
+        matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = before

@@ -16,7 +16,7 @@ _WORDS = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its default, of which the type is the option's type, and what else it may be."""
+    """One option: its default, whose type is the option's, a word's choices, the least count."""
 
     default: Parameter
     choices: tuple[str, ...] = ()
@@ -64,9 +64,10 @@ def _read_value(attack: str, key: str, text: str, option: Option) -> Parameter:
 
 def _convert(text: str, option: Option) -> tuple[Parameter | None, str]:
     """Return the value, None where ``text`` is none, and what would be one."""
-    if option.choices:
-        return (text if text in option.choices else None), f"one of {', '.join(option.choices)}"
     match option.default:
+        case str():
+            known = text if text in option.choices else None
+            return known, f"one of {', '.join(option.choices)}"
         case bool():
             return _WORDS.get(text.lower()), "true or false"
         case int():
@@ -74,8 +75,6 @@ def _convert(text: str, option: Option) -> tuple[Parameter | None, str]:
             return (int(text) if counts else None), f"a count from {option.least} up"
         case float():
             return _number(text), "a number from 0 up such as '1/100' or '0.01'"
-        case str():
-            return text or None, "a word"
 
 
 def _number(text: str) -> float | None:

@@ -64,7 +64,8 @@ class PGD:
             standing = (~best.wrong).nonzero()[:, 0]
             if len(standing) == 0:
                 break
-            starts = self._starts(images[standing], threat_model, seed, index[standing], restart)
+            examples = index[standing.cpu()]
+            starts = self._starts(images[standing], threat_model, seed, examples, restart)
             found = self._run(model, images[standing], labels[standing], threat_model, starts)
             best.improve(standing, found)
         return best.images

@@ -133,7 +133,7 @@ def _show(trained: "Trained", name: str, dataset: str) -> None:
     summary = trained.summary
     weights = trained.out / "weights.safetensors"
     figures = f"validation: clean {summary.clean_acc:.1%}, PGD {summary.robust_acc:.1%}"
-    if not trained.again:
+    if not trained.new:
         typer.echo(f"{trained.out} already holds this training ({figures}); --restart trains again")
         return
     typer.echo(f"trained {summary.model} in {summary.seconds:.0f} s; {figures}")

@@ -109,8 +109,9 @@ class AutoAttack:
             StorageError: The state cannot be written.
         """
         state = self._open_state(state_path, len(x_orig))
-        with _as_found(self._package):
-            self._check_model(x_orig[:bs].to(self.device), y_orig[:bs].to(self.device), bs)
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            with _as_found(self._package):
+                self._check_model(x_orig[:bs].to(self.device), y_orig[:bs].to(self.device), bs)
             with torch.no_grad():
                 x_adv, y_adv = self._run_cascade(x_orig, y_orig, bs, state)
         return (x_adv, y_adv) if return_labels else x_adv
@@ -245,18 +246,17 @@ class AutoAttack:
 
 @contextmanager
 def _as_found(package: ModuleType) -> Iterator[None]:
-    """Keep what a run changes for the rest of the process as it was before.
+    """Keep what the checks change for the rest of the process as it was before.
 
-    The attacks seed the global random state. The check for dynamic models counts calls in a table
-    of its module that nothing resets, so that one such model brands all later ones, and it takes
-    the trace function away, which blinds debuggers and coverage.
+    The one for dynamic models counts calls in a table of its module that nothing resets, so that
+    one such model brands all later ones; and it takes the trace function away, which blinds
+    debuggers and coverage.
     """
     counts, trace = package.checks.funcs, sys.gettrace()
     before = dict(counts)
     counts.update(dict.fromkeys(counts, 0))
     try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            yield
+        yield
     finally:
         counts.update(before)
         sys.settrace(trace)

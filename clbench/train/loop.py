@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -35,11 +35,11 @@ _FABRIC_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training; ``again`` is False where it had been finished before."""
+    """A finished training; ``new`` is False where it had been finished before."""
 
     summary: Summary
     out: Path
-    again: bool
+    new: bool
 
 
 def train(
@@ -79,7 +79,7 @@ def train(
     recipe = read_recipe(name, dataset, seed)
     finished = None if restart else _finished(out, recipe)
     if finished is not None:
-        return Trained(finished, out, again=False)
+        return Trained(finished, out, new=False)
     fabric = make_fabric(device, precision)
     if on_start is not None:
         on_start(recipe)
@@ -93,7 +93,7 @@ def train(
         pretrained=pretrained,
         on_epoch=on_epoch,
     )
-    return Trained(summary, out, again=True)
+    return Trained(summary, out, new=True)
 
 
 def train_recipe(
@@ -116,27 +116,25 @@ def train_recipe(
         if on_epoch is not None:
             on_epoch(row)
 
+    if pretrained is not None:
+        _check_pretraining(pretrained, recipe)
     discard_summary(out)
     write_log(out, rows)  # an unwritable folder is told of at once
     job = Job(
-        recipe.full_name,
-        train_images,
-        validation_images,
-        recipe.validation,
-        recipe.criterion,
-        recipe.seed,
-        fabric,
-        note,
+        name=recipe.full_name,
+        train=train_images,
+        validation=validation_images,
+        attack=recipe.validation,
+        criterion=recipe.criterion,
+        seed=recipe.seed,
+        fabric=fabric,
+        on_epoch=note,
     )
     network = new_network(recipe, train_images)
-    selected: dict[str, int] = {}
-    for phase_name, phase in recipe.phases.items():
-        if phase_name == "pretraining" and pretrained is not None:
-            _load_backbone(network, pretrained, recipe)
-        else:
-            selected[phase_name] = run_phase(network, phase_name, phase, job)
-        if phase_name == "pretraining":
-            _save_backbone(network, out)
+    selected = _run_phases(network, recipe, job, out, pretrained)
+    seconds = time.perf_counter() - began
+    save_weights(network, out / WEIGHTS)
+    weights_sha256 = load_weights(network, out / WEIGHTS)  # the figures are those of this file
     summary = Summary(
         model=recipe.full_name,
         seed=recipe.seed,
@@ -144,19 +142,38 @@ def train_recipe(
         selected=selected,
         n_train=len(train_images),
         n_validation=len(validation_images),
-        clean_acc=0.0,
-        robust_acc=0.0,
-        seconds=round(time.perf_counter() - began, 1),
+        clean_acc=accuracy(network, validation_images, None, device=fabric.device),
+        robust_acc=accuracy(network, validation_images, job.attack, device=fabric.device),
+        seconds=round(seconds, 1),
         device=_device_name(fabric.device),
         precision=precision,
         threads=torch.get_num_threads(),
         pretrained_from="" if pretrained is None else pretrained.name,
-        weights_sha256="",
+        weights_sha256=weights_sha256,
         versions=versions("lightning-fabric"),
         commit=commit(),
         created=utc_now(),
     )
-    return _finish(network, recipe, job, out, summary)
+    write_card(out, recipe, summary)
+    write_summary(out, summary)
+    return summary
+
+
+def _run_phases(
+    network: CifarResNet, recipe: Recipe, job: Job, out: Path, pretrained: Path | None
+) -> dict[str, int]:
+    """Train ``network`` and return the epoch kept of each phase that was run."""
+    selected: dict[str, int] = {}
+    for name, phase in recipe.phases.items():
+        if name == "pretraining" and pretrained is not None:
+            network.reset_classifier(0)
+            load_weights(network, pretrained / BACKBONE)
+        else:
+            selected[name] = run_phase(network, name, phase, job)
+        if name == "pretraining":
+            backbone = {key: v for key, v in network.state_dict().items() if key[:3] != "fc."}
+            save_weights(backbone, out / BACKBONE, half=False)
+    return selected
 
 
 def new_network(recipe: Recipe, images: EvalSet) -> CifarResNet:
@@ -171,34 +188,16 @@ def make_fabric(device: str, precision: Precision) -> Fabric:
     """Return the device and precision to train with.
 
     Raises:
-        BadValueError: The device is unknown, or is not there.
+        BadValueError: No such device on this machine.
     """
-    kind, _, number = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (number and not number.isdecimal()):
-        raise BadValueError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}")
-    there = torch.cuda.device_count()
-    if kind == "cuda" and int(number or 0) >= there:
-        raise BadValueError(
-            f"device {device!r} is not there: torch sees {there} CUDA devices; use --device cpu"
-        )
-    accelerator = "cuda" if kind == "cuda" or (kind == "auto" and there) else "cpu"
-    devices = [int(number or 0)] if accelerator == "cuda" else 1
+    count = torch.cuda.device_count()
+    known = ["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
+    if device not in known:
+        raise BadValueError(f"--device must be one of {', '.join(known)} here, got {device!r}")
+    on_gpu = device != "cpu" and count > 0
+    accelerator = "cuda" if on_gpu else "cpu"
+    devices = [int(device.partition(":")[2] or 0)] if on_gpu else 1
     return Fabric(accelerator=accelerator, devices=devices, precision=_FABRIC_PRECISION[precision])
-
-
-def _finish(network: CifarResNet, recipe: Recipe, job: Job, out: Path, summary: Summary) -> Summary:
-    """Write the weights, measure what was written, then write the card and the summary."""
-    save_weights(network, out / WEIGHTS)
-    sha256 = load_weights(network, out / WEIGHTS)
-    summary = replace(
-        summary,
-        weights_sha256=sha256,
-        clean_acc=accuracy(network, job.validation, None, device=job.fabric.device),
-        robust_acc=accuracy(network, job.validation, job.attack, device=job.fabric.device),
-    )
-    write_card(out, recipe, summary)
-    write_summary(out, summary)
-    return summary
 
 
 def _finished(out: Path, recipe: Recipe) -> Summary | None:
@@ -212,13 +211,8 @@ def _finished(out: Path, recipe: Recipe) -> Summary | None:
     return summary
 
 
-def _save_backbone(network: CifarResNet, out: Path) -> None:
-    state = {key: value for key, value in network.state_dict().items() if key[:3] != "fc."}
-    save_weights(state, out / BACKBONE, half=False)
-
-
-def _load_backbone(network: CifarResNet, folder: Path, recipe: Recipe) -> None:
-    """Fill the network's backbone from a finished run with the same pretraining."""
+def _check_pretraining(folder: Path, recipe: Recipe) -> None:
+    """Check that ``folder`` holds a finished run with the pretraining that the recipe wants."""
     summary = read_summary(folder)
     if summary is None:
         raise BadValueError(f"{folder} holds no finished training, nothing to pretrain from")
@@ -229,8 +223,6 @@ def _load_backbone(network: CifarResNet, folder: Path, recipe: Recipe) -> None:
             f"{folder} holds {summary.model}, which was pretrained otherwise than "
             f"{recipe.full_name} is; train it without --from"
         )
-    network.reset_classifier(0)
-    load_weights(network, folder / BACKBONE)
 
 
 def _device_name(device: torch.device) -> str:

@@ -59,11 +59,11 @@ class Compute(Protocol):
         self,
         outputs: Float[Tensor, "views n d"],
         labels: Int[Tensor, " n"],
+        /,
         *,
         temperature: float,
-        label_smoothing: float,
     ) -> Float[Tensor, ""]:
-        """Return the mean loss of a batch, of which each row is free to ignore what it need not."""
+        """Return the mean loss of a batch; a row is free to ignore what it does not need."""
         ...
 
 
@@ -85,21 +85,9 @@ def _nt_xent(
     labels: Int[Tensor, " n"],
     *,
     temperature: float,
-    label_smoothing: float,
 ) -> Float[Tensor, ""]:
-    del labels, label_smoothing
+    del labels
     return nt_xent(outputs, temperature=temperature)
-
-
-def _supcon(
-    outputs: Float[Tensor, "views n d"],
-    labels: Int[Tensor, " n"],
-    *,
-    temperature: float,
-    label_smoothing: float,
-) -> Float[Tensor, ""]:
-    del label_smoothing
-    return supcon(outputs, labels, temperature=temperature)
 
 
 def _cross_entropy(
@@ -107,15 +95,14 @@ def _cross_entropy(
     labels: Int[Tensor, " n"],
     *,
     temperature: float,
-    label_smoothing: float,
 ) -> Float[Tensor, ""]:
     del temperature
     logits, targets = outputs.float().flatten(0, 1), labels.repeat(len(outputs))
-    return functional.cross_entropy(logits, targets, label_smoothing=label_smoothing)
+    return functional.cross_entropy(logits, targets)
 
 
 LOSSES: dict[str, Loss] = {
     "nt_xent": Loss(views=2, projected=True, compute=_nt_xent),
-    "supcon": Loss(views=2, projected=True, compute=_supcon),
+    "supcon": Loss(views=2, projected=True, compute=supcon),
     "cross_entropy": Loss(views=1, projected=False, compute=_cross_entropy),
 }

@@ -250,12 +250,8 @@ def _objective(labels: Int[Tensor, " n"], phase: Phase) -> Callable[[Tensor], Te
     """Return the loss of one batch as a function of the outputs for all its views."""
 
     def objective(outputs: Tensor) -> Tensor:
-        return phase.objective.compute(
-            outputs.view(phase.objective.views, len(labels), -1),
-            labels,
-            temperature=phase.temperature,
-            label_smoothing=phase.label_smoothing,
-        )
+        stacked = outputs.view(phase.objective.views, len(labels), -1)
+        return phase.objective.compute(stacked, labels, temperature=phase.temperature)
 
     return objective
 

@@ -60,7 +60,6 @@ class Phase:
     adversary: Adversary | None = None
     temperature: float = 0.5
     projection: int = 64
-    label_smoothing: float = 0.0
     validate_every: int = 5
 
     def __post_init__(self) -> None:
@@ -68,11 +67,6 @@ class Phase:
         _at_least("phase", self, epochs=1, batch_size=2, projection=1, validate_every=1)
         if self.temperature <= 0:
             raise BadValueError(f"temperature of a phase must be above 0, got {self.temperature!r}")
-        if not 0 <= self.label_smoothing < 1:
-            raise BadValueError(
-                "label_smoothing of a phase must be from 0 to below 1, "
-                f"got {self.label_smoothing!r}"
-            )
         if self.objective.projected and self.trains != "everything":
             raise BadValueError(
                 f"loss {self.loss!r} needs trains = 'everything', got {self.trains!r}"

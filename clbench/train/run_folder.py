@@ -114,47 +114,20 @@ def write_card(folder: Path, recipe: Recipe, summary: Summary) -> None:
 
 def card(recipe: Recipe, summary: Summary) -> str:
     """Return the model card in Markdown."""
-    budget = ", ".join(
-        f"{name} {phase.epochs} epochs (kept: {summary.selected[name]})"
-        if name in summary.selected
-        else f"{name} {phase.epochs} epochs (reused from {summary.pretrained_from})"
-        for name, phase in recipe.phases.items()
-    )
-    labels = "none" if recipe.scheme == "simclr" else "all"
-    rows = {
-        "Scheme, scenario": f"{recipe.scheme}, {recipe.scenario}",
-        "Backbone": f"{recipe.backbone}, inputs in [0, 1] without normalisation, raw logits",
-        "Data": f"{recipe.dataset}: {summary.n_train} training images, "
-        f"{summary.n_validation} validation images, no test image",
-        "Labels used in pretraining": labels,
-        "Epochs": budget,
-        "Seed": summary.seed,
-        "Epoch kept": f"highest validation {recipe.criterion}",
-        "Training": f"{summary.seconds:.0f} s on {summary.device}, {summary.precision}, "
-        f"{summary.threads} threads",
-        "Versions": ", ".join(f"{name} {version}" for name, version in summary.versions.items()),
-        "Weights": f"half precision, sha256 {summary.weights_sha256}",
-        "Created": summary.created,
-        "Licence": "MIT",
-    }
     command = (
         f"clbench train {recipe.name} --dataset {recipe.dataset} --seed {summary.seed} --out DIR"
     )
-    n = summary.n_validation
-    attack = f"PGD-{recipe.validation.steps}, Linf {recipe.validation.eps}"
-    figures = {
-        "validation, clean": f"{summary.clean_acc:.2%} | {n}",
-        f"validation, {attack}": f"{summary.robust_acc:.2%} | {n}",
-    }
     return "\n".join(
         [
             f"# {recipe.full_name}",
             "",
-            *_table("| | |", "|---|---|", rows),
+            *_table("| | |", "|---|---|", _facts(recipe, summary)),
             "",
             "## Accuracy of these half-precision weights",
             "",
-            *_table("| images, attack | accuracy | n |", "|---|---|---|", figures),
+            *_table(
+                "| images, attack | accuracy | n |", "|---|---|---|", _figures(recipe, summary)
+            ),
             "",
             "## Again",
             "",
@@ -168,6 +141,40 @@ def card(recipe: Recipe, summary: Summary) -> str:
             "",
         ]
     )
+
+
+def _facts(recipe: Recipe, summary: Summary) -> dict[str, object]:
+    budget = ", ".join(
+        f"{name} {phase.epochs} epochs (kept: {summary.selected[name]})"
+        if name in summary.selected
+        else f"{name} {phase.epochs} epochs (reused from {summary.pretrained_from})"
+        for name, phase in recipe.phases.items()
+    )
+    return {
+        "Scheme, scenario": f"{recipe.scheme}, {recipe.scenario}",
+        "Backbone": f"{recipe.backbone}, inputs in [0, 1] without normalisation, raw logits",
+        "Data": f"{recipe.dataset}: {summary.n_train} training images, "
+        f"{summary.n_validation} validation images, no test image",
+        "Labels used in pretraining": "none" if recipe.scheme == "simclr" else "all",
+        "Epochs": budget,
+        "Seed": summary.seed,
+        "Epoch kept": f"highest validation {recipe.criterion}",
+        "Training": f"{summary.seconds:.0f} s on {summary.device}, {summary.precision}, "
+        f"torch threads: {summary.threads}"
+        + (", reused pretraining not counted" if summary.pretrained_from else ""),
+        "Versions": ", ".join(f"{name} {version}" for name, version in summary.versions.items()),
+        "Weights": f"half precision, sha256 {summary.weights_sha256}",
+        "Created": summary.created,
+        "Licence": "MIT",
+    }
+
+
+def _figures(recipe: Recipe, summary: Summary) -> dict[str, object]:
+    attack = f"PGD-{recipe.validation.steps}, Linf {recipe.validation.eps}"
+    return {
+        "validation, clean": f"{summary.clean_acc:.2%} | {summary.n_validation}",
+        f"validation, {attack}": f"{summary.robust_acc:.2%} | {summary.n_validation}",
+    }
 
 
 def _table(heading: str, rule: str, rows: Mapping[str, object]) -> list[str]:

@@ -13,7 +13,7 @@ from clbench.attacks.guard import (
     Victim,
     attempt,
     classes_of,
-    full_float32,
+    exact_arithmetic,
     randomness,
     untouched,
     within,
@@ -225,16 +225,16 @@ def test_tracing_is_left_alone(batch):
         sys.settrace(before)
 
 
-def test_float32_means_float32_for_a_while():
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = True
-    try:
-        with full_float32():
-            assert not torch.backends.cudnn.allow_tf32
-            assert not torch.backends.cuda.matmul.allow_tf32
-        assert torch.backends.cudnn.allow_tf32
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
+def test_arithmetic_is_exact_for_a_while():
+    def settings():
+        cudnn = torch.backends.cudnn
+        tf32 = torch.backends.cuda.matmul.allow_tf32, cudnn.allow_tf32
+        return tf32, cudnn.deterministic, cudnn.benchmark
+
+    before = settings()
+    with exact_arithmetic():
+        assert settings() == ((False, False), True, False)
+    assert settings() == before
 
 
 class SeesPrecision(Brightness):

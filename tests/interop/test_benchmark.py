@@ -32,7 +32,7 @@ def read_images():
     row, column, channel = np.meshgrid(*(np.arange(size) for size in (32, 32, 3)), indexing="ij")
     phase = (row * (labels[:, None, None, None] + 1) + column * 3) / 16 + channel
     shift = np.arange(N)[:, None, None, None] / N
-    return np.round(255 * (0.5 + 0.4 * np.sin(phase + shift))).astype(np.uint8), labels
+    return np.round(255 * (0.5 + 0.1 * np.sin(phase + shift))).astype(np.uint8), labels
 
 
 def write(file, **content):

@@ -41,7 +41,9 @@ def test_results_are_those_of_pyautoattack_to_the_last_bit(
         pyautoattack.AutoAttack(network, norm=norm, eps=EPS[norm], seed=0, version=version)
     )
     found = ours.run_standard_evaluation(images, labels, bs=5, return_labels=True)
+    trace = sys.gettrace()
     expected = theirs.run_standard_evaluation(images, labels, batch_size=5)
+    sys.settrace(trace)  # it takes the trace function away, and with it the coverage of all tests
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
     assert 0 < (found[1] == labels).sum() < 11, "some images break and some do not"
 

@@ -155,7 +155,7 @@ def test_unmet_requirements_are_those_that_are_missing_or_of_another_version(ins
 
 
 def test_requirements_of_what_is_not_installed_are_refused():
-    with pytest.raises(InstallationError, match="nothing is not installed; run: pip install noth"):
+    with pytest.raises(InstallationError, match="nothing is not installed; run: pip install not"):
         unmet("nothing")
 
 

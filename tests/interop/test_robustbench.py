@@ -108,6 +108,17 @@ def test_a_norm_that_robustbench_has_not_is_refused(tmp_path):
         load(tmp_path, norm="L1")
 
 
+def refusing_cifar10_linf(**_):
+    """Stands for a model of clbench's own that has no weights."""
+    raise WeightsError("no weights yet")
+
+
+def test_a_model_registered_in_timm_comes_first_and_its_error_is_its_own(tmp_path):
+    sys.modules["timm.models"].register_model(refusing_cifar10_linf)
+    with pytest.raises(WeightsError, match=r"^no weights yet$"):
+        load(tmp_path, "refusing")
+
+
 def test_an_import_that_fails_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "robustbench", None)
     with pytest.raises(

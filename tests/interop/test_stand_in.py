@@ -13,7 +13,8 @@ import pyautoattack
 import pytest
 
 import clbench
-from clbench.interop.autoattack import attack_package, published_package
+from clbench.errors import InstallationError
+from clbench.interop.autoattack import attack_package, attack_package_name, published_package
 from clbench.interop.classic import AutoAttack
 from clbench.interop.stand_in import pkg_resources_answered, provide_autoattack
 from clbench.interop.state import EvaluationState
@@ -21,17 +22,14 @@ from clbench.interop.state import EvaluationState
 
 @pytest.fixture
 def python(tmp_path):
-    """Return a function that runs code where some installed packages are not, and some more are."""
+    """Return a function that runs code where some of the installed packages are not."""
     site = tmp_path / "site"
     site.mkdir()
 
-    def run(code, *, without=(), files=()):
+    def run(code, *, without):
         for entry in Path(sysconfig.get_path("purelib")).iterdir():
             if not entry.name.startswith(without):
                 (site / entry.name).symlink_to(entry)
-        for name, text in dict(files).items():
-            (site / name).parent.mkdir(exist_ok=True)
-            (site / name).write_text(text)
         path = os.pathsep.join([str(site), str(Path(clbench.__file__).parents[1])])
         return subprocess.run(
             [sys.executable, "-S", "-W", "ignore", "-c", code],
@@ -51,6 +49,7 @@ def _imports_restored(monkeypatch):
         if name.partition(".")[0] == "autoattack":
             monkeypatch.delitem(sys.modules, name)
     yield
+    attack_package.cache_clear()
     for name in [*sys.modules]:
         if name.partition(".")[0] == "autoattack":
             del sys.modules[name]
@@ -81,20 +80,14 @@ REAL = {
 }
 
 
-def test_an_installed_autoattack_wins_and_is_left_alone(python):
-    code = (
-        f"{PACKAGE}\nfrom clbench.interop.stand_in import provide_autoattack as f; f()\n"
-        "import autoattack; print(autoattack.AutoAttack)"
+def test_an_autoattack_too_old_for_robustbench_is_refused(install):
+    install("autoattack", "0.1", {"autoattack/__init__.py": ""})
+    message = (
+        "the installed autoattack is too old for robustbench, it has no autoattack.state; "
+        "pyautoattack can stand in for it; run: pip uninstall --yes autoattack$"
     )
-    assert python(code, files=REAL).stdout == "autoattack\nthe real one\n"
-
-
-def test_an_autoattack_too_old_for_robustbench_is_refused(python):
-    done = python(PACKAGE, files={"autoattack/__init__.py": ""})
-    assert (
-        "InstallationError: the installed autoattack is too old for robustbench, it has no "
-        "autoattack.state; pyautoattack can stand in for it; run: pip uninstall --yes autoattack\n"
-    ) in done.stderr
+    with pytest.raises(InstallationError, match=message):
+        attack_package_name()
 
 
 def test_no_autoattack_at_all_is_refused(python):
@@ -103,9 +96,30 @@ def test_no_autoattack_at_all_is_refused(python):
     ) in python(PACKAGE, without=("pyautoattack",)).stderr
 
 
-def test_one_that_cannot_be_imported_is_refused(python):
-    done = python(PACKAGE, files=REAL | {"autoattack/__init__.py": "import missing"})
-    assert "autoattack cannot be imported: No module named 'missing'; run: pip" in done.stderr
+@pytest.mark.usefixtures("_imports_restored")
+def test_one_that_cannot_be_imported_is_refused(install):
+    attack_package.cache_clear()
+    install("autoattack", "0.1", REAL | {"autoattack/__init__.py": "import missing"})
+    message = "autoattack cannot be imported: No module named 'missing'; run: pip install autoatt"
+    with pytest.raises(InstallationError, match=message):
+        attack_package()
+
+
+@pytest.mark.usefixtures("_imports_restored")
+def test_an_installed_autoattack_wins_and_is_left_alone(install):
+    attack_package.cache_clear()
+    install("autoattack", "0.1", REAL)
+    provide_autoattack()
+    assert attack_package().__name__ == "autoattack"
+    assert importlib.import_module("autoattack").AutoAttack == "the real one"
+
+
+def test_pkg_resources_is_answered_only_meanwhile(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pkg_resources", None)
+    with pkg_resources_answered():
+        stand_in = importlib.import_module("pkg_resources")
+        assert Path(stand_in.resource_filename("clbench.names", "py.typed")).exists()
+    assert "pkg_resources" not in sys.modules
 
 
 def test_robustbench_works_without_pkg_resources(python):
