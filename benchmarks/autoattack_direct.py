@@ -29,7 +29,10 @@ def compare(model: str = "simclr_at", n: int = 360, eps: str = "1/6", bs: int = 
     with torch.no_grad():
         direct = int((network(adversarial).argmax(1) == labels).sum())
     direct_wall, direct_cpu = time.perf_counter() - started, time.process_time() - busy
-    print(f"pyautoattack {direct}/{n} robust, {direct_wall:.1f} s, {direct_cpu:.1f} s of CPU")
+    print(
+        f"pyautoattack {direct}/{n} robust, {direct_wall:.1f} s, {direct_cpu:.1f} s of CPU",
+        flush=True,
+    )
 
     started, busy = time.perf_counter(), time.process_time()
     plan, threat_model = plan_attack("autoattack", "Linf", 10), ThreatModel("Linf", Fraction(eps))

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-MAX_ON_CPU = 128
+MAX_ON_CPU = 256
 MAX_ON_GPU = 1024
 
 _CPU_MEMORY = 2 << 30

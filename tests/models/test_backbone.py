@@ -1,6 +1,7 @@
 import pytest
 import timm
 import torch
+from torch import nn
 
 from clbench.errors import BadValueError, UnknownNameError, WeightsError
 from clbench.models import BACKBONES, CifarResNet, build_backbone
@@ -107,3 +108,20 @@ def test_timm_never_drops_a_head_that_was_not_replaced(make_weights):
     file = make_weights(num_classes=7)
     with pytest.raises(WeightsError, match=r"of another network: 'fc.bias' is \[7\], .* \[10\]$"):
         filled_by_timm(file)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_folded_network_is_equal_but_for_rounding(name):
+    network = build_backbone(name, in_chans=1, num_classes=10).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):  # as if it had been trained
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 1.5)
+    images = torch.rand(2, 1, 8, 8)
+    folded = network.folded()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    with torch.no_grad():
+        plain, fast = network(images), folded(images)
+    assert torch.allclose(fast, plain, rtol=1e-3, atol=1e-4 * float(plain.abs().max()))
