@@ -29,7 +29,7 @@ from clbench.attacks.outcome import BY_CLEAN, Outcome, outcome_of
 from clbench.attacks.pgd import PGD
 from clbench.data.evalset import EvalSet
 from clbench.errors import BadValueError, ModelError
-from clbench.record import write_atomically
+from clbench.provenance import write_atomically
 from clbench.threat import ThreatModel
 
 __all__ = ["Outcome", "Progress", "evaluate", "perturb"]

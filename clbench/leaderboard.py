@@ -10,7 +10,8 @@ import pandas as pd
 from filelock import FileLock
 
 from clbench.errors import RecordError, StorageError
-from clbench.record import Record, read, write_atomically
+from clbench.provenance import write_atomically
+from clbench.record import Record, read
 
 Cell = str | int | float | bool
 

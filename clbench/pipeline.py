@@ -17,10 +17,11 @@ from clbench.errors import BadValueError, StorageError
 from clbench.evaluate import Outcome, Progress, evaluate, perturb
 from clbench.measure import Measure
 from clbench.models import LoadedModel, load_model, preflight
+from clbench.models.device import device_name, find_device
 from clbench.names import DATASETS
 from clbench.probes import PROBES
 from clbench.protocol import CUSTOM, DEFAULT_PROTOCOL, Protocol, find_protocol
-from clbench.provenance import commit, utc_now, versions
+from clbench.provenance import commit, utc_now, versions, write_atomically
 from clbench.record import Places, Record, Run
 from clbench.threat import ThreatModel, format_eps
 
@@ -103,7 +104,7 @@ def run(request: Request, on_progress: Callable[[Progress], None] | None = None)
         device=device,
         precision=request.precision,
     )
-    record.write_atomically(
+    write_atomically(
         places.evidence, _evidence(outcome, evalset, adversarial=request.save_adversarial)
     )
     record.write(finished, places.record)
@@ -132,23 +133,6 @@ def settle(request: Request) -> Protocol:
         seed=request.seed,
     )
     return replace(changed, name=CUSTOM) if request.data else changed
-
-
-def find_device(name: str) -> torch.device:
-    """Return the device called ``name``; ``auto`` takes the first GPU where there is one.
-
-    Raises:
-        BadValueError: No such device on this machine.
-    """
-    count = torch.cuda.device_count()
-    known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
-    if name == "auto":
-        return torch.device("cuda:0" if count else "cpu")
-    if name not in known:
-        raise BadValueError(
-            f"--device must be auto or one of {', '.join(known)} here, got {name!r}"
-        )
-    return torch.device(name)
 
 
 def _load_data(request: Request, protocol: Protocol) -> EvalSet:
@@ -290,17 +274,13 @@ def _record(
         seed=this.seed,
         counts=record.Counts(outcome.forward_passes, outcome.backward_passes),
         wall_s=outcome.seconds,
-        device=_device_name(device),
+        device=device_name(device),
         precision=precision,
         batch_size=outcome.batch_size,
         versions=versions(this.attack.backend),
         commit=commit(),
         created=utc_now(),
     )
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _evidence(outcome: Outcome, evalset: EvalSet, *, adversarial: bool) -> bytes:

@@ -1,14 +1,18 @@
-"""Where a number comes from: hashes, versions, commit and time."""
+"""Where a number comes from: hashes, versions, commit and time; and files that are whole."""
 
+import contextlib
 import hashlib
 import json
+import os
 import subprocess
+import uuid
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 import clbench
+from clbench.errors import StorageError
 
 _CHUNK = 1 << 20
 
@@ -25,6 +29,30 @@ def sha256_of_file(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that no reader and no crash ever sees half of it.
+
+    Raises:
+        StorageError: The folder cannot be made or written, or the disk is full; what was at
+            ``path`` before is still there.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise StorageError(
+            f"cannot write {path}: {error.strerror}; free some space or choose another folder "
+            "with --out"
+        ) from error
 
 
 def version_of(distribution: str) -> str:

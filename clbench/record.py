@@ -1,21 +1,18 @@
 """One run as JSON: the source of truth that the leaderboard is generated from."""
 
-import contextlib
 import json
 import math
-import os
 import re
 import types
 import typing
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from clbench.errors import RecordError, StorageError
+from clbench.errors import RecordError
 from clbench.measure import Measure
-from clbench.provenance import sha256_of
+from clbench.provenance import sha256_of, write_atomically
 
 SCHEMA_VERSION = 1
 """Raised when a field changes its meaning or goes; every older file must still be readable."""
@@ -205,30 +202,6 @@ def read(path: Path) -> Record:
         ) from error
     assert isinstance(record, Record), "a record was built"
     return record
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` so that no reader and no crash ever sees half of it.
-
-    Raises:
-        StorageError: The folder cannot be made or written, or the disk is full; what was at
-            ``path`` before is still there.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise StorageError(
-            f"cannot write {path}: {error.strerror}; free some space or choose another folder "
-            "with --out"
-        ) from error
 
 
 def _without_nan(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -1,5 +1,6 @@
 """What every test relies on: no network, and small records to work with."""
 
+import os
 import socket
 from dataclasses import replace
 
@@ -8,6 +9,13 @@ import torch
 
 from clbench.measure import proportion
 from clbench.record import AttackEntry, Counts, DataEntry, ModelEntry, Record, ThreatEntry
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """Test files run side by side; so do the processes that they start."""
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)

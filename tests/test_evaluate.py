@@ -11,6 +11,7 @@ from torch import nn
 
 from clbench.attacks import plan_attack
 from clbench.attacks.base import AttackStep
+from clbench.attacks.batches import MAX_ON_CPU
 from clbench.attacks.guard import within
 from clbench.data.evalset import make_evalset
 from clbench.errors import BadValueError, ModelError, StorageError
@@ -342,7 +343,7 @@ def test_saving_is_rare_when_batches_are_quick(network, evalset, cascade, tmp_pa
 
 
 def test_batch_size_auto_is_chosen_and_told(network, evalset, cascade):
-    assert run(network, evalset, cascade, batch_size=None).batch_size == 128
+    assert run(network, evalset, cascade, batch_size=None).batch_size == MAX_ON_CPU
 
 
 def test_a_batch_size_below_one_is_refused(network, evalset, cascade):

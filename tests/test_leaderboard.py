@@ -8,7 +8,8 @@ import pytest
 from clbench import leaderboard
 from clbench.errors import RecordError
 from clbench.measure import proportion, undefined
-from clbench.record import places, write, write_atomically
+from clbench.provenance import write_atomically
+from clbench.record import places, write
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clbench import leaderboard, pipeline
+from clbench import leaderboard
 from clbench.errors import BadValueError, StorageError
-from clbench.pipeline import Request, find_device, run, settle
+from clbench.pipeline import Request, run, settle
 from clbench.record import read
 
 ATTACK = "pgd,steps=3"
@@ -149,19 +149,3 @@ def test_a_value_given_by_hand_makes_the_protocol_custom(request_for):
 def test_data_without_a_threat_model_is_refused():
     with pytest.raises(BadValueError, match=r"^--data has no threat model of its own; give --norm"):
         settle(Request("simclr_at", data=Path("images.npz")))
-
-
-def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(
-        BadValueError, match=r"^--device must be auto or one of cpu.* here, got 'x'"
-    ):
-        find_device("x")
-
-
-def test_the_cuda_device_needs_cuda(monkeypatch):
-    monkeypatch.setattr(pipeline.torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(
-        BadValueError, match=r"^--device must be auto or one of cpu here, got 'cuda'"
-    ):
-        find_device("cuda")
-    assert find_device("auto").type == "cpu"

@@ -7,7 +7,8 @@ import pytest
 
 from clbench.errors import RecordError, StorageError
 from clbench.measure import undefined
-from clbench.record import places, read, write, write_atomically
+from clbench.provenance import write_atomically
+from clbench.record import places, read, write
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 
 import clbench
 from clbench import leaderboard, record
+from clbench.attacks import FLAGS as FLAG_ROWS
 from clbench.attacks import plan_attack
 from clbench.models import ZOO
 from clbench.names import DATASETS
@@ -118,3 +119,20 @@ def test_the_pre_commit_hooks_are_the_tools_of_the_check():
     for tool in ("ruff format", "ruff check", "lint-imports", "mypy", "codespell"):
         assert tool in check
         assert tool in hooks
+
+
+def test_the_figures_in_the_leaderboard_page_are_those_of_the_records():
+    page = (OURS / "README.md").read_text()
+    for one in leaderboard.read_all(OURS):
+        clean, robust = (100 * one.measure(name).value for name in ("clean_acc", "robust_acc"))
+        low, high = (
+            100 * bound for bound in (one.measure("robust_acc").low, one.measure("robust_acc").high)
+        )
+        cka = one.measure("cka_stage4").value
+        figures = f"{clean:.1f} | {robust:.1f} | {low:.1f} to {high:.1f} | {cka:.3f}"
+        assert f"| `{one.model.name}` | {figures} |" in page
+
+
+def test_the_flags_in_the_leaderboard_page_are_all_there_are():
+    page = (OURS / "README.md").read_text()
+    assert all(f"| `{name}` | {flag.meaning} |" in page for name, flag in FLAG_ROWS.items())

@@ -18,18 +18,18 @@ def attacks(
 ) -> None:
     """List the attacks: norms, backend, and every step with its parameters.
 
-    Options follow the name: [bold]--attack pgd,steps=40,step_size=1/100,start=zero[/bold]
+    Options follow the name: --attack pgd,steps=40,step_size=1/100,start=zero
 
     What ends in _per_eps is in proportion to eps; step_size=1/100 or alpha=1/100 fixes it.
     """
     from clbench.attacks import ATTACKS
-    from clbench.cli.show import show_rows
+    from clbench.cli.show import show_entries
 
     rows = [_describe(row) for row in ATTACKS.values()]
     if as_json:
         print(json.dumps(rows, indent=1))
         return
-    show_rows("attacks", [_in_words(row) for row in rows], as_json=False)
+    show_entries([_in_words(row) for row in rows])
 
 
 def _describe(row: "AttackRow") -> dict[str, Any]:
@@ -45,16 +45,10 @@ def _describe(row: "AttackRow") -> dict[str, Any]:
     }
 
 
-def _in_words(row: "Mapping[str, Any]") -> dict[str, str]:
-    steps = row["steps"]
-    named = [f"{name}: {_listed(parameters)}" for name, parameters in steps.items()]
-    return {
-        "name": row["name"],
-        "norms": " ".join(row["norms"]),
-        "backend": row["backend"],
-        "about": row["about"],
-        "steps and parameters": "\n".join(named) if len(steps) > 1 else _listed(steps[row["name"]]),
-    }
+def _in_words(row: "Mapping[str, Any]") -> tuple[str, list[str]]:
+    heading = f"{row['name']} ({', '.join(row['norms'])}; {row['backend']})"
+    steps = [f"{name}: {_listed(parameters)}" for name, parameters in row["steps"].items()]
+    return heading, [row["about"], *steps]
 
 
 def _listed(parameters: "Mapping[str, object]") -> str:

@@ -1,30 +1,41 @@
 """``clbench protocols``: the evaluation protocols there are."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from clbench.threat import format_eps
+
+if TYPE_CHECKING:
+    from clbench.protocol import Protocol
 
 
 def protocols(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """List the protocols: data, threat model, attack, sample size."""
-    from clbench.cli.show import show_rows
+    from clbench.cli.show import show_entries, show_rows
     from clbench.protocol import protocols as known
 
-    show_rows(
-        "protocols",
-        [
-            {
-                "name": protocol.name,
-                "dataset": protocol.dataset,
-                "threat model": str(protocol.threat_model),
-                "attack": protocol.attack,
-                "examples": protocol.n_examples,
-                "seed": protocol.seed,
-                "about": protocol.about,
-            }
-            for protocol in known().values()
-        ],
-        as_json=as_json,
-    )
+    if as_json:
+        show_rows("protocols", [_row(protocol) for protocol in known().values()], as_json=True)
+        return
+    show_entries([(name, _in_words(protocol)) for name, protocol in known().items()])
+
+
+def _row(protocol: "Protocol") -> dict[str, str | int]:
+    return {
+        "name": protocol.name,
+        "about": protocol.about,
+        "dataset": protocol.dataset,
+        "norm": protocol.threat_model.norm,
+        "eps": format_eps(protocol.threat_model.eps),
+        "attack": protocol.attack,
+        "n_examples": protocol.n_examples,
+        "seed": protocol.seed,
+    }
+
+
+def _in_words(protocol: "Protocol") -> list[str]:
+    images = f"{protocol.n_examples} images of {protocol.dataset}, {protocol.threat_model}"
+    return [protocol.about, f"{images}, {protocol.attack}, seed {protocol.seed}"]

@@ -4,9 +4,20 @@ import json
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 Cell = str | int | float | bool | None
+
+
+def show_entries(entries: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Print each heading with its lines below it, wrapped to the width of the terminal."""
+    console = Console(highlight=False)
+    for heading, lines in entries:
+        console.print(Text(heading, style="bold"))
+        for line in lines:
+            console.print(Padding(Text(line), (0, 0, 0, 2)))
 
 
 def show_rows(title: str, rows: Sequence[Mapping[str, Cell]], *, as_json: bool) -> None:

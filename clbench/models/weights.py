@@ -1,11 +1,9 @@
 """Weights files: safetensors only, loaded strictly, known by their sha256."""
 
-import contextlib
 import hashlib
 import os
 import re
 import urllib.request
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,10 +13,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from clbench.errors import StorageError, WeightsError
+from clbench.errors import WeightsError
 from clbench.models.spec import ModelSpec
 from clbench.models.zoo import WEIGHTS_DIR
-from clbench.provenance import sha256_of
+from clbench.provenance import sha256_of, write_atomically
 
 _PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -50,7 +48,7 @@ def locate(spec: ModelSpec) -> Path:
             raise WeightsError(
                 f"weights of '{spec.full_name}' are missing at {packaged}; install clbench again"
             )
-        _write(cached, _fetch(spec.full_name, row.url, row.sha256))
+        write_atomically(cached, _fetch(spec.full_name, row.url, row.sha256))
     return _verified(cached, spec.full_name, row.sha256, f"delete {cached} and try again")
 
 
@@ -133,7 +131,7 @@ def save_weights(
         else network_or_state
     )
     tensors = {key: _stored(tensor, half=half) for key, tensor in state.items()}
-    _write(path, safetensors.torch.save(tensors))
+    write_atomically(path, safetensors.torch.save(tensors))
 
 
 def state_sha256(network: nn.Module) -> str:
@@ -214,17 +212,3 @@ def _fetch(name: str, url: str, sha256: str) -> bytes:
 
 def _wrong_sum(name: str, found: str, expected: str, remedy: str) -> str:
     return f"weights of '{name}': sha256 is {found[:12]}, expected {expected[:12]}; {remedy}"
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise StorageError(
-            f"cannot write {path}: {error.strerror}; free some space or choose another folder"
-        ) from error

@@ -13,6 +13,7 @@ from clbench.attacks.guard import randomness
 from clbench.data import EvalSet, training_set
 from clbench.errors import BadValueError
 from clbench.models import CifarResNet, build_backbone, load_weights, save_weights
+from clbench.models.device import device_name, find_device
 from clbench.provenance import commit, utc_now, versions
 from clbench.train.phases import Epoch, Job, accuracy, run_phase
 from clbench.train.recipe import Recipe, to_table
@@ -145,7 +146,7 @@ def train_recipe(
         clean_acc=accuracy(network, validation_images, None, device=fabric.device),
         robust_acc=accuracy(network, validation_images, job.attack, device=fabric.device),
         seconds=round(seconds, 1),
-        device=_device_name(fabric.device),
+        device=device_name(fabric.device),
         precision=precision,
         threads=torch.get_num_threads(),
         pretrained_from="" if pretrained is None else pretrained.name,
@@ -190,14 +191,12 @@ def make_fabric(device: str, precision: Precision) -> Fabric:
     Raises:
         BadValueError: No such device on this machine.
     """
-    count = torch.cuda.device_count()
-    known = ["auto", "cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
-    if device not in known:
-        raise BadValueError(f"--device must be one of {', '.join(known)} here, got {device!r}")
-    on_gpu = device != "cpu" and count > 0
-    accelerator = "cuda" if on_gpu else "cpu"
-    devices = [int(device.partition(":")[2] or 0)] if on_gpu else 1
-    return Fabric(accelerator=accelerator, devices=devices, precision=_FABRIC_PRECISION[precision])
+    found = find_device(device)
+    return Fabric(
+        accelerator=found.type,
+        devices=[found.index or 0] if found.type == "cuda" else 1,
+        precision=_FABRIC_PRECISION[precision],
+    )
 
 
 def _finished(out: Path, recipe: Recipe) -> Summary | None:
@@ -223,7 +222,3 @@ def _check_pretraining(folder: Path, recipe: Recipe) -> None:
             f"{folder} holds {summary.model}, which was pretrained otherwise than "
             f"{recipe.full_name} is; train it without --from"
         )
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clbench.errors import RecordError, StorageError
-from clbench.record import write_atomically
+from clbench.provenance import write_atomically
 from clbench.train.phases import Epoch
 from clbench.train.recipe import Recipe, to_table
 

@@ -20,7 +20,7 @@ def test_every_attack_is_shown_with_its_parameters():
     text = show()
     assert all(name in text for name in ATTACKS)
     assert "square: n_queries=5000, n_restarts=1, p_init=0.8" in text
-    assert "steps=40, restarts=1, start=random, step_size_per_eps=0.0625" in text
+    assert "pgd: steps=40, restarts=1, start=random, step_size_per_eps=0.0625" in text
 
 
 def test_machines_get_one_row_for_each_attack():

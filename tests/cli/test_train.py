@@ -98,7 +98,7 @@ def test_an_interrupted_training_exits_as_shells_expect(tmp_path, monkeypatch):
             BadValueError,
             "there is no recipe for 'cifar100'",
         ),
-        (["simclr_at", "--device", "tpu"], BadValueError, "--device must be one of auto, cpu"),
+        (["simclr_at", "--device", "tpu"], BadValueError, "--device must be auto or one of cpu"),
         (["simclr_full_at", "--from", "nowhere"], BadValueError, "nowhere holds no finished"),
     ],
 )

@@ -211,7 +211,7 @@ def test_a_folder_that_cannot_be_written_is_told_of_before_training(
 @pytest.mark.parametrize("device", ["gpu", "cpu:0", "cuda", "cuda:1", ""])
 def test_a_device_that_is_not_there_is_refused(monkeypatch, device):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    message = rf"^--device must be one of auto, cpu here, got '{device}'$"
+    message = rf"^--device must be auto or one of cpu here, got '{device}'$"
     with pytest.raises(BadValueError, match=message):
         make_fabric(device, "float32")
     assert make_fabric("auto", "float32").device.type == "cpu"
