@@ -10,6 +10,7 @@ from clbench import leaderboard, record
 from clbench.attacks import FLAGS as FLAG_ROWS
 from clbench.attacks import plan_attack
 from clbench.models import ZOO
+from clbench.models.zoo import WEIGHTS_DIR
 from clbench.names import DATASETS
 from clbench.protocol import config_dir, protocols
 
@@ -136,3 +137,12 @@ def test_the_figures_in_the_leaderboard_page_are_those_of_the_records():
 def test_the_flags_in_the_leaderboard_page_are_all_there_are():
     page = (OURS / "README.md").read_text()
     assert all(f"| `{name}` | {flag.meaning} |" in page for name, flag in FLAG_ROWS.items())
+
+
+def test_the_cards_of_our_networks_tell_their_test_figures():
+    for one in leaderboard.read_all(OURS):
+        card = (WEIGHTS_DIR / f"{one.model.name}.{one.model.tag}.md").read_text()
+        robust = one.measure("robust_acc").value
+        assert f"| test, clean | {one.measure('clean_acc').value:.2%} | {one.data.n} |" in card
+        assert f"| test, AutoAttack standard, Linf 1/6 | {robust:.2%} | {one.data.n} |" in card
+        assert one.model.weights_sha256 in card
