@@ -65,7 +65,9 @@ def test_shared_weights_are_saved(tmp_path):
     network = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
     network[1].weight = network[0].weight
     save_weights(network, tmp_path / "x.safetensors", half=False)
-    load_weights(network, tmp_path / "x.safetensors")
+    other = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    load_weights(other, tmp_path / "x.safetensors")
+    assert equal_states(other.state_dict(), network.state_dict())
 
 
 def test_failed_save_leaves_the_old_file(make_network, make_weights, monkeypatch):
