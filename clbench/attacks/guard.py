@@ -91,12 +91,12 @@ class _Gate(torch.autograd.Function):
     """The identity, through which every gradient at the images passes."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, victim: Victim) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, images: Tensor, victim: Victim) -> Tensor:  # noqa: ANN401 - untyped in torch
         ctx.victim = victim
         return images.view_as(images)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - same
         (gradient,) = gradients
         ctx.victim.backward_passes += len(gradient)
         return gradient.contiguous(), None
