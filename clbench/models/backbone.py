@@ -1,16 +1,14 @@
 """ResNets for small images: timm's own network with a stem that keeps the resolution."""
 
-import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from clbench.errors import BadValueError
+from clbench.models.fold import fold
 from clbench.models.weights import fill, read_weights
 from clbench.names import look_up
 
@@ -59,19 +57,10 @@ class CifarResNet(ResNet):  # type: ignore[misc] # timm has no types
     def folded(self) -> "CifarResNet":
         """Return an equal network in eval mode that is faster to attack.
 
-        Every batch norm is folded into the convolution before it, and weights are in channels_last
-        format. Logits differ by rounding only. Parameters have no gradients.
+        See ``clbench.models.fold``.
         """
-        twin = copy.deepcopy(self)
-        twin.eval()
-        for module in list(twin.modules()):
-            for convolution, norm in _CONVOLUTIONS.items():
-                before, after = getattr(module, convolution, None), getattr(module, norm, None)
-                if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
-                    setattr(module, convolution, fuse_conv_bn_eval(before, after))
-                    setattr(module, norm, nn.Identity())
-        twin.to(memory_format=torch.channels_last)
-        twin.requires_grad_(requires_grad=False)
+        twin = fold(self)
+        assert isinstance(twin, CifarResNet), "a copy is of the same class"
         return twin
 
     def load_pretrained(self, checkpoint_path: str | Path) -> None:
@@ -94,10 +83,6 @@ class CifarResNet(ResNet):  # type: ignore[misc] # timm has no types
         if trained.get("input_size", (self.in_chans,))[0] != self.in_chans:
             weights["conv1.weight"] = _spread(weights["conv1.weight"], self.in_chans)
         fill(self, weights, path)
-
-
-_CONVOLUTIONS = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "0": "1"}
-"""Children of a ResNet, a block or a shortcut, and the batch norm that follows each."""
 
 
 def _stem(in_chans: int, width: int, *, like: Tensor) -> nn.Conv2d:
@@ -129,6 +114,7 @@ class Backbone:
 
 BACKBONES: dict[str, Backbone] = {
     "resnet18": Backbone(BasicBlock, (2, 2, 2, 2), 64),
+    "resnet10_w16": Backbone(BasicBlock, (1, 1, 1, 1), 16),
     "resnet18_w16": Backbone(BasicBlock, (2, 2, 2, 2), 16),
     "resnet50": Backbone(Bottleneck, (3, 4, 6, 3), 64),
 }

@@ -80,6 +80,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return _parse(_bytes_of(path), path)
 
 
+def read_about(path: Path) -> dict[str, str]:
+    """Return what a safetensors file tells of its weights; nothing where it cannot be read."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError):
+        return {}
+
+
 def load_weights(network: nn.Module, path: Path) -> str:
     """Fill ``network`` from a safetensors file, exactly, and return the file's sha256.
 
@@ -115,9 +124,15 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
 
 
 def save_weights(
-    network_or_state: nn.Module | Mapping[str, Tensor], path: Path, *, half: bool = True
+    network_or_state: nn.Module | Mapping[str, Tensor],
+    path: Path,
+    *,
+    half: bool = True,
+    about: Mapping[str, str] | None = None,
 ) -> None:
     """Write weights as a safetensors file, whole or not at all.
+
+    ``about`` is what the file tells of them besides; see ``read_about``.
 
     With ``half``, floating-point tensors are rounded to half precision, but for those with a value
     too large for it. Evaluate what was written, not what was in memory.
@@ -131,7 +146,7 @@ def save_weights(
         else network_or_state
     )
     tensors = {key: _stored(tensor, half=half) for key, tensor in state.items()}
-    write_atomically(path, safetensors.torch.save(tensors))
+    write_atomically(path, safetensors.torch.save(tensors, dict(about or {})))
 
 
 def state_sha256(network: nn.Module) -> str:

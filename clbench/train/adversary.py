@@ -3,28 +3,48 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from clbench.attacks.guard import untouched
 from clbench.attacks.pgd import project
 from clbench.errors import BadValueError
 from clbench.threat import ThreatModel
 
+Target = Literal["views", "one_view", "image"]
+AttackMode = Literal["eval", "frozen_statistics", "train"]
+
 
 @dataclass(frozen=True)
 class Adversary:
-    """Projected gradient ascent in an Linf ball, from a random point.
+    """Projected gradient ascent in an Linf ball.
 
-    ``step_size`` is a multiple of eps, so that all steps together reach ``steps * step_size``
-    balls far at any eps. During the first ``warmup_epochs``, eps grows evenly to its full size.
+    Attributes:
+        eps: The radius in units of the pixel range. During the first ``warmup_epochs`` it grows
+            evenly to its full size.
+        steps: How many gradient steps.
+        step_size: The size of a step as a multiple of eps, so that all steps together reach
+            ``steps * step_size`` balls far at any eps.
+        fixed_step: The size of a step in units of the pixel range, whatever eps is, instead of
+            ``step_size``; the paper's way, by which five steps of 0.01 never fill a ball of 16/255.
+        target: What is perturbed: all augmented ``views`` of an image together; ``one_view``,
+            compared with clean other ones; or the ``image`` without any augmentation, whose loss is
+            added to that of the clean views.
+        start: A random point of the ball, or its centre (``zero``).
+        mode: The network under attack uses the statistics of its batch norms (``eval``); or those
+            of the attacked batch, without or with an update of its own (``frozen_statistics``,
+            ``train``).
     """
 
     eps: Fraction
     steps: int
-    step_size: float
+    step_size: float = 0.0
+    fixed_step: float = 0.0
+    target: Target = "views"
+    start: Literal["random", "zero"] = "random"
+    mode: AttackMode = "eval"
     warmup_epochs: int = 0
 
     def __post_init__(self) -> None:
@@ -34,19 +54,25 @@ class Adversary:
                 raise BadValueError(
                     f"{name} of an adversary must be at least {least}, got {getattr(self, name)}"
                 )
-        if self.step_size <= 0:
+        if min(self.step_size, self.fixed_step) < 0 or (self.step_size > 0) is (
+            self.fixed_step > 0
+        ):
             raise BadValueError(
-                f"step_size of an adversary must be above 0, got {self.step_size!r}"
+                "an adversary needs a step_size or a fixed_step above 0, and only one of them, "
+                f"got {self.step_size!r} and {self.fixed_step!r}"
             )
 
     def eps_in(self, epoch: int) -> Fraction:
         """Return the eps of an epoch, counted from 1."""
         return self.eps * min(Fraction(1), Fraction(epoch, self.warmup_epochs + 1))
 
+    def step_at(self, eps: Fraction) -> float:
+        """Return the size of a step, in units of the pixel range."""
+        return self.fixed_step or self.step_size * float(eps)
+
 
 def perturb(
-    network: nn.Module,
-    objective: Callable[[Tensor], Tensor],
+    objective: Callable[[Float[Tensor, "n c h w"]], Float[Tensor, ""]],
     images: Float[Tensor, "n c h w"],
     adversary: Adversary,
     *,
@@ -55,28 +81,26 @@ def perturb(
 ) -> Float[Tensor, "n c h w"]:
     """Return the images moved so that the objective grows, inside the eps ball and [0, 1].
 
-    The network is attacked in eval mode and without gradients for its parameters, then left as it
-    was found: so an attack changes no batch-norm statistics.
-
     Args:
-        network: What the objective looks through.
-        objective: Makes one number of the network's outputs.
+        objective: Makes one number of the images, through a network whose parameters take no
+            gradients.
         images: Where the balls are centred.
-        adversary: Number and size of the steps.
+        adversary: Start, number and size of the steps.
         eps: The radius, which may still be growing; 0 returns the images.
-        generator: On the images' device; all that decides the start.
+        generator: On the images' device; all that decides a random start.
 
     Source:
         Madry et al., 2018, arXiv:1706.06083, Section 2.1.
     """
-    ball = ThreatModel("Linf", eps)
-    radius = float(eps)
-    start = torch.rand(images.shape, generator=generator, device=images.device)
-    adversarial = project(images + radius * (2 * start - 1), images, ball)
-    with untouched(network), torch.enable_grad():
+    ball, step = ThreatModel("Linf", eps), adversary.step_at(eps)
+    adversarial = images
+    if adversary.start == "random":
+        start = torch.rand(images.shape, generator=generator, device=images.device)
+        adversarial = project(images + float(eps) * (2 * start - 1), images, ball)
+    with torch.enable_grad():
         for _ in range(adversary.steps):
-            adversarial.requires_grad_()
-            (slope,) = torch.autograd.grad(objective(network(adversarial)), adversarial)
-            moved = adversarial.detach() + adversary.step_size * radius * slope.sign()
+            adversarial = adversarial.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(objective(adversarial), adversarial)
+            moved = adversarial.detach() + step * slope.sign()
             adversarial = project(moved, images, ball)
     return adversarial.detach()

@@ -1,37 +1,32 @@
 """From a recipe to weights: both phases, validation, and the files of a run."""
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
 
-from clbench.attacks.guard import randomness
-from clbench.data import EvalSet, training_set
+from clbench.data import EvalSet, training_files, training_set
 from clbench.errors import BadValueError
-from clbench.models import CifarResNet, build_backbone, load_weights, save_weights
-from clbench.models.device import device_name, find_device
+from clbench.models import load_weights, save_weights
+from clbench.models.device import device_name
 from clbench.provenance import commit, utc_now, versions
-from clbench.train.phases import Epoch, Job, accuracy, run_phase
-from clbench.train.recipe import Recipe, to_table
+from clbench.train.checkpoint import discard_checkpoint
+from clbench.train.devices import make_fabric
+from clbench.train.phases import Job
+from clbench.train.recipe import Precision, Recipe, to_table
 from clbench.train.recipe_file import read_recipe
 from clbench.train.run_folder import (
-    BACKBONE,
     WEIGHTS,
     Summary,
-    discard_summary,
     read_summary,
     write_card,
-    write_log,
     write_summary,
 )
-
-Precision = Literal["float32", "bfloat16"]
-
-_FABRIC_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+from clbench.train.training import Training, Watch
+from clbench.train.validate import accuracy
 
 
 @dataclass(frozen=True)
@@ -48,51 +43,53 @@ def train(
     dataset: str,
     out: Path,
     *,
+    recipe_name: str = "default",
+    changes: Mapping[str, str] | None = None,
     seed: int | None = None,
     device: str = "auto",
-    precision: Precision = "float32",
+    precision: Precision | None = None,
+    files: Sequence[Path] = (),
     data_dir: Path | None = None,
     download: bool = False,
     pretrained: Path | None = None,
     restart: bool = False,
-    on_start: Callable[[Recipe], None] | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    watch: Watch | None = None,
 ) -> Trained:
     """Train a zoo model by its recipe and write its files into ``out``.
 
+    A training that was stopped goes on where it stood, and reaches the same weights on a CPU.
+
     Args:
-        name: A name of the zoo, such as ``simclr_at``.
+        name: A name of the zoo, such as ``simclr_at``, or another one that the recipe file has.
         dataset: A name of ``DATASETS``.
         out: The folder of the run.
+        recipe_name: Which recipes of the data set, such as ``default`` or ``paper``; or a file.
+        changes: Fields of the recipe and their values as text, such as ``finetuning.epochs``.
         seed: Instead of the recipe's own.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: Of the arithmetic; weights are updated in float32.
+        precision: Of the arithmetic, instead of the recipe's own; weights are updated in float32.
+        files: Images to train on, instead of the public archives; see ``training_files``.
         data_dir: The folder that holds the data set's own folder.
         download: Whether to fetch a data set that is not there.
         pretrained: The folder of a finished run whose pretrained backbone is reused.
-        restart: Train again where ``out`` holds a finished run.
-        on_start: Told the recipe before training begins.
-        on_epoch: Told every epoch.
+        restart: Train from the beginning where ``out`` holds a run.
+        watch: Told how the training goes.
 
     Raises:
         ClbenchError: Anything that the user can mend; nothing that was finished is lost.
     """
-    recipe = read_recipe(name, dataset, seed)
+    recipe = read_recipe(name, dataset, seed, recipe_name=recipe_name, changes=changes or {})
+    if precision is not None:
+        recipe = replace(recipe, precision=precision)
     finished = None if restart else _finished(out, recipe)
     if finished is not None:
         return Trained(finished, out, new=False)
-    fabric = make_fabric(device, precision)
-    if on_start is not None:
-        on_start(recipe)
+    fabric = make_fabric(device, recipe.precision)
+    images, validation = _images(dataset, files, data_dir=data_dir, download=download)
+    if restart:
+        discard_checkpoint(out)
     summary = train_recipe(
-        recipe,
-        out,
-        training_set(dataset, "train", data_dir=data_dir, download=download),
-        training_set(dataset, "validation", data_dir=data_dir, download=download),
-        fabric=fabric,
-        precision=precision,
-        pretrained=pretrained,
-        on_epoch=on_epoch,
+        *(recipe, out, images, validation), fabric=fabric, pretrained=pretrained, watch=watch
     )
     return Trained(summary, out, new=True)
 
@@ -100,54 +97,49 @@ def train(
 def train_recipe(
     recipe: Recipe,
     out: Path,
-    train_images: EvalSet,
-    validation_images: EvalSet,
+    images: EvalSet,
+    validation: EvalSet,
     *,
     fabric: Fabric,
-    precision: Precision = "float32",
     pretrained: Path | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    watch: Watch | None = None,
 ) -> Summary:
     """Train by ``recipe`` on the images given; see ``train``."""
-    began, rows = time.perf_counter(), list[Epoch]()
-
-    def note(row: Epoch) -> None:
-        rows.append(row)
-        write_log(out, rows)
-        if on_epoch is not None:
-            on_epoch(row)
-
     if pretrained is not None:
         _check_pretraining(pretrained, recipe)
-    discard_summary(out)
-    write_log(out, rows)  # an unwritable folder is told of at once
+    if recipe.validation.examples:
+        validation = validation.head(min(recipe.validation.examples, len(validation)))
     job = Job(
-        name=recipe.full_name,
-        train=train_images,
-        validation=validation_images,
+        train=images,
+        validation=validation,
         attack=recipe.validation,
         criterion=recipe.criterion,
         seed=recipe.seed,
         fabric=fabric,
-        on_epoch=note,
     )
-    network = new_network(recipe, train_images)
-    selected = _run_phases(network, recipe, job, out, pretrained)
-    seconds = time.perf_counter() - began
-    save_weights(network, out / WEIGHTS)
+    training = Training(recipe, out, job, pretrained, watch or Watch())
+    network = training.run()
+    if not fabric.is_global_zero:
+        fabric.barrier()
+        return _read_finished(out)
+    save_weights(network, out / WEIGHTS, about={"backbone": recipe.backbone})
     weights_sha256 = load_weights(network, out / WEIGHTS)  # the figures are those of this file
+    network.to(fabric.device)
+    measure = partial(accuracy, network, validation, device=fabric.device)
     summary = Summary(
         model=recipe.full_name,
         seed=recipe.seed,
         recipe=to_table(recipe),
-        selected=selected,
-        n_train=len(train_images),
-        n_validation=len(validation_images),
-        clean_acc=accuracy(network, validation_images, None, device=fabric.device),
-        robust_acc=accuracy(network, validation_images, job.attack, device=fabric.device),
-        seconds=round(seconds, 1),
+        selected=training.selected,
+        n_train=len(images),
+        n_validation=len(validation),
+        data_sha256=images.sha256,
+        clean_acc=measure(None),
+        robust_acc=measure(job.attack),
+        seconds=round(training.seconds, 1),
         device=device_name(fabric.device),
-        precision=precision,
+        processes=fabric.world_size,
+        precision=recipe.precision,
         threads=torch.get_num_threads(),
         pretrained_from="" if pretrained is None else pretrained.name,
         weights_sha256=weights_sha256,
@@ -157,46 +149,19 @@ def train_recipe(
     )
     write_card(out, recipe, summary)
     write_summary(out, summary)
+    discard_checkpoint(out)
+    fabric.barrier()
     return summary
 
 
-def _run_phases(
-    network: CifarResNet, recipe: Recipe, job: Job, out: Path, pretrained: Path | None
-) -> dict[str, int]:
-    """Train ``network`` and return the epoch kept of each phase that was run."""
-    selected: dict[str, int] = {}
-    for name, phase in recipe.phases.items():
-        if name == "pretraining" and pretrained is not None:
-            network.reset_classifier(0)
-            load_weights(network, pretrained / BACKBONE)
-        else:
-            selected[name] = run_phase(network, name, phase, job)
-        if name == "pretraining":
-            backbone = {key: v for key, v in network.state_dict().items() if key[:3] != "fc."}
-            save_weights(backbone, out / BACKBONE, half=False)
-    return selected
-
-
-def new_network(recipe: Recipe, images: EvalSet) -> CifarResNet:
-    """Return the network of a recipe for such images, its weights drawn from the recipe's seed."""
-    with randomness(recipe.seed):
-        return build_backbone(
-            recipe.backbone, in_chans=images.images.shape[1], num_classes=images.n_classes
-        )
-
-
-def make_fabric(device: str, precision: Precision) -> Fabric:
-    """Return the device and precision to train with.
-
-    Raises:
-        BadValueError: No such device on this machine.
-    """
-    found = find_device(device)
-    return Fabric(
-        accelerator=found.type,
-        devices=[found.index or 0] if found.type == "cuda" else 1,
-        precision=_FABRIC_PRECISION[precision],
-    )
+def _images(
+    dataset: str, files: Sequence[Path], *, data_dir: Path | None, download: bool
+) -> tuple[EvalSet, EvalSet]:
+    """Return the images to train on and those to validate with."""
+    if files:
+        return training_files(dataset, files)
+    read = partial(training_set, dataset, data_dir=data_dir, download=download)
+    return read("train"), read("validation")
 
 
 def _finished(out: Path, recipe: Recipe) -> Summary | None:
@@ -207,6 +172,12 @@ def _finished(out: Path, recipe: Recipe) -> Summary | None:
             f"{out} holds {summary.model} (seed {summary.seed}) by another recipe; choose another "
             "--out, or replace it with --restart"
         )
+    return summary
+
+
+def _read_finished(out: Path) -> Summary:
+    summary = read_summary(out)
+    assert summary is not None, "the first process writes the summary before it lets others go on"
     return summary
 
 

@@ -1,4 +1,4 @@
-"""What a network learns to make small, as a table: contrastive losses and cross-entropy."""
+"""What a network learns to make small, as a table: contrastive losses, cross-entropy, TRADES."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -51,17 +51,43 @@ def nt_xent(projections: Float[Tensor, "views n d"], *, temperature: float) -> F
     return supcon(projections, own, temperature=temperature)
 
 
+def trades(
+    logits: Float[Tensor, "views n k"], labels: Int[Tensor, " n"], *, beta: float
+) -> Float[Tensor, ""]:
+    """Return the cross-entropy of clean logits plus ``beta`` times how far adversarial ones differ.
+
+    The difference is the Kullback-Leibler divergence of the adversarial prediction from the clean
+    one. As the clean logits are constants to an attack, what it can raise is the divergence alone.
+
+    Args:
+        logits: The first half of the views is clean, the second half adversarial, in one order.
+        labels: One per example.
+        beta: The weight of the divergence, at least 0.
+
+    Source:
+        Zhang et al., 2019, arXiv:1901.08573, equation 5, where beta is 1 / lambda.
+    """
+    clean, adversarial = logits.float().flatten(0, 1).chunk(2)
+    ours, theirs = clean.log_softmax(dim=1), adversarial.log_softmax(dim=1)
+    divergence = functional.kl_div(theirs, ours, reduction="batchmean", log_target=True)
+    targets = labels.repeat(len(logits) // 2)
+    return functional.cross_entropy(clean, targets) + beta * divergence
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The numbers that a loss may depend on: a contrastive temperature, the beta of TRADES."""
+
+    temperature: float
+    beta: float
+
+
 @runtime_checkable
 class Compute(Protocol):
     """The one signature of all rows of ``LOSSES``."""
 
     def __call__(
-        self,
-        outputs: Float[Tensor, "views n d"],
-        labels: Int[Tensor, " n"],
-        /,
-        *,
-        temperature: float,
+        self, outputs: Float[Tensor, "views n d"], labels: Int[Tensor, " n"], weights: Weights, /
     ) -> Float[Tensor, ""]:
         """Return the mean loss of a batch; a row is free to ignore what it does not need."""
         ...
@@ -71,38 +97,52 @@ class Compute(Protocol):
 class Loss:
     """A row of ``LOSSES``.
 
-    ``views`` is how many augmented views of each image it compares; ``projected`` says that it
-    looks at a projector's output instead of the classifier's.
+    Attributes:
+        views: How many augmented views of each image it compares.
+        projected: It looks at a projector's output instead of the classifier's, and compares
+            examples with each other, so that it needs the batch of all devices.
+        labelled: It uses labels.
+        anchored: It compares adversarial views with the clean ones they were made from.
+        compute: Its value.
     """
 
     views: int
     projected: bool
+    labelled: bool
     compute: Compute
+    anchored: bool = False
 
 
 def _nt_xent(
-    outputs: Float[Tensor, "views n d"],
-    labels: Int[Tensor, " n"],
-    *,
-    temperature: float,
+    outputs: Float[Tensor, "views n d"], labels: Int[Tensor, " n"], weights: Weights
 ) -> Float[Tensor, ""]:
     del labels
-    return nt_xent(outputs, temperature=temperature)
+    return nt_xent(outputs, temperature=weights.temperature)
+
+
+def _supcon(
+    outputs: Float[Tensor, "views n d"], labels: Int[Tensor, " n"], weights: Weights
+) -> Float[Tensor, ""]:
+    return supcon(outputs, labels, temperature=weights.temperature)
 
 
 def _cross_entropy(
-    outputs: Float[Tensor, "views n d"],
-    labels: Int[Tensor, " n"],
-    *,
-    temperature: float,
+    outputs: Float[Tensor, "views n d"], labels: Int[Tensor, " n"], weights: Weights
 ) -> Float[Tensor, ""]:
-    del temperature
+    del weights
     logits, targets = outputs.float().flatten(0, 1), labels.repeat(len(outputs))
     return functional.cross_entropy(logits, targets)
 
 
+def _trades(
+    outputs: Float[Tensor, "views n d"], labels: Int[Tensor, " n"], weights: Weights
+) -> Float[Tensor, ""]:
+    return trades(outputs, labels, beta=weights.beta)
+
+
 LOSSES: dict[str, Loss] = {
-    "nt_xent": Loss(views=2, projected=True, compute=_nt_xent),
-    "supcon": Loss(views=2, projected=True, compute=supcon),
-    "cross_entropy": Loss(views=1, projected=False, compute=_cross_entropy),
+    "nt_xent": Loss(views=2, projected=True, labelled=False, compute=_nt_xent),
+    "supcon": Loss(views=2, projected=True, labelled=True, compute=_supcon),
+    "cross_entropy": Loss(views=1, projected=False, labelled=True, compute=_cross_entropy),
+    "trades": Loss(views=1, projected=False, labelled=True, compute=_trades, anchored=True),
 }

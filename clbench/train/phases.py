@@ -3,34 +3,39 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim import SGD, AdamW
-from torch.optim import Optimizer as TorchOptimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from clbench.attacks.guard import randomness, untouched
-from clbench.attacks.pgd import PGD
+from clbench.attacks.base import seed_from
+from clbench.attacks.guard import randomness
 from clbench.data import EvalSet
-from clbench.errors import ModelError
 from clbench.models import CifarResNet
-from clbench.threat import ThreatModel
-from clbench.train.adversary import perturb
-from clbench.train.recipe import Criterion, Optimizer, Phase, Validation
-from clbench.train.views import augment
+from clbench.train import ranks
+from clbench.train.learner import Attacked, Learner
+from clbench.train.optimizer import lr_factor, make_optimizer
+from clbench.train.recipe import Criterion, Phase, Validation
+from clbench.train.sampling import Sampler
+from clbench.train.terms import Batch, attack, loss_of, make_terms
+from clbench.train.validate import accuracy
+
+State = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What the log says of one epoch; accuracies in [0, 1], None where none was measured."""
+    """What the log says of one epoch; accuracies in [0, 1], None where none was measured.
+
+    ``images_per_second`` counts training images, validation left out; ``seconds`` has both.
+    """
 
     phase: str
     epoch: int
@@ -40,6 +45,7 @@ class Epoch:
     loss: float
     clean_acc: float | None
     robust_acc: float | None
+    images_per_second: float
     seconds: float
 
 
@@ -47,97 +53,164 @@ class Epoch:
 class Job:
     """What the phases of one training share."""
 
-    name: str
     train: EvalSet
     validation: EvalSet
     attack: Validation
     criterion: Criterion
     seed: int
     fabric: Fabric
-    on_epoch: Callable[[Epoch], None]
 
 
-class Projected(nn.Module):
-    """A backbone seen through a projector, which is dropped after pretraining."""
-
-    def __init__(self, backbone: CifarResNet, width: int) -> None:
-        super().__init__()
-        self.backbone = backbone
-        n = backbone.num_features
-        self.projector = nn.Sequential(nn.Linear(n, n), nn.ReLU(), nn.Linear(n, width))
-
-    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """Return the projections."""
-        features = self.backbone.forward_features(images)
-        projected: Tensor = self.projector(self.backbone.forward_head(features, pre_logits=True))
-        return projected
-
-
-def run_phase(network: CifarResNet, phase_name: str, phase: Phase, job: Job) -> int:
-    """Train ``network`` in place and return the epoch whose weights it has in the end.
+class PhaseRun:
+    """A phase under way; ``state`` holds all that decides how it goes on.
 
     A loss without a projector trains the network's classifier, which starts anew; the weights kept
     are those of the validated epoch that the job's criterion likes best, the later of equals. A
-    projector's phase has nothing to validate, and ends with its last epoch. Where only the
-    classifier is trained, the backbone stays bit-equal, batch-norm statistics included.
-
-    Raises:
-        ModelError: The loss is no longer a finite number.
+    phase without a classifier has nothing to validate, and ends with its last epoch. Where only
+    the classifier is trained, the backbone stays bit-equal, batch-norm statistics included.
     """
-    with randomness(_seed(job, phase_name)):
-        learner = _learner(network, phase, job.train.n_classes)
-    learner.to(job.fabric.device).to(memory_format=torch.channels_last)
-    trained = network.get_classifier() if phase.trains == "classifier" else learner
-    best = _Best(job.criterion)
-    with _only(trained, learner):
-        for row in _epochs(learner, trained, phase_name, phase, job):
-            job.on_epoch(row)
-            if not phase.objective.projected and row.clean_acc is not None:
-                best.offer(row, network)
-    best.restore(network)
-    network.to(memory_format=torch.contiguous_format)
-    return best.epoch or phase.epochs
 
+    def __init__(self, network: CifarResNet, name: str, phase: Phase, job: Job) -> None:
+        self.name, self.phase, self.job, self.epoch = name, phase, job, 0
+        self._network = network
+        device = job.fabric.device
+        with randomness(self._seed()):
+            self._learner = _learner(network, phase, job.train.n_classes)
+        ranks.synchronised(self._learner, job.fabric)
+        self._learner.to(device).to(memory_format=torch.channels_last)
+        self._images, self._labels = job.train.images.to(device), job.train.labels.to(device)
+        self._sampler = Sampler(self._labels, phase, seed=job.seed)
+        self._order, self._noise = torch.Generator(), torch.Generator(device)
+        trained = [network.get_classifier()] if self._frozen else list(self._learner.used)
+        self._learner.requires_grad_(requires_grad=False)
+        for module in trained:
+            module.requires_grad_(requires_grad=True)
+        optimizer = make_optimizer(nn.ModuleList(trained), phase.optimizer)
+        steps = self._sampler.steps
+        factor = partial(
+            lr_factor,
+            phase.optimizer.schedule,
+            warmup=phase.optimizer.warmup_epochs * steps,
+            total=phase.epochs * steps,
+        )
+        self._scheduler = LambdaLR(optimizer, factor)
+        self._wrapped, self._optimizer = job.fabric.setup(self._learner, optimizer)
+        self._best = _Best(job.criterion)
+        mode = "eval" if self._frozen or not phase.adversary else phase.adversary.mode
+        self._attacked = Attacked(self._learner, mode, cosine=phase.unit_logits != "never")
 
-def accuracy(
-    network: nn.Module, examples: EvalSet, attack: Validation | None, *, device: torch.device
-) -> float:
-    """Return the share of examples classified rightly, under PGD where an attack is given."""
-    images, labels = examples.images.to(device), examples.labels.to(device)
-    with untouched(network):
-        if attack is not None:
-            index = torch.arange(len(examples))
-            ball = ThreatModel("Linf", attack.eps)
-            images = PGD(attack.steps)(network, images, labels, ball, seed=0, index=index)
-        with torch.no_grad():
-            right = network(images).argmax(dim=1) == labels
-    return int(right.sum()) / len(examples)
+    @property
+    def _frozen(self) -> bool:
+        return self.phase.trains == "classifier"
 
+    def _seed(self, *of: int) -> int:
+        """Return a seed of the phase's own, the same whatever ran before it."""
+        return seed_from(self.job.seed, self.name, *of)
 
-def make_optimizer(trained: nn.Module, row: Optimizer) -> TorchOptimizer:
-    """Return the optimizer of a recipe over the parameters of ``trained``."""
-    made: dict[str, Callable[[], TorchOptimizer]] = {
-        "sgd": lambda: SGD(
-            trained.parameters(),
-            row.lr,
-            momentum=row.momentum,
-            weight_decay=row.weight_decay,
-            nesterov=row.momentum > 0,
-        ),
-        "adamw": lambda: AdamW(trained.parameters(), row.lr, weight_decay=row.weight_decay),
-    }
-    return made[row.name]()
+    def run_epoch(self) -> Epoch:
+        """Train for one epoch, validate where it is due, and return its row of the log.
 
+        A loss that is no finite number is in the row; nothing is kept of such an epoch.
+        """
+        self.epoch += 1
+        # numbers of an epoch depend on nothing before it, so a checkpoint needs no random state
+        self._order.manual_seed(self._seed(self.epoch))
+        self._noise.manual_seed(self._seed(self.epoch, 1 + self.job.fabric.global_rank))
+        began, lr, phase = time.perf_counter(), float(self._scheduler.get_last_lr()[0]), self.phase
+        eps = phase.adversary.eps_in(self.epoch) if phase.adversary else Fraction(0)
+        losses = [self._step(chosen, n, eps) for chosen, n in self._sampler.epoch(self._order)]
+        loss = float(torch.stack(losses).mean())
+        trained = time.perf_counter() - began
+        clean, robust = self._validate() if math.isfinite(loss) else (None, None)
+        row = Epoch(
+            phase=self.name,
+            epoch=self.epoch,
+            n_epochs=phase.epochs,
+            lr=lr,
+            eps=float(eps),
+            loss=loss,
+            clean_acc=clean,
+            robust_acc=robust,
+            images_per_second=self._sampler.images / trained,
+            seconds=time.perf_counter() - began,
+        )
+        if clean is not None and phase.keep == "best":
+            self._best.offer(row, self._network)
+        return row
 
-def lr_factor(step: int, *, warmup: int, total: int) -> float:
-    """Return what the learning rate is multiplied by: even growth, then half a cosine down to 0.
+    def finish(self) -> int:
+        """Leave the kept weights in the network, ready for anything, and return their epoch."""
+        self._best.restore(self._network)
+        self._learner.requires_grad_(requires_grad=True)
+        self._network.to(memory_format=torch.contiguous_format)
+        return self._best.epoch or self.phase.epochs
 
-    >>> [round(lr_factor(step, warmup=2, total=6), 2) for step in range(6)]
-    [0.5, 1.0, 1.0, 0.85, 0.5, 0.15]
-    """
-    if step < warmup:
-        return (step + 1) / warmup
-    return (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup))) / 2
+    def state(self) -> State:
+        """Return all that decides how the phase goes on: weights, optimizer, schedule, numbers."""
+        return {
+            "epoch": self.epoch,
+            "learner": self._learner.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+            "best": self._best.state(),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Go on where ``state`` was taken."""
+        self.epoch = state["epoch"]
+        self._learner.load_state_dict(state["learner"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scheduler.load_state_dict(state["scheduler"])
+        self._best.load_state(state["best"])
+
+    def _step(
+        self, chosen: Int[Tensor, " n"], n_labelled: int, eps: Fraction
+    ) -> Float[Tensor, ""]:
+        fabric, phase = self.job.fabric, self.phase
+        gather = partial(ranks.gather, fabric)
+        batch = self._batch(chosen, n_labelled)
+        terms = make_terms(batch, phase, self._noise)
+        self._learner.eval()
+        with fabric.autocast():
+            terms = [
+                attack(
+                    term, phase, self._attacked, eps=eps, generator=self._noise, gather=gather
+                )
+                for term in terms
+            ]
+        self._learner.train(not self._frozen)
+        loss = torch.stack(
+            [loss_of(term, phase, self._wrapped, gather=gather) for term in terms]
+        ).sum()
+        self._optimizer.zero_grad()
+        fabric.backward(loss)
+        self._optimizer.step()
+        self._scheduler.step()
+        return loss.detach()
+
+    def _batch(self, chosen: Int[Tensor, " n"], n_labelled: int) -> Batch:
+        """Return this process's part of a global batch."""
+        fabric = self.job.fabric
+        known, rest = chosen[:n_labelled], chosen[n_labelled:]
+        known = known[ranks.own_part(fabric, len(known))]
+        rest = rest[ranks.own_part(fabric, len(rest))]
+        mine = torch.cat([known, rest]).to(self._images.device)
+        images = self._images[mine].contiguous(memory_format=torch.channels_last)
+        # an image without a label is alone in its class
+        labels = torch.where(
+            torch.arange(len(mine), device=mine.device) < len(known), self._labels[mine], ~mine
+        )
+        return Batch(images, labels, len(known))
+
+    def _validate(self) -> tuple[float | None, float | None]:
+        """Return clean and robust accuracy, in the epochs that have them."""
+        due = self.epoch % self.phase.validate_every == 0 or self.epoch == self.phase.epochs
+        if not self.phase.classified or not due:
+            return None, None
+        measure = partial(
+            accuracy, self._network, self.job.validation, device=self.job.fabric.device
+        )
+        return measure(None), measure(self.job.attack)
 
 
 class _Best:
@@ -161,107 +234,22 @@ class _Best:
         if self._weights:
             network.load_state_dict(self._weights)
 
+    def state(self) -> State:
+        """Return what is kept."""
+        return {"accuracy": self._accuracy, "epoch": self.epoch, "weights": self._weights}
 
-def _seed(job: Job, phase_name: str) -> int:
-    """Return a seed of a phase's own, so that it is the same whatever ran before."""
-    return 2 * job.seed + (phase_name == "finetuning")
-
-
-def _learner(network: CifarResNet, phase: Phase, n_classes: int) -> nn.Module:
-    if phase.objective.projected:
-        return Projected(network, phase.projection)
-    network.reset_classifier(n_classes)
-    return network
+    def load_state(self, state: State) -> None:
+        """Keep what ``state`` holds."""
+        self._accuracy, self.epoch = state["accuracy"], state["epoch"]
+        self._weights = state["weights"]
 
 
-@contextmanager
-def _only(trained: nn.Module, learner: nn.Module) -> Iterator[None]:
-    """Let only ``trained`` have gradients; afterwards all parameters have them again."""
-    learner.requires_grad_(requires_grad=False)
-    trained.requires_grad_(requires_grad=True)
-    try:
-        yield
-    finally:
-        learner.requires_grad_(requires_grad=True)
-
-
-def _epochs(
-    learner: nn.Module, trained: nn.Module, phase_name: str, phase: Phase, job: Job
-) -> Iterator[Epoch]:
-    """Train epoch by epoch."""
-    device = job.fabric.device
-    generator = torch.Generator(device).manual_seed(_seed(job, phase_name))
-    images, labels = job.train.images.to(device), job.train.labels.to(device)
-    size = min(phase.batch_size, len(labels))
-    batches = len(labels) // size
-    schedule = partial(
-        lr_factor, warmup=phase.optimizer.warmup_epochs * batches, total=phase.epochs * batches
+def _learner(network: CifarResNet, phase: Phase, n_classes: int) -> Learner:
+    if phase.classified:
+        network.reset_classifier(n_classes)
+    return Learner(
+        network,
+        projection=phase.projection if phase.projected else None,
+        classified=phase.classified,
+        cosine=phase.unit_logits == "always",
     )
-    wrapped, optimizer = job.fabric.setup(learner, make_optimizer(trained, phase.optimizer))
-    scheduler = LambdaLR(optimizer.optimizer, schedule)
-
-    def step(chosen: Int[Tensor, " n"], eps: Fraction) -> Float[Tensor, ""]:
-        objective = _objective(labels[chosen], phase)
-        with job.fabric.autocast():
-            views = _views(learner, objective, images[chosen], phase, eps=eps, generator=generator)
-        learner.train(phase.trains == "everything")
-        loss = objective(wrapped(views))
-        optimizer.zero_grad()
-        job.fabric.backward(loss)
-        optimizer.step()
-        scheduler.step()
-        return loss.detach()
-
-    for epoch in range(1, phase.epochs + 1):
-        began, lr = time.perf_counter(), float(scheduler.get_last_lr()[0])
-        eps = phase.adversary.eps_in(epoch) if phase.adversary else Fraction(0)
-        order = torch.randperm(len(labels), generator=generator, device=device)
-        # a short last batch is left out: its statistics are others
-        chunks = order[: batches * size].view(batches, size)
-        loss = float(torch.stack([step(chosen, eps) for chosen in chunks]).mean())
-        if not math.isfinite(loss):
-            raise ModelError(
-                f"loss of {job.name} became {loss} in epoch {epoch} of {phase_name}; "
-                f"lower the lr of its recipe, {phase.optimizer.lr:g}"
-            )
-        clean, robust = _validate(learner, phase, epoch, job)
-        spent = time.perf_counter() - began
-        yield Epoch(phase_name, epoch, phase.epochs, lr, float(eps), loss, clean, robust, spent)
-
-
-def _views(
-    learner: nn.Module,
-    objective: Callable[[Tensor], Tensor],
-    images: Float[Tensor, "n c h w"],
-    phase: Phase,
-    *,
-    eps: Fraction,
-    generator: torch.Generator,
-) -> Float[Tensor, "views_times_n c h w"]:
-    """Return all views of a batch, one view after the other, adversarial where there is one."""
-    count = phase.objective.views
-    views = torch.cat([augment(images, phase.views, generator) for _ in range(count)])
-    if phase.adversary is None:
-        return views
-    return perturb(learner, objective, views, phase.adversary, eps=eps, generator=generator)
-
-
-def _objective(labels: Int[Tensor, " n"], phase: Phase) -> Callable[[Tensor], Tensor]:
-    """Return the loss of one batch as a function of the outputs for all its views."""
-
-    def objective(outputs: Tensor) -> Tensor:
-        stacked = outputs.view(phase.objective.views, len(labels), -1)
-        return phase.objective.compute(stacked, labels, temperature=phase.temperature)
-
-    return objective
-
-
-def _validate(
-    network: nn.Module, phase: Phase, epoch: int, job: Job
-) -> tuple[float | None, float | None]:
-    """Return clean and robust accuracy, in the epochs that have them."""
-    due = epoch % phase.validate_every == 0 or epoch == phase.epochs
-    if phase.objective.projected or not due:
-        return None, None
-    measure = partial(accuracy, network, job.validation, device=job.fabric.device)
-    return measure(None), measure(job.attack)

@@ -35,10 +35,12 @@ class Summary:
     selected: dict[str, int]
     n_train: int
     n_validation: int
+    data_sha256: str
     clean_acc: float
     robust_acc: float
     seconds: float
     device: str
+    processes: int
     precision: str
     threads: int
     pretrained_from: str

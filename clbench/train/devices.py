@@ -1,0 +1,39 @@
+"""Where a training runs: one device, or all processes of torchrun."""
+
+import os
+
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+
+from clbench.models.device import find_device
+from clbench.train.recipe import Precision
+
+_FABRIC_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+
+
+def make_fabric(device: str, precision: Precision) -> Fabric:
+    """Return the devices and the precision to train with.
+
+    Under torchrun, every process takes its own GPU of ``cuda`` and all share the work.
+
+    Raises:
+        BadValueError: No such device on this machine.
+    """
+    found = find_device(device)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+        fabric = Fabric(
+            accelerator=found.type,
+            devices=here,
+            num_nodes=processes // here,
+            strategy=DDPStrategy(broadcast_buffers=False),  # batch norms are synchronised
+            precision=_FABRIC_PRECISION[precision],
+        )
+        fabric.launch()
+        return fabric
+    return Fabric(
+        accelerator=found.type,
+        devices=[found.index or 0] if found.type == "cuda" else 1,
+        precision=_FABRIC_PRECISION[precision],
+    )
