@@ -1,23 +1,22 @@
 """``clbench train``: from a recipe to weights."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from clbench.train import Epoch, Recipe, Trained
+    from clbench.train import Trained
 
 EXIT_INTERRUPTED = 130
-LINE_EVERY = 10
-"""Where there is no terminal for a bar, so many epochs share a line."""
 
 EXAMPLES = """\b
 Examples:
   clbench train simclr_at --dataset digits --out runs/simclr_at
   clbench train simclr_full_at --from runs/simclr_at --out runs/simclr_full_at
+  clbench train supervised_at --dataset cifar10 --data-dir DIR --set pretraining.epochs=50 --out run
+  torchrun --nproc-per-node 8 -m clbench train simclr_at --dataset cifar10 --data-dir DIR --out run
   clbench eval --model simclr_at --weights runs/simclr_at/weights.safetensors
 """
 
@@ -42,6 +41,19 @@ def train(
         Path, typer.Option(help="Folder for weights, log and model card.", show_default=False)
     ],
     dataset: Annotated[str, typer.Option(help="What to train on.")] = "digits",
+    recipe: Annotated[
+        str, typer.Option(help="default, paper, narrow, or a recipe file of your own.")
+    ] = "default",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="FIELD=VALUE of the recipe, such as finetuning.epochs=30.", metavar="F=V"
+        ),
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Training images of your own, .npz or .parquet; may be repeated."),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder with the public CIFAR archives.")
     ] = None,
@@ -55,86 +67,71 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's seed.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     precision: Annotated[
-        Literal["float32", "bfloat16"], typer.Option(help="Arithmetic of the training.")
-    ] = "float32",
+        Literal["float32", "bfloat16"] | None,
+        typer.Option(help="Arithmetic of the training, instead of the recipe's."),
+    ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Train again where a finished run is.")
+        bool, typer.Option("--restart", help="Train from the beginning where a run is.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the log for TensorBoard too.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Train a model of the zoo by its recipe; write weights, log and model card."""
+    """Train a model by its recipe; write weights, log, curves and model card.
+
+    A training that was stopped goes on with the same command.
+    """
+    from clbench.cli.train_progress import progress
+    from clbench.train import Watch, tensorboard_writer
     from clbench.train import train as run
 
+    shown = not quiet and os.environ.get("RANK", "0") == "0"  # one process of torchrun speaks
+    notes = [tensorboard_writer(out)] if tensorboard and shown else []
     try:
-        with _progress(shown=not quiet) as (on_start, on_epoch):
+        with progress(shown=shown) as bar:
             trained = run(
                 name,
                 dataset,
                 out,
+                recipe_name=recipe,
+                changes=_pairs(changes or []),
                 seed=seed,
                 device=device,
                 precision=precision,
+                files=data or [],
                 data_dir=data_dir,
                 download=download,
                 pretrained=pretrained,
                 restart=restart,
-                on_start=on_start,
-                on_epoch=on_epoch,
+                watch=Watch(bar.start, (bar.show, *notes)),
             )
     except KeyboardInterrupt:
-        typer.echo(f"clbench: interrupted; {out}/log.csv shows how far it came", err=True)
+        typer.echo(f"clbench: interrupted; the same command goes on with {out}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    if not quiet:
-        _show(trained, name, dataset)
+    if shown:
+        _show(trained)
 
 
-@contextmanager
-def _progress(
-    *, shown: bool
-) -> Iterator[tuple[Callable[["Recipe"], None], Callable[["Epoch"], None]]]:
-    """Give functions that show how far the training is, on stderr: a bar, or lines."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+def _pairs(changes: list[str]) -> dict[str, str]:
+    from clbench.errors import BadValueError
 
-    console = Console(stderr=True, quiet=not shown)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[figures]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    task = bars.add_task("loading", total=None, figures="")
-    costs: dict[str, int] = {}
-    reached = {"clean": "", "robust": ""}
-
-    def start(recipe: "Recipe") -> None:
-        costs.update({name: phase.passes_per_image for name, phase in recipe.phases.items()})
-        total = sum(costs[name] * phase.epochs for name, phase in recipe.phases.items())
-        bars.update(task, total=total)
-
-    def show(row: "Epoch") -> None:
-        measured = row.clean_acc is not None and row.robust_acc is not None
-        if measured:
-            reached.update(clean=f"clean {row.clean_acc:.1%}", robust=f"PGD {row.robust_acc:.1%}")
-        figures = " ".join([f"loss {row.loss:.3f}", *reached.values()]).strip()
-        at = f"{row.phase} {row.epoch}/{row.n_epochs}"
-        bars.update(task, description=at, figures=figures)
-        bars.advance(task, costs[row.phase])
-        told = measured or row.epoch in (1, row.n_epochs) or row.epoch % LINE_EVERY == 0
-        if told and not console.is_terminal:
-            console.print(f"{at}: {figures}", highlight=False)
-
-    with bars:
-        yield start, show
+    for change in changes:
+        if "=" not in change:
+            raise BadValueError(f"--set must read like finetuning.epochs=30, got {change!r}")
+    return dict(change.split("=", 1) for change in changes)
 
 
-def _show(trained: "Trained", name: str, dataset: str) -> None:
+def _show(trained: "Trained") -> None:
+    from clbench.models.zoo import zoo_names
+
     summary = trained.summary
-    weights = trained.out / "weights.safetensors"
     figures = f"validation: clean {summary.clean_acc:.1%}, PGD {summary.robust_acc:.1%}"
     if not trained.new:
         typer.echo(f"{trained.out} already holds this training ({figures}); --restart trains again")
         return
     typer.echo(f"trained {summary.model} in {summary.seconds:.0f} s; {figures}")
-    typer.echo(f"next: clbench eval --model {name}.{dataset} --weights {weights}")
+    alike = f"{summary.recipe['scheme']}_at.{summary.recipe['dataset']}"  # of the same shape
+    model = summary.model if summary.model in zoo_names() else alike
+    weights = trained.out / "weights.safetensors"
+    typer.echo(f"next: clbench eval --model {model} --weights {weights}")

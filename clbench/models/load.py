@@ -9,10 +9,11 @@ import timm
 from torch import nn
 
 from clbench.errors import BadValueError, ClbenchError, ModelError, UnknownNameError, WeightsError
+from clbench.models.backbone import build_backbone
 from clbench.models.factory import build_from_code, build_registered, registered_models
 from clbench.models.normalise import normalise_inside
 from clbench.models.preflight import describe
-from clbench.models.weights import availability, load_weights, state_sha256
+from clbench.models.weights import availability, load_weights, read_about, state_sha256
 from clbench.models.zoo import find_spec, zoo_names
 from clbench.names import DATASETS, Norm, closest, look_up, unknown
 from clbench.provenance import version_of
@@ -122,10 +123,14 @@ def _from_name(name: str, wanted: _Wanted) -> LoadedModel:
 
 def _from_zoo(name: str, wanted: _Wanted) -> LoadedModel:
     spec = find_spec(name, wanted.dataset)
-    network = timm.create_model(spec.full_name, pretrained=wanted.weights is None)
+    backbone = spec.backbone
     if wanted.weights:
+        # a recipe may have trained another backbone than the row's, and its weights tell which
+        backbone = read_about(wanted.weights).get("backbone", backbone)
+        network = build_backbone(backbone, spec.info.shape[0], spec.info.n_classes)
         sha256, source = load_weights(network, wanted.weights), wanted.weights.name
     else:
+        network = timm.create_model(spec.full_name, pretrained=True)
         assert spec.weights, "timm's door refuses a row without weights"
         sha256, source = spec.weights.sha256, availability(spec)
     return LoadedModel(
@@ -133,7 +138,7 @@ def _from_zoo(name: str, wanted: _Wanted) -> LoadedModel:
         name=spec.name,
         scheme=spec.scheme,
         scenario=spec.scenario,
-        backbone=spec.backbone,
+        backbone=backbone,
         tag=spec.dataset,
         weights_sha256=sha256,
         source=source,

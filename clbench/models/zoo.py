@@ -17,7 +17,7 @@ _TRAININGS: dict[Scheme, tuple[Scenario, ...]] = {
     "supcon": SCENARIOS,
     "supervised": ("st", "at"),  # one phase, so there is nothing to be partly adversarial
 }
-_BACKBONES = {"digits": "resnet18_w16", "cifar10": "resnet18", "cifar100": "resnet18"}
+_BACKBONES = {"digits": "resnet18_w16", "cifar10": "resnet10_w16", "cifar100": "resnet18"}
 
 
 def read_manifest(file: Path) -> dict[str, WeightsRow]:

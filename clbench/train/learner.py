@@ -94,12 +94,12 @@ def _in_training(learner: Learner, *, cosine: bool, updates: bool) -> Iterator[N
     learner.train()
     learner.cosine = cosine
     for parameter in trainable:
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad = False
     try:
         yield
     finally:
         for parameter in trainable:
-            parameter.requires_grad_(requires_grad=True)
+            parameter.requires_grad = True
         learner.train(before[0])
         learner.cosine = before[1]
         with torch.no_grad():

@@ -1,28 +1,30 @@
 """From a recipe to weights: both phases, validation, and the files of a run."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
-from clbench.data import EvalSet, training_files, training_set
+from clbench.data import EvalSet, training_set
 from clbench.errors import BadValueError
-from clbench.models import load_weights, save_weights
+from clbench.models import CifarResNet, load_weights, save_weights
 from clbench.models.device import device_name
 from clbench.provenance import commit, utc_now, versions
+from clbench.train.card import write_card
 from clbench.train.checkpoint import discard_checkpoint
 from clbench.train.devices import make_fabric
 from clbench.train.phases import Job
 from clbench.train.recipe import Precision, Recipe, to_table
-from clbench.train.recipe_file import read_recipe
+from clbench.train.recipe_file import DEFAULT, read_recipe
 from clbench.train.run_folder import (
     WEIGHTS,
     Summary,
     read_summary,
-    write_card,
     write_summary,
 )
 from clbench.train.training import Training, Watch
@@ -43,7 +45,7 @@ def train(
     dataset: str,
     out: Path,
     *,
-    recipe_name: str = "default",
+    recipe_name: str = DEFAULT,
     changes: Mapping[str, str] | None = None,
     seed: int | None = None,
     device: str = "auto",
@@ -89,7 +91,12 @@ def train(
     if restart:
         discard_checkpoint(out)
     summary = train_recipe(
-        *(recipe, out, images, validation), fabric=fabric, pretrained=pretrained, watch=watch
+        *(recipe, out, images, validation),
+        fabric=fabric,
+        pretrained=pretrained,
+        watch=watch,
+        command=_command(recipe, recipe_name, changes or {}, precision, files),
+        files=[path.name for path in files],
     )
     return Trained(summary, out, new=True)
 
@@ -103,8 +110,13 @@ def train_recipe(
     fabric: Fabric,
     pretrained: Path | None = None,
     watch: Watch | None = None,
+    command: str = "",
+    files: Sequence[str] = (),
 ) -> Summary:
-    """Train by ``recipe`` on the images given; see ``train``."""
+    """Train by ``recipe`` on the images given; see ``train``.
+
+    ``command`` and ``files``, the names of images of the user's own, are for the model card.
+    """
     if pretrained is not None:
         _check_pretraining(pretrained, recipe)
     if recipe.validation.examples:
@@ -119,39 +131,68 @@ def train_recipe(
     )
     training = Training(recipe, out, job, pretrained, watch or Watch())
     network = training.run()
-    if not fabric.is_global_zero:
-        fabric.barrier()
-        return _read_finished(out)
-    save_weights(network, out / WEIGHTS, about={"backbone": recipe.backbone})
-    weights_sha256 = load_weights(network, out / WEIGHTS)  # the figures are those of this file
-    network.to(fabric.device)
-    measure = partial(accuracy, network, validation, device=fabric.device)
-    summary = Summary(
+    if fabric.is_global_zero:
+        save_weights(network, out / WEIGHTS, about={"backbone": recipe.backbone})
+        sha256 = load_weights(network, out / WEIGHTS)  # the figures are those of this file
+        summary = _summary(recipe, job, training, network, sha256)
+        summary = replace(
+            summary,
+            command=command,
+            files=list(files),
+            pretrained_from="" if pretrained is None else pretrained.name,
+        )
+        write_card(out, recipe, summary)
+        write_summary(out, summary)
+        discard_checkpoint(out)
+    fabric.barrier()
+    return _read_finished(out)
+
+
+def _summary(
+    recipe: Recipe, job: Job, training: Training, network: CifarResNet, weights_sha256: str
+) -> Summary:
+    """Return what a finished training was and reached."""
+    device = job.fabric.device
+    network.to(device)
+    return Summary(
         model=recipe.full_name,
         seed=recipe.seed,
         recipe=to_table(recipe),
         selected=training.selected,
-        n_train=len(images),
-        n_validation=len(validation),
-        data_sha256=images.sha256,
-        clean_acc=measure(None),
-        robust_acc=measure(job.attack),
+        n_train=len(job.train),
+        n_validation=len(job.validation),
+        data_sha256=job.train.sha256,
+        clean_acc=accuracy(network, job.validation, None, device=device),
+        robust_acc=accuracy(network, job.validation, job.attack, device=device),
         seconds=round(training.seconds, 1),
-        device=device_name(fabric.device),
-        processes=fabric.world_size,
+        device=device_name(device),
+        processes=job.fabric.world_size,
         precision=recipe.precision,
         threads=torch.get_num_threads(),
-        pretrained_from="" if pretrained is None else pretrained.name,
         weights_sha256=weights_sha256,
         versions=versions("lightning-fabric"),
         commit=commit(),
         created=utc_now(),
     )
-    write_card(out, recipe, summary)
-    write_summary(out, summary)
-    discard_checkpoint(out)
-    fabric.barrier()
-    return summary
+
+
+def _command(
+    recipe: Recipe,
+    recipe_name: str,
+    changes: Mapping[str, str],
+    precision: Precision | None,
+    files: Sequence[Path],
+) -> str:
+    """Return the command that trains it again; places of files are the user's own affair."""
+    options = [
+        *([("--recipe", recipe_name)] if recipe_name != DEFAULT else []),
+        *(("--set", f"{field}={text}") for field, text in changes.items()),
+        *([("--precision", precision)] if precision else []),
+        *(("--data", path.name) for path in files),
+        *(("--seed", str(recipe.seed)), ("--out", "DIR")),
+    ]
+    words = ("clbench", "train", recipe.name, "--dataset", recipe.dataset, *chain(*options))
+    return shlex.join(words)
 
 
 def _images(

@@ -3,7 +3,6 @@
 import copy
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -163,9 +162,7 @@ class PhaseRun:
         self._scheduler.load_state_dict(state["scheduler"])
         self._best.load_state(state["best"])
 
-    def _step(
-        self, chosen: Int[Tensor, " n"], n_labelled: int, eps: Fraction
-    ) -> Float[Tensor, ""]:
+    def _step(self, chosen: Int[Tensor, " n"], n_labelled: int, eps: Fraction) -> Float[Tensor, ""]:
         fabric, phase = self.job.fabric, self.phase
         gather = partial(ranks.gather, fabric)
         batch = self._batch(chosen, n_labelled)
@@ -173,9 +170,7 @@ class PhaseRun:
         self._learner.eval()
         with fabric.autocast():
             terms = [
-                attack(
-                    term, phase, self._attacked, eps=eps, generator=self._noise, gather=gather
-                )
+                attack(term, phase, self._attacked, eps=eps, generator=self._noise, gather=gather)
                 for term in terms
             ]
         self._learner.train(not self._frozen)

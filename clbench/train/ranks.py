@@ -37,6 +37,11 @@ def synchronised(network: nn.Module, fabric: Fabric) -> None:
                 setattr(module, name, GlobalBatchNorm.of(child))
 
 
+def _sum_over_all(rows: Tensor) -> Tensor:
+    summed: Tensor = across.all_reduce(rows)  # type: ignore[no-untyped-call] # torch's
+    return summed
+
+
 class GlobalBatchNorm(nn.BatchNorm2d):
     """A batch norm over the examples of all processes, which must hold equally many.
 
@@ -59,11 +64,12 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         wide = images.float()
         sums = torch.stack([wide.mean(dim=(0, 2, 3)), wide.square().mean(dim=(0, 2, 3))])
         world = torch.distributed.get_world_size()
-        mean, square = across.all_reduce(sums) / world
+        mean, square = _sum_over_all(sums) / world
         variance = (square - mean.square()).clamp_min(0)
         self._note(mean.detach(), variance.detach(), count=world * images.numel() // len(mean))
         normal = (wide - mean[:, None, None]) * (variance + self.eps).rsqrt()[:, None, None]
-        return (normal * self.weight[:, None, None] + self.bias[:, None, None]).to(images.dtype)
+        shown: Tensor = normal * self.weight[:, None, None] + self.bias[:, None, None]
+        return shown.to(images.dtype)
 
     @torch.no_grad()
     def _note(self, mean: Tensor, variance: Tensor, *, count: int) -> None:

@@ -11,6 +11,8 @@ from clbench.protocol import config_dir
 from clbench.train.recipe import Recipe
 from clbench.train.typed import build, expect
 
+DEFAULT = "default"
+
 _PHASES = ("pretraining", "finetuning")
 _COMMON = ("backbone", "seed", "precision", "validation")
 """Fields of a recipe that a file has once, for all its models."""
@@ -30,7 +32,7 @@ def read_recipe(
     dataset: str,
     seed: int | None = None,
     *,
-    recipe_name: str = "default",
+    recipe_name: str = DEFAULT,
     changes: Mapping[str, str] | None = None,
 ) -> Recipe:
     """Return the recipe of a model.
@@ -83,17 +85,14 @@ def recipe_names(dataset: str) -> list[str]:
     return sorted(path.stem.removesuffix(f"-{dataset}") for path in found)
 
 
-def model_names(dataset: str, recipe_name: str = "default") -> list[str]:
+def model_names(dataset: str, recipe_name: str = DEFAULT) -> list[str]:
     """Return the models that a recipe file can train."""
     return list(_read(_find(recipe_name, dataset)).models)
 
 
 def _find(recipe_name: str, dataset: str) -> Path:
     if recipe_name.endswith(".toml"):
-        path = Path(recipe_name)
-        if not path.is_file():
-            raise BadValueError(f"recipe {recipe_name!r} does not exist")
-        return path
+        return Path(recipe_name)
     known = recipe_names(dataset)
     if not known:
         raise BadValueError(
@@ -103,11 +102,20 @@ def _find(recipe_name: str, dataset: str) -> Path:
     return config_dir() / "train" / f"{recipe_name}-{dataset}.toml"
 
 
-def _read(path: Path) -> _File:
+def _load(path: Path) -> dict[str, Any]:
+    """Return what a file holds, with what it takes over from the neighbour that it is ``like``."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadValueError(f"recipe '{path}' does not exist") from error
     except ValueError as error:
         raise BadValueError(f"recipe {path} is no TOML: {error}") from error
+    like = table.pop("like", None)
+    return table if like is None else _merge(_load(path.with_name(f"{like}.toml")), table)
+
+
+def _read(path: Path) -> _File:
+    table = _load(path)
     known = ("about", *_COMMON, "phases", "models")
     for key in table:
         look_up(dict.fromkeys(known), key, f"field of {path.name}")

@@ -3,15 +3,14 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from clbench.errors import RecordError, StorageError
 from clbench.provenance import write_atomically
 from clbench.train.phases import Epoch
-from clbench.train.recipe import Recipe, to_table
 
 WEIGHTS, BACKBONE, LOG, CARD, SUMMARY = (
     *("weights.safetensors", "backbone.safetensors"),
@@ -24,6 +23,7 @@ WEIGHTS, BACKBONE, LOG, CARD, SUMMARY = (
 class Summary:
     """What a finished training was and reached; its file is written last.
 
+    ``command`` trains it again; ``files`` are the names of the user's own training images.
     ``selected`` holds the epoch kept of each phase. The accuracies, in [0, 1], are those on
     validation images of the network in ``weights.safetensors``. ``pretrained_from`` names the run
     whose backbone was reused, or is "".
@@ -43,11 +43,13 @@ class Summary:
     processes: int
     precision: str
     threads: int
-    pretrained_from: str
     weights_sha256: str
     versions: dict[str, str]
     commit: str
     created: str
+    pretrained_from: str = ""
+    command: str = ""
+    files: list[str] = field(default_factory=list)
 
 
 def read_summary(folder: Path) -> Summary | None:
@@ -103,84 +105,6 @@ def discard_summary(folder: Path) -> None:
         raise StorageError(
             f"cannot replace the run in {folder}: {error.strerror}; choose another --out"
         ) from error
-
-
-def write_card(folder: Path, recipe: Recipe, summary: Summary) -> None:
-    """Write the model card.
-
-    Raises:
-        StorageError: The folder cannot be written.
-    """
-    write_atomically(folder / CARD, card(recipe, summary).encode())
-
-
-def card(recipe: Recipe, summary: Summary) -> str:
-    """Return the model card in Markdown."""
-    command = (
-        f"clbench train {recipe.name} --dataset {recipe.dataset} --seed {summary.seed} --out DIR"
-    )
-    return "\n".join(
-        [
-            f"# {recipe.full_name}",
-            "",
-            *_table("| | |", "|---|---|", _facts(recipe, summary)),
-            "",
-            "## Accuracy of these half-precision weights",
-            "",
-            *_table(
-                "| images, attack | accuracy | n |", "|---|---|---|", _figures(recipe, summary)
-            ),
-            "",
-            "## Again",
-            "",
-            f"    {command}",
-            "",
-            "## Recipe",
-            "",
-            "```json",
-            json.dumps(to_table(recipe), indent=1),
-            "```",
-            "",
-        ]
-    )
-
-
-def _facts(recipe: Recipe, summary: Summary) -> dict[str, object]:
-    budget = ", ".join(
-        f"{name} {phase.epochs} epochs (kept: {summary.selected[name]})"
-        if name in summary.selected
-        else f"{name} {phase.epochs} epochs (reused from {summary.pretrained_from})"
-        for name, phase in recipe.phases.items()
-    )
-    return {
-        "Scheme, scenario": f"{recipe.scheme}, {recipe.scenario}",
-        "Backbone": f"{recipe.backbone}, inputs in [0, 1] without normalisation, raw logits",
-        "Data": f"{recipe.dataset}: {summary.n_train} training images, "
-        f"{summary.n_validation} validation images, no test image",
-        "Labels used in pretraining": "none" if recipe.scheme == "simclr" else "all",
-        "Epochs": budget,
-        "Seed": summary.seed,
-        "Epoch kept": f"highest validation {recipe.criterion}",
-        "Training": f"{summary.seconds:.0f} s on {summary.device}, {summary.precision}, "
-        f"torch threads: {summary.threads}"
-        + (", reused pretraining not counted" if summary.pretrained_from else ""),
-        "Versions": ", ".join(f"{name} {version}" for name, version in summary.versions.items()),
-        "Weights": f"half precision, sha256 {summary.weights_sha256}",
-        "Created": summary.created,
-        "Licence": "MIT",
-    }
-
-
-def _figures(recipe: Recipe, summary: Summary) -> dict[str, object]:
-    attack = f"PGD-{recipe.validation.steps}, Linf {recipe.validation.eps}"
-    return {
-        "validation, clean": f"{summary.clean_acc:.2%} | {summary.n_validation}",
-        f"validation, {attack}": f"{summary.robust_acc:.2%} | {summary.n_validation}",
-    }
-
-
-def _table(heading: str, rule: str, rows: Mapping[str, object]) -> list[str]:
-    return [heading, rule, *(f"| {name} | {value} |" for name, value in rows.items())]
 
 
 def _short(value: object) -> object:

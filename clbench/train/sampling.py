@@ -53,7 +53,7 @@ def known_labels(labels: Int[Tensor, " n"], share: float, *, seed: int) -> Bool[
     """Return whose labels are known: the same share of every class, at least one, drawn once."""
     generator = torch.Generator().manual_seed(seed)
     known = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
+    for label in set(labels.tolist()):
         members = (labels == label).nonzero().flatten()
         n = max(1, round(share * len(members)))
         known[members[torch.randperm(len(members), generator=generator)[:n]]] = True

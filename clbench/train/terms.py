@@ -129,7 +129,9 @@ def attack(
         return term
     with attacked.network() as network:
         clean = list(_clean_rows(term, network))
-        objective = partial(_rise, term=term, phase=phase, network=network, clean=clean, gather=gather)
+        objective = partial(
+            _rise, term=term, phase=phase, network=network, clean=clean, gather=gather
+        )
         moved = perturb(
             objective, torch.cat(term.start), phase.adversary, eps=eps, generator=generator
         )

@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from clbench.attacks.guard import randomness
 from clbench.data import EvalSet
 from clbench.errors import ModelError
 from clbench.models import CifarResNet, build_backbone, load_weights, save_weights
-from clbench.attacks.guard import randomness
 from clbench.train.checkpoint import FILE, Checkpoint, read_checkpoint, write_checkpoint
 from clbench.train.curves import write_curves
 from clbench.train.phases import Epoch, Job, PhaseRun
@@ -23,11 +23,11 @@ class Watch:
 
     Attributes:
         on_start: Told the recipe, and the rows of the log that are there already.
-        on_epoch: Told every epoch.
+        on_epoch: Each is told every epoch.
     """
 
     on_start: Callable[[Recipe, list[Epoch]], None] = lambda _recipe, _rows: None
-    on_epoch: Callable[[Epoch], None] = lambda _row: None
+    on_epoch: Sequence[Callable[[Epoch], None]] = ()
 
 
 class Training:
@@ -99,7 +99,8 @@ class Training:
             self._rows.append(row)
             if self._writes:
                 self._keep(name, run)
-            self._watch.on_epoch(row)
+            for told in self._watch.on_epoch:
+                told(row)
         return run.finish()
 
     def _keep(self, name: str, run: PhaseRun) -> None:

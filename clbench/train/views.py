@@ -45,8 +45,13 @@ class Views:
 
     def __post_init__(self) -> None:
         limits = {
-            **{"rotation": 180.0, "zoom": 0.9, "shift": math.inf, "crop_padding": math.inf},
-            **{"resized_crop": 1.0, "jitter": 1.0, "grayscale": 1.0},
+            "rotation": 180.0,
+            "zoom": 0.9,
+            "shift": math.inf,
+            "crop_padding": math.inf,
+            "resized_crop": 1.0,
+            "jitter": 1.0,
+            "grayscale": 1.0,
         }
         for name, most in limits.items():
             if not 0 <= getattr(self, name) <= most:
@@ -94,9 +99,7 @@ def _pipeline(views: Views, height: int, width: int) -> nn.Sequential:
             size, scale=(views.resized_crop or 1.0, 1.0), cropping_mode="resample"
         ): views.resized_crop,
         kornia.RandomHorizontalFlip(p=0.5): views.flip,
-        kornia.ColorJitter(
-            strength, strength, strength, strength / 4, p=_JITTERED
-        ): strength,
+        kornia.ColorJitter(strength, strength, strength, strength / 4, p=_JITTERED): strength,
         kornia.RandomGrayscale(p=views.grayscale): views.grayscale,
     }
     return nn.Sequential(*(step for step, wanted in steps.items() if wanted))
