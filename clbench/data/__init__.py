@@ -12,6 +12,7 @@ from clbench.data.digits import read_digits
 from clbench.data.evalset import EvalSet as EvalSet
 from clbench.data.evalset import Examples, Split, count_examples, to_floats
 from clbench.data.evalset import make_evalset as make_evalset
+from clbench.data.files import training_files as training_files
 from clbench.names import DATASETS, DatasetInfo, look_up
 
 

@@ -10,7 +10,14 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from clbench.data.evalset import EvalSet, check_labels, count_examples, make_evalset, to_floats
+from clbench.data.evalset import (
+    EvalSet,
+    Examples,
+    check_labels,
+    count_examples,
+    make_evalset,
+    to_floats,
+)
 from clbench.errors import DataError
 
 Array = Shaped[np.ndarray, "..."]
@@ -44,20 +51,40 @@ def load_arrays(
         BadValueError: ``n_examples`` is not from 1 to what there is.
     """
     name = path.name
+    images, labels = read_arrays(path)
+    classes = max(int(labels.max()), 0) + 1 if n_classes is None else n_classes
+    check_labels(name, labels, classes)
+    n = count_examples(name, n_examples, available=len(labels))
+    return make_evalset(name, to_floats(images[:n]), labels[:n], classes)
+
+
+def read_arrays(path: Path) -> Examples:
+    """Return all examples of such a file: images uint8, or float32 in no checked range.
+
+    Raises:
+        DataError: The file is missing, unreadable or holds something else.
+    """
+    name = path.name
     arrays = _read(path)
     x, y = _images(name, arrays["x"]), _labels(name, arrays["y"])
     if len(x) != len(y):
         raise DataError(f"x and y of {name} must be equally long, got {len(x)} and {len(y)}")
-    classes = max(int(y.max()), 0) + 1 if n_classes is None else n_classes
-    check_labels(name, y, classes)
-    n = count_examples(name, n_examples, available=len(y))
-    return make_evalset(name, to_floats(x[:n]), y[:n], classes)
+    return Examples(x, y)
+
+
+def check_path(path: Path, wanted: str) -> None:
+    """Check that there is a file; ``wanted`` tells what sort of file could have been there.
+
+    Raises:
+        DataError: There is none, or a folder.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"'{path}' {what}; --data takes {wanted}")
 
 
 def _read(path: Path) -> dict[str, Array]:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise DataError(f"'{path}' {what}; --data takes a .npz file with {LAYOUT}")
+    check_path(path, f"a .npz file with {LAYOUT}")
     try:
         with path.open("rb") as file:
             found = _members(np.load(file, allow_pickle=False))

@@ -65,7 +65,7 @@ def make_evalset(name: str, images: Tensor, labels: Tensor, n_classes: int) -> E
     _check_shapes(name, images, labels)
     check_labels(name, labels, n_classes)
     images = images.to(torch.float32).contiguous()
-    _check_pixels(name, images)
+    check_pixels(name, images)
     labels = labels.to(torch.int64)
     return EvalSet(name, images, labels, n_classes, _sha256(images, labels))
 
@@ -109,6 +109,23 @@ def check_labels(name: str, labels: Tensor, n_classes: int) -> None:
         )
 
 
+def check_pixels(name: str, images: Tensor) -> None:
+    """Check that floating-point pixels are in [0, 1].
+
+    Raises:
+        DataError: A pixel is not, or is NaN.
+    """
+    low, high = float(images.min()), float(images.max())
+    if low != low:  # noqa: PLR0124 - a NaN anywhere makes the minimum one
+        first = int(images.isnan().flatten(1).any(dim=1).nonzero()[0])
+        raise DataError(f"images of {name} must be numbers, got NaN in example {first}")
+    if low < 0 or high > 1:
+        raise DataError(
+            f"images of {name} must be in [0, 1], got values from {low:g} to {high:g}"
+            + ("; divide them by 255" if 1 < high <= PIXEL_MAX and low >= 0 else "")
+        )
+
+
 def _check_shapes(name: str, images: Tensor, labels: Tensor) -> None:
     if images.ndim != 4 or labels.ndim != 1:  # noqa: PLR2004 - the axes n, c, h, w
         raise DataError(
@@ -119,18 +136,6 @@ def _check_shapes(name: str, images: Tensor, labels: Tensor) -> None:
         raise DataError(f"{name} has {len(images)} images but {len(labels)} labels")
     if images.numel() == 0:
         raise DataError(f"{name} holds no images, got shape {list(images.shape)}")
-
-
-def _check_pixels(name: str, images: Tensor) -> None:
-    low, high = float(images.min()), float(images.max())
-    if low != low:  # noqa: PLR0124 - a NaN anywhere makes the minimum one
-        first = int(images.isnan().flatten(1).any(dim=1).nonzero()[0])
-        raise DataError(f"images of {name} must be numbers, got NaN in example {first}")
-    if low < 0 or high > 1:
-        raise DataError(
-            f"images of {name} must be in [0, 1], got values from {low:g} to {high:g}"
-            + ("; divide them by 255" if 1 < high <= PIXEL_MAX and low >= 0 else "")
-        )
 
 
 def _sha256(images: Float32[Tensor, "n c h w"], labels: Int64[Tensor, " n"]) -> str:

@@ -43,6 +43,8 @@ OTHERS: dict[str, str] = {
     "pandas": "pandas",
     "safetensors": "safetensors",
     "sklearn": "scikit-learn",
+    "pyarrow": "pyarrow",
+    "PIL": "pillow",
     "typer": "typer",
     "rich": "rich",
     "jaxtyping": "jaxtyping",

@@ -1,13 +1,20 @@
-"""Small archives in the public layout, which torchvision checks as it checks the real ones."""
+"""Small archives in the public layout, which torchvision checks as it checks the real ones.
+
+And small files of pictures, as users have them.
+"""
 
 import hashlib
 import pickle
 import tarfile
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100
 
 
@@ -93,3 +100,41 @@ def packed(cifar10, monkeypatch):
     cifar10.folder.rmdir()
     monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(path.read_bytes()).hexdigest())
     return cifar10
+
+
+@pytest.fixture
+def pictures():
+    """Return a function that makes smooth random pictures, uint8 [n, 32, 32, 3].
+
+    No two are alike: thumbnails are some 25 grey levels apart, or more.
+    """
+
+    def make(n, *, seed=0, size=(32, 32)):
+        coarse = np.random.default_rng(seed).integers(64, 192, (n, 5, 5, 3), dtype=np.uint8)
+        return np.stack([np.asarray(Image.fromarray(one).resize(size)) for one in coarse])
+
+    return make
+
+
+@pytest.fixture
+def encode():
+    """Return a function that makes the bytes of a PNG, or of a JPEG of some quality."""
+
+    def make(picture, quality=None):
+        file = BytesIO()
+        how = {"format": "PNG"} if quality is None else {"format": "JPEG", "quality": quality}
+        Image.fromarray(picture).save(file, **how)
+        return file.getvalue()
+
+    return make
+
+
+@pytest.fixture
+def save_parquet(tmp_path):
+    """Return a function that writes columns to a parquet file and gives its path."""
+
+    def write(name="mine.parquet", **columns):
+        pq.write_table(pa.table(columns), tmp_path / name)
+        return tmp_path / name
+
+    return write
