@@ -50,6 +50,7 @@ OTHERS: dict[str, str] = {
     "jaxtyping": "jaxtyping",
     "matplotlib": "matplotlib",
     "jinja2": "Jinja2",
+    "kornia": "kornia",
     "lightning_fabric": "lightning-fabric",
     "filelock": "filelock",
 }

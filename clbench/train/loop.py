@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
-from clbench.data import EvalSet, training_set
+from clbench.data import EvalSet, training_files, training_set
 from clbench.errors import BadValueError
 from clbench.models import CifarResNet, load_weights, save_weights
 from clbench.models.device import device_name
