@@ -42,6 +42,28 @@ def proportion(name: str, count: int, n: int) -> Measure:
     return Measure(name, share, n, min(share, centre - half), max(share, centre + half))
 
 
+def paired_difference(name: str, gained: int, lost: int, n: int) -> Measure:
+    """Return ``(gained - lost) / n`` with its interval: two proportions over the same examples.
+
+    Args:
+        name: Of the measure.
+        gained: Examples that only the second of the two gets right.
+        lost: Examples that only the first gets right.
+        n: All examples.
+
+    Source:
+        Bonett and Price, 2012, "Adjusted Wald confidence interval for a difference of binomial
+        proportions based on paired data".
+
+    >>> gain = paired_difference("gain", gained=30, lost=10, n=100)
+    >>> gain.value, round(gain.low, 3), round(gain.high, 3)
+    (0.2, 0.078, 0.315)
+    """
+    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = Z95 * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    return Measure(name, (gained - lost) / n, n, up - down - half, up - down + half)
+
+
 def jackknife(name: str, value: float, leave_one_out: Sequence[float], n: int) -> Measure:
     """Return ``value`` with the normal 95 % interval of its jackknife standard error.
 

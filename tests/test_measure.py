@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from clbench.measure import jackknife, proportion, undefined
+from clbench.measure import jackknife, paired_difference, proportion, undefined
 
 
 @pytest.mark.parametrize(("count", "n"), [(0, 10), (1, 10), (10, 10), (50, 100), (198, 360)])
@@ -25,6 +25,25 @@ def test_the_interval_of_a_proportion_covers_95_percent():
         if acc.low <= share <= acc.high:
             covered += math.comb(n, count) * share**count * (1 - share) ** (n - count)
     assert 0.93 < covered < 0.97
+
+
+@pytest.mark.parametrize(("up", "down"), [(0.2, 0.1), (0.05, 0.05), (0.3, 0.02)])
+def test_the_interval_of_a_paired_difference_covers_95_percent(up, down):
+    n, covered = 60, 0.0
+    for gained in range(n + 1):
+        for lost in range(n + 1 - gained):
+            rest = n - gained - lost
+            ways = math.comb(n, gained) * math.comb(n - gained, lost)
+            found = paired_difference("gain", gained, lost, n)
+            if found.low <= up - down <= found.high:
+                covered += ways * up**gained * down**lost * (1 - up - down) ** rest
+    assert 0.93 < covered < 0.98
+
+
+def test_a_paired_difference_changes_its_sign_with_the_sides():
+    there, back = paired_difference("a", 9, 2, 50), paired_difference("b", 2, 9, 50)
+    assert there.value == -back.value == 0.14
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
 
 
 def test_the_jackknife_of_a_mean_is_its_standard_error():
