@@ -37,7 +37,7 @@ def test_the_interval_of_a_paired_difference_covers_95_percent(up, down):
             found = paired_difference("gain", gained, lost, n)
             if found.low <= up - down <= found.high:
                 covered += ways * up**gained * down**lost * (1 - up - down) ** rest
-    assert 0.93 < covered < 0.98
+    assert 0.93 < covered < 0.99
 
 
 def test_a_paired_difference_changes_its_sign_with_the_sides():
