@@ -24,7 +24,7 @@ def robustbench():
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """Return a file of weights for a zoo model that has none in the package, and its network."""
+    """Return a file of weights for a zoo model, other ones than the package has."""
     network = timm.create_model("simclr_at.cifar10").eval()
     file = tmp_path_factory.mktemp("checkpoint") / "simclr_at.cifar10.safetensors"
     save_weights(network, file)
@@ -53,9 +53,9 @@ def test_robustbench_finds_the_network_of_its_data_set(robustbench, dataset, n_c
 
 
 def test_robustbench_without_weights_says_how_to_make_them(robustbench):
-    network = robustbench.utils.load_model("simclr_at", dataset="cifar10", threat_model="Linf")
+    network = robustbench.utils.load_model("simclr_at", dataset="cifar100", threat_model="Linf")
     with pytest.raises(
-        WeightsError, match=r"^model 'simclr_at.cifar10' has no weights yet; train it"
+        WeightsError, match=r"^model 'simclr_at.cifar100' has no weights yet; train it"
     ):
         network(COLOUR)
 

@@ -101,25 +101,25 @@ def test_users_own_source_goes_before_the_row(make_network, make_weights):
 @pytest.fixture
 def promised():
     """Return a network that RobustBench would get without a checkpoint of its own."""
-    spec = {spec.full_name: spec for spec in ZOO}["supcon_at.cifar10"]
-    return timm.create_model(robustbench_name(spec), num_classes=10, pretrained=True).eval()
+    spec = {spec.full_name: spec for spec in ZOO}["supcon_at.cifar100"]
+    return timm.create_model(robustbench_name(spec), num_classes=100, pretrained=True).eval()
 
 
 def test_network_without_its_weights_refuses_to_run(promised):
     with pytest.raises(
-        WeightsError, match=r"^model 'supcon_at.cifar10' has no weights yet; train it"
+        WeightsError, match=r"^model 'supcon_at.cifar100' has no weights yet; train it"
     ):
         promised(COLOUR)
 
 
 def test_network_runs_once_it_has_weights(promised):
-    trained = timm.create_model("supcon_at.cifar10").eval()
+    trained = timm.create_model("supcon_at.cifar100").eval()
     promised.load_state_dict(trained.state_dict())
     assert torch.equal(promised(COLOUR), trained(COLOUR))
 
 
 def test_some_of_the_weights_are_not_enough(promised):
-    promised.load_state_dict({"fc.bias": torch.zeros(10)}, strict=False)
+    promised.load_state_dict({"fc.bias": torch.zeros(100)}, strict=False)
     with pytest.raises(WeightsError, match=r"has no weights yet"):
         promised(COLOUR)
 
@@ -129,6 +129,6 @@ def test_network_without_its_weights_can_be_copied(promised):
         with pytest.raises(WeightsError, match=r"has no weights yet"):
             copied(COLOUR)
         copied.load_state_dict(copied.state_dict())
-        assert copied(COLOUR).shape == (2, 10)
+        assert copied(COLOUR).shape == (2, 100)
     with pytest.raises(WeightsError, match=r"has no weights yet"):
         promised(COLOUR)
