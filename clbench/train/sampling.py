@@ -20,12 +20,13 @@ class Sampler:
     def __init__(self, labels: Int[Tensor, " n"], phase: Phase, *, seed: int) -> None:
         known = known_labels(labels.cpu(), phase.labelled, seed=seed)
         self._known = known.nonzero().flatten()
-        mixed = phase.labelled < 1 and bool(phase.labelled_loss or not phase.objective.labelled)
+        mixed = bool(phase.labelled_loss)
         self._rest = (~known).nonzero().flatten() if mixed else self._known[:0]
         size = min(phase.batch_size, len(self._known) + len(self._rest))
-        share = phase.labelled if mixed else 1
-        self.n_labelled = round(size * share)
-        self._n_rest = size - self.n_labelled
+        share = max(1, round(size * phase.labelled)) if mixed else size
+        # classes are rounded one by one, so all batches together may want more than there is
+        self.n_labelled = min(share, len(self._known))
+        self._n_rest = min(size - share, len(self._rest))
 
     @property
     def steps(self) -> int:
