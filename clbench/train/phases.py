@@ -118,7 +118,7 @@ class PhaseRun:
         began, lr, phase = time.perf_counter(), float(self._scheduler.get_last_lr()[0]), self.phase
         eps = phase.adversary.eps_in(self.epoch) if phase.adversary else Fraction(0)
         losses = [self._step(chosen, n, eps) for chosen, n in self._sampler.epoch(self._order)]
-        loss = float(torch.stack(losses).mean())
+        loss = float(self.job.fabric.all_reduce(torch.stack(losses).mean(), reduce_op="mean"))
         trained = time.perf_counter() - began
         clean, robust = self._validate() if math.isfinite(loss) else (None, None)
         row = Epoch(
