@@ -119,6 +119,8 @@ class PhaseRun:
         eps = phase.adversary.eps_in(self.epoch) if phase.adversary else Fraction(0)
         losses = [self._step(chosen, n, eps) for chosen, n in self._sampler.epoch(self._order)]
         loss = float(self.job.fabric.all_reduce(torch.stack(losses).mean(), reduce_op="mean"))
+        if not all(value.isfinite().all() for value in self._learner.state_dict().values()):
+            loss = math.nan  # as that of the next step, if there were one
         trained = time.perf_counter() - began
         clean, robust = self._validate() if math.isfinite(loss) else (None, None)
         row = Epoch(
