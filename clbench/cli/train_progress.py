@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 LINE_EVERY = 10
 """Where there is no terminal for a bar, so many epochs share a line."""
 
+_SPEED_OVER = 24 * 3600.0
+"""Seconds of epochs that tell the time to go; rich's own half a minute may hold not even two."""
+
 
 class TrainingBar:
     """A bar whose length is the work of all phases, in passes over the training images."""
@@ -65,6 +68,12 @@ def progress(*, shown: bool) -> Iterator[TrainingBar]:
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bars = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        speed_estimate_period=_SPEED_OVER,
+    )
     with bars:
         yield TrainingBar(bars, bars.add_task("loading", total=None, figures=""))
