@@ -55,7 +55,7 @@ class TrainingBar:
 
     def _print(self, line: str) -> None:
         if not self._bars.console.is_terminal:
-            self._bars.console.print(line, highlight=False)
+            self._bars.console.print(line, highlight=False, soft_wrap=True)
 
 
 @contextmanager
