@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from clbench.train import Epoch, Recipe
+    from clbench.train import Epoch, Phase
 
 LINE_EVERY = 10
 """Where there is no terminal for a bar, so many epochs share a line."""
@@ -25,10 +25,10 @@ class TrainingBar:
         self._costs: dict[str, int] = {}
         self._accuracies = ""
 
-    def start(self, recipe: "Recipe", rows: "list[Epoch]") -> None:
-        """Take the length from the recipe; ``rows`` are the epochs that were there already."""
-        self._costs = {name: phase.passes_per_image for name, phase in recipe.phases.items()}
-        total = sum(self._costs[name] * phase.epochs for name, phase in recipe.phases.items())
+    def start(self, phases: "dict[str, Phase]", rows: "list[Epoch]") -> None:
+        """Take the length from the phases; ``rows`` are the epochs that were there already."""
+        self._costs = {name: phase.passes_per_image for name, phase in phases.items()}
+        total = sum(self._costs[name] * phase.epochs for name, phase in phases.items())
         self._bars.update(self._task, total=total, description="training")
         if rows:
             last = rows[-1]

@@ -22,11 +22,12 @@ class Watch:
     """Whom to tell how a training goes.
 
     Attributes:
-        on_start: Told the recipe, and the rows of the log that are there already.
+        on_start: Told the phases to be trained, by name, and the rows of the log that are there
+            already. Pretraining that is reused is none of them.
         on_epoch: Each is told every epoch.
     """
 
-    on_start: Callable[[Recipe, list[Epoch]], None] = lambda _recipe, _rows: None
+    on_start: Callable[[dict[str, Phase], list[Epoch]], None] = lambda _phases, _rows: None
     on_epoch: Sequence[Callable[[Epoch], None]] = ()
 
 
@@ -72,7 +73,9 @@ class Training:
         if self._writes:
             discard_summary(self._out)
             write_log(self._out, self._rows)  # an unwritable folder is told of at once
-        self._watch.on_start(recipe, list(self._rows))
+        reused = () if self._pretrained is None else ("pretraining",)
+        phases = {name: phase for name, phase in recipe.phases.items() if name not in reused}
+        self._watch.on_start(phases, list(self._rows))
         network = new_network(recipe, self._job.train)
         for name, phase in recipe.phases.items():
             if name in self.selected:
