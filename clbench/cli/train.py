@@ -86,8 +86,9 @@ def train(
     from clbench.train import Watch, tensorboard_writer
     from clbench.train import train as run
 
-    shown = not quiet and os.environ.get("RANK", "0") == "0"  # one process of torchrun speaks
-    notes = [tensorboard_writer(out)] if tensorboard and shown else []
+    first = os.environ.get("RANK", "0") == "0"  # one process of torchrun speaks
+    shown = first and not quiet
+    notes = [tensorboard_writer(out)] if tensorboard and first else []
     try:
         with progress(shown=shown) as bar:
             trained = run(
