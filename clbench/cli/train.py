@@ -108,7 +108,8 @@ def train(
                 watch=Watch(bar.start, (bar.show, *notes)),
             )
     except KeyboardInterrupt:
-        typer.echo(f"clbench: interrupted; the same command goes on with {out}", err=True)
+        same = "the same command without --restart" if restart else "the same command"
+        typer.echo(f"clbench: interrupted; {same} goes on with {out}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if shown:
         _show(trained)
