@@ -55,11 +55,12 @@ def read_recipe(
     stem, _, tag = name.partition(".")
     if tag and tag != dataset:
         raise BadValueError(f"model {name!r} is of {tag}, but the data set is {dataset}")
-    row = dict(look_up(file.models, stem, f"model of {file.path.name}"))
+    row = dict(expect(dict, look_up(file.models, stem, f"model of {file.path.name}"), stem))
     scheme, scenario = row.pop("scheme", ""), row.pop("scenario", "")
     tables = {key: _resolve(file, phase, ()) for key, phase in row.items() if _is_phase(key, stem)}
     whole: dict[str, Any] = {**file.common, **tables}
     for field, text in (changes or {}).items():
+        look_up(dict.fromkeys((*_COMMON, *_PHASES)), field.partition(".")[0], "field of recipe")
         _change(whole, field, text)
     if seed is not None:
         whole["seed"] = seed
