@@ -57,8 +57,7 @@ def read_recipe(
         raise BadValueError(f"model {name!r} is of {tag}, but the data set is {dataset}")
     row = dict(expect(dict, look_up(file.models, stem, f"model of {file.path.name}"), stem))
     scheme, scenario = row.pop("scheme", ""), row.pop("scenario", "")
-    tables = {key: _resolve(file, phase, ()) for key, phase in row.items() if _is_phase(key, stem)}
-    whole: dict[str, Any] = {**file.common, **tables}
+    whole: dict[str, Any] = {**file.common, **_phases(file, stem, row)}
     for field, text in (changes or {}).items():
         look_up(dict.fromkeys((*_COMMON, *_PHASES)), field.partition(".")[0], "field of recipe")
         _change(whole, field, text)
@@ -103,8 +102,11 @@ def _find(recipe_name: str, dataset: str) -> Path:
     return config_dir() / "train" / f"{recipe_name}-{dataset}.toml"
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return what a file holds, with what it takes over from the neighbour that it is ``like``."""
+    if path in seen:
+        names = " and ".join(one.name for one in seen)
+        raise BadValueError(f"recipe files {names} are like each other")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -112,7 +114,10 @@ def _load(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise BadValueError(f"recipe {path} is no TOML: {error}") from error
     like = table.pop("like", None)
-    return table if like is None else _merge(_load(path.with_name(f"{like}.toml")), table)
+    if like is None:
+        return table
+    neighbour = path.parent / f"{expect(str, like, f'like of {path.name}')}.toml"
+    return _merge(_load(neighbour, (*seen, path)), table)
 
 
 def _read(path: Path) -> _File:
@@ -131,9 +136,14 @@ def _read(path: Path) -> _File:
     )
 
 
-def _is_phase(key: str, model: str) -> bool:
-    look_up(dict.fromkeys(_PHASES), key, f"phase of {model}")
-    return True
+def _phases(file: _File, model: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables of a model's phases."""
+    for key in row:
+        look_up(dict.fromkeys(_PHASES), key, f"phase of {model}")
+    return {
+        key: _resolve(file, expect(str, phase, f"{key} of {model}"), ())
+        for key, phase in row.items()
+    }
 
 
 def _resolve(file: _File, name: str, seen: tuple[str, ...]) -> dict[str, Any]:
@@ -142,7 +152,10 @@ def _resolve(file: _File, name: str, seen: tuple[str, ...]) -> dict[str, Any]:
         raise BadValueError(f"phases {' and '.join(seen)} of {file.path.name} are like each other")
     own = dict(expect(dict, look_up(file.phases, name, f"phase of {file.path.name}"), name))
     like = own.pop("like", None)
-    return own if like is None else _merge(_resolve(file, like, (*seen, name)), own)
+    if like is None:
+        return own
+    like = expect(str, like, f"like of {name}")
+    return _merge(_resolve(file, like, (*seen, name)), own)
 
 
 def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
