@@ -23,6 +23,9 @@ CRITERION: dict[Scenario, Criterion] = {
 }
 """Which validation accuracy chooses between the epochs of a phase that has a classifier."""
 
+_LARGEST_SEED = 2**32 - 1
+"""numpy takes no larger one."""
+
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -191,6 +194,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         look_up(BACKBONES, self.backbone, "backbone")
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise BadValueError(f"seed must be from 0 to {_LARGEST_SEED}, got {self.seed}")
+        last = self.finetuning or self.pretraining
+        if not last.classified:
+            raise BadValueError(
+                f"{self.full_name} needs a finetuning phase: pretraining with loss {last.loss!r} "
+                "trains no classifier"
+            )
 
     @property
     def full_name(self) -> str:

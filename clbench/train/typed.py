@@ -1,5 +1,6 @@
 """Frozen dataclasses from plain tables, every field checked."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from fractions import Fraction
@@ -43,6 +44,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any fiel
         return parse_eps(expect(str, value, where))
     if kind is float and type(value) is int:
         return float(value)
+    if kind is float and not math.isfinite(expect(float, value, where)):
+        raise BadValueError(f"{where} must be a finite number, got {value!r}")
     return expect(kind, value, where)
 
 
