@@ -83,7 +83,7 @@ def train(
     recipe = read_recipe(name, dataset, seed, recipe_name=recipe_name, changes=changes or {})
     if precision is not None:
         recipe = replace(recipe, precision=precision)
-    finished = None if restart else _finished(out, recipe)
+    finished = None if restart else _finished(out, recipe, files)
     if finished is not None:
         return Trained(finished, out, new=False)
     fabric = make_fabric(device, recipe.precision)
@@ -205,13 +205,19 @@ def _images(
     return read("train"), read("validation")
 
 
-def _finished(out: Path, recipe: Recipe) -> Summary | None:
+def _finished(out: Path, recipe: Recipe, files: Sequence[Path]) -> Summary | None:
     """Return the summary of the same training where it is finished in ``out``."""
     summary = read_summary(out)
-    if summary is not None and summary.recipe != to_table(recipe):
+    if summary is None:
+        return None
+    other = [
+        *(["by another recipe"] if summary.recipe != to_table(recipe) else []),
+        *(["of other images"] if summary.files != [path.name for path in files] else []),
+    ]
+    if other:
         raise BadValueError(
-            f"{out} holds {summary.model} (seed {summary.seed}) by another recipe; choose another "
-            "--out, or replace it with --restart"
+            f"{out} holds {summary.model} (seed {summary.seed}) {' and '.join(other)}; choose "
+            "another --out, or replace it with --restart"
         )
     return summary
 
