@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -17,24 +18,26 @@ def images():
 
 
 @pytest.fixture
-def objective():
+def objective(network):
     labels = torch.arange(12) % 10
-    return lambda logits: functional.cross_entropy(logits, labels)
+    network.requires_grad_(False)
+    return lambda images: functional.cross_entropy(network(images), labels)
 
 
 @pytest.fixture
-def attack(network, images, objective, generator):
+def attack(objective, images, generator):
     """Return the attack on everything above; keyword arguments replace eps and adversary."""
 
     def run(eps=EPS, adversary=STRONG, generator=generator):
-        return perturb(network, objective, images, adversary, eps=eps, generator=generator)
+        return perturb(objective, images, adversary, eps=eps, generator=generator)
 
     return run
 
 
+@pytest.mark.parametrize("start", ["random", "zero"])
 @pytest.mark.parametrize("eps", [Fraction(1, 100), EPS, Fraction(1)])
-def test_adversarial_images_stay_in_the_ball_and_the_pixel_range(attack, images, eps):
-    adversarial = attack(eps)
+def test_adversarial_images_stay_in_the_ball_and_the_pixel_range(attack, images, eps, start):
+    adversarial = attack(eps, replace(STRONG, start=start))
     assert (adversarial - images).abs().max() <= float(eps) + 1e-6
     assert adversarial.min() >= 0
     assert adversarial.max() <= 1
@@ -44,35 +47,44 @@ def test_eps_0_changes_nothing(attack, images):
     assert torch.equal(attack(Fraction(0)), images)
 
 
-def test_the_objective_grows(attack, network, images, objective):
-    with torch.no_grad():
-        assert objective(network(attack())) > objective(network(images))
+def test_the_objective_grows(attack, images, objective):
+    assert objective(attack()) > objective(images)
 
 
-def test_more_steps_go_further(attack, network, objective):
-    with torch.no_grad():
-        one = objective(network(attack(adversary=Adversary(EPS, steps=1, step_size=0.1))))
-        many = objective(network(attack(adversary=Adversary(EPS, steps=8, step_size=0.5))))
+def test_more_steps_go_further(attack, objective):
+    one = objective(attack(adversary=Adversary(EPS, steps=1, step_size=0.1)))
+    many = objective(attack(adversary=Adversary(EPS, steps=8, step_size=0.5)))
     assert many > one
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_the_network_is_left_as_found(attack, network, training):
-    network.train(training)
-    network.layer1.requires_grad_(False)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    wanted = [parameter.requires_grad for parameter in network.parameters()]
-    attack()
-    assert all(module.training is training for module in network.modules())
-    assert [parameter.requires_grad for parameter in network.parameters()] == wanted
-    assert all(parameter.grad is None for parameter in network.parameters())
-    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+def grey_after(adversary, eps):
+    """Return how far grey images go along an objective of constant slope."""
+    grey = torch.full((2, 1, 4, 4), 0.5)
+    moved = perturb(torch.sum, grey, adversary, eps=eps, generator=torch.Generator())
+    return (moved - grey).unique().tolist()
 
 
-def test_a_network_in_train_mode_is_attacked_in_eval_mode(attack, network):
-    calm = attack(generator=torch.Generator().manual_seed(1))
-    network.train()
-    assert torch.equal(attack(generator=torch.Generator().manual_seed(1)), calm)
+def test_a_zero_start_is_the_image_and_every_step_is_a_share_of_eps():
+    one = Adversary(EPS, steps=1, step_size=0.25, start="zero")
+    assert grey_after(one, EPS) == pytest.approx([0.25 / 6], rel=1e-5)
+    assert grey_after(replace(one, steps=3), EPS) == pytest.approx([0.75 / 6], rel=1e-5)
+    assert grey_after(replace(one, steps=9), EPS) == pytest.approx([1 / 6], rel=1e-5)
+    assert grey_after(one, EPS / 2) == pytest.approx([0.25 / 12], rel=1e-5)
+
+
+def test_a_fixed_step_does_not_know_eps():
+    paper = Adversary(Fraction(16, 255), steps=5, fixed_step=0.01, start="zero")
+    assert grey_after(paper, Fraction(16, 255)) == pytest.approx([0.05], rel=1e-5)  # never 16/255
+    assert grey_after(paper, Fraction(2, 255)) == pytest.approx([2 / 255], rel=1e-5)
+
+
+def test_a_random_start_is_spread_over_the_ball(generator):
+    still = Adversary(EPS, steps=1, fixed_step=1e-9)
+    grey = torch.full((64, 1, 8, 8), 0.5)
+    offset = perturb(torch.sum, grey, still, eps=EPS, generator=generator) - grey
+    assert offset.abs().max() > 0.99 / 6
+    assert offset.mean().abs() < 0.01
+    assert offset.std() == pytest.approx(1 / 6 / 3**0.5, rel=0.05)  # of a uniform number
 
 
 def test_the_generator_is_all_that_decides(attack):
@@ -83,8 +95,12 @@ def test_the_generator_is_all_that_decides(attack):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_adversarial_images_carry_no_graph(attack):
-    assert not attack().requires_grad
+@pytest.mark.parametrize("enabled", [True, False])
+def test_adversarial_images_carry_no_graph_and_are_found_without_one_too(attack, images, enabled):
+    with torch.set_grad_enabled(enabled):
+        adversarial = attack()
+    assert not adversarial.requires_grad
+    assert not images.requires_grad
 
 
 def test_eps_grows_evenly_to_its_full_size():
@@ -98,7 +114,9 @@ def test_eps_grows_evenly_to_its_full_size():
     [
         ({"steps": 0}, "^steps of an adversary must be at least 1, got 0$"),
         ({"warmup_epochs": -1}, "^warmup_epochs of an adversary must be at least 0, got -1$"),
-        ({"step_size": 0.0}, r"^step_size of an adversary must be above 0, got 0\.0$"),
+        ({"step_size": 0.0}, r"^an adversary needs a step_size or a fixed_step .* 0\.0 and 0\.0$"),
+        ({"fixed_step": 0.01}, r"and only one of them, got 1\.0 and 0\.01$"),
+        ({"step_size": -1.0, "fixed_step": 0.01}, r"only one of them, got -1\.0 and 0\.01$"),
         ({"eps": Fraction(-1, 6)}, "^eps must not be negative"),
         ({"eps": Fraction(8)}, "^Linf eps must be at most 1"),
     ],
