@@ -16,6 +16,9 @@ from clbench.train.phases import Epoch, Job, PhaseRun
 from clbench.train.recipe import Phase, Recipe, to_table
 from clbench.train.run_folder import BACKBONE, discard_summary, write_log
 
+_DRAW_EVERY = 20.0
+"""Seconds between drawings of the curves; one takes as long as an epoch of digits."""
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -56,6 +59,7 @@ class Training:
         self.selected = dict(found.selected) if found else {}
         self._rows = [Epoch(**row) for row in found.rows] if found else []
         self._began = time.perf_counter() - (found.seconds if found else 0.0)
+        self._drawn = time.perf_counter()
 
     @property
     def seconds(self) -> float:
@@ -88,6 +92,8 @@ class Training:
             if name == "pretraining" and self._writes:
                 backbone = {key: v for key, v in network.state_dict().items() if key[:3] != "fc."}
                 save_weights(backbone, self._out / BACKBONE, half=False)
+        if self._writes:
+            self._draw()
         return network
 
     def _run_phase(self, network: CifarResNet, name: str, phase: Phase) -> int:
@@ -113,7 +119,12 @@ class Training:
             Checkpoint(self._settings, name, run.state(), self.selected, rows, self.seconds),
         )
         write_log(self._out, self._rows)
+        if time.perf_counter() - self._drawn > _DRAW_EVERY:
+            self._draw()
+
+    def _draw(self) -> None:
         write_curves(self._out, self._rows)
+        self._drawn = time.perf_counter()
 
     def _diverged(self, row: Epoch, phase: Phase) -> str:
         name = f"{row.phase} epoch {row.epoch}"
