@@ -94,7 +94,7 @@ def test_unknown_names_are_met_with_the_nearest(name, dataset, recipe, message):
 
 def test_a_data_set_without_recipes_asks_for_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr("clbench.train.recipe_file.config_dir", lambda: tmp_path)
-    with pytest.raises(BadValueError, match="^there is no recipe for 'digits' yet; give a file of"):
+    with pytest.raises(BadValueError, match=r"^there is no recipe for .digits. yet; give a file"):
         read_recipe("simclr_at", "digits")
 
 
@@ -202,7 +202,7 @@ def test_an_unknown_field_is_met_with_the_nearest(edit, old, new, message):
         (PRETRAINED_AT, 'simclr_at = "simclr"', "^simclr_at must be a table, got 'simclr'$"),
         (PRETRAINED_AT, "simclr_at = { pretraining = 5 }",
          "^pretraining of simclr_at must be text in quotes, got 5$"),
-        ('like = "simclr"', "like = 5", "^like of simclr_adversarial must be text in quotes, got 5$"),
+        ('like = "simclr"', "like = 5", "^like of simclr_adversarial must be text in quotes, got"),
         ("seed = 0", "", r"^field 'seed' is missing in own\.toml$"),
         ("seed = 0", 'seed = "0"', r"^recipe\.seed must be a whole number, got '0'$"),
         ('[phases.simclr]', '[phases.simclr]\nlike = "simclr_adversarial"',
