@@ -67,11 +67,12 @@ def measure(
             precision="bfloat16",
         )
         phase = _mended(recipe.phases[part], batch_size)
-        network = build_backbone(backbone, 3, 10)
         job = Job(images, images, recipe.validation, recipe.criterion, 0, fabric)
         ours = _ours(PhaseRun(build_backbone(backbone, 3, 10), part, phase, job))
-        floor = _floor(network, phase, images, fabric.device)
-        naive = _naive(phase, images, backbone, fabric.device)
+        floor, naive = (
+            _timed(make(phase, images, backbone, fabric.device), fabric.device)
+            for make in (Floor, Naive)
+        )
         times = [[run() for run in (ours, floor, naive)] for _ in range(repeats)]
         a, b, c = (statistics.median(column) for column in zip(*times, strict=True))
         n = BATCHES * batch_size
@@ -110,100 +111,102 @@ def _ours(run: PhaseRun) -> Callable[[], float]:
     return timed
 
 
-def _floor(
-    network: nn.Module, phase: Phase, images: EvalSet, device: torch.device
-) -> Callable[[], float]:
-    """Return what times bare passes: as many of each kind as the phase needs."""
-    network.to(device, memory_format=torch.channels_last)
-    batch = images.images[: phase.batch_size].to(device, memory_format=torch.channels_last)
-    labels = images.labels[: phase.batch_size].to(device)
-    trains = phase.trains == "everything"
-    compares = phase.objective.views > 1
-    steps = phase.adversary.steps if phase.adversary else 0
-    forwards = steps > 0 and compares  # the constant embedding of the clean view
-    trained = phase.objective.views + (steps > 0) * (1 + compares)
+class Floor:
+    """The bare passes of one step: as many of each kind as the phase needs."""
 
-    def forward(*, of_images: bool) -> None:
-        batch.requires_grad_(of_images)
-        with torch.autocast(device.type, torch.bfloat16):
-            loss = functional.cross_entropy(network(batch).float(), labels)
-        if of_images:
-            torch.autograd.grad(loss, batch)
-        elif loss.requires_grad:
-            loss.backward()
+    def __init__(self, phase: Phase, images: EvalSet, backbone: str, device: torch.device) -> None:
+        self.network = build_backbone(backbone, 3, 10).to(device, memory_format=torch.channels_last)
+        batch = images.images[: phase.batch_size]
+        self.batch = batch.to(device, memory_format=torch.channels_last)
+        self.labels = images.labels[: phase.batch_size].to(device)
+        self.trains = phase.trains == "everything"
+        attacked, compares = phase.adversary is not None, phase.objective.views > 1
+        self.attack_passes = phase.adversary.steps if phase.adversary else 0
+        self.embeddings = int(attacked and compares)  # the constant one of the clean view
+        self.training_passes = phase.objective.views + attacked * (1 + compares)
 
-    def timed() -> float:
-        _wait(device)
-        began = time.perf_counter()
-        for _ in range(BATCHES):
-            network.eval().requires_grad_(requires_grad=False)
-            for _ in range(steps):
-                forward(of_images=True)
-            for _ in range(forwards):
-                forward(of_images=False)
-            network.train(trains).requires_grad_(requires_grad=trains)
-            network.get_classifier().requires_grad_(requires_grad=True)
-            for _ in range(trained):
-                forward(of_images=False)
-            network.zero_grad()
-        _wait(device)
-        return time.perf_counter() - began
+    def __call__(self, _k: int) -> None:
+        """Make the passes of one step."""
+        self.network.eval().requires_grad_(requires_grad=False)
+        for _ in range(self.attack_passes):
+            torch.autograd.grad(self._loss(self.batch.requires_grad_()), self.batch)
+        self.batch.requires_grad_(requires_grad=False)
+        for _ in range(self.embeddings):
+            self._loss(self.batch)
+        self.network.train(self.trains).requires_grad_(requires_grad=self.trains)
+        self.network.get_classifier().requires_grad_(requires_grad=True)
+        for _ in range(self.training_passes):
+            self._loss(self.batch).backward()
+        self.network.zero_grad()
 
-    timed()
-    return timed
+    def _loss(self, batch: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(batch.device.type, torch.bfloat16):
+            return functional.cross_entropy(self.network(batch).float(), self.labels)
 
 
-def _naive(
-    phase: Phase, images: EvalSet, backbone: str, device: torch.device
-) -> Callable[[], float]:
-    """Return what times the paper's schedule written down naively."""
-    network = build_backbone(backbone, 3, 10).to(device)
-    n = network.num_features
-    contrastive = phase.objective.projected
-    width = phase.projection if contrastive else 10
-    head = nn.Sequential(nn.Linear(n, n), nn.ReLU(), nn.Linear(n, width)) if contrastive else None
-    classifier = (head or nn.Linear(n, width)).to(device)
-    trained = [*classifier.parameters()]
-    trained += [*network.parameters()] if phase.trains == "everything" else []
-    optimizer = torch.optim.Adam(trained, lr=3e-4)
-    generator = torch.Generator(device).manual_seed(0)
-    adversary = phase.adversary
+class Naive:
+    """One step of the paper's schedule, written down naively."""
 
-    def outputs(batch: torch.Tensor) -> torch.Tensor:
-        features = network.forward_head(network.forward_features(batch), pre_logits=True)
-        return functional.normalize(classifier(features), dim=1)
+    def __init__(self, phase: Phase, images: EvalSet, backbone: str, device: torch.device) -> None:
+        self.phase, self.images = phase, images
+        self.contrasts = phase.objective.projected
+        self.generator = torch.Generator(device).manual_seed(0)
+        self.network = build_backbone(backbone, 3, 10).to(device)
+        n = self.network.num_features
+        projector = nn.Sequential(nn.Linear(n, n), nn.ReLU(), nn.Linear(n, phase.projection))
+        self.head = (projector if self.contrasts else nn.Linear(n, 10)).to(device)
+        trains = phase.trains == "everything"
+        self.network.train(trains)
+        trained = [*self.head.parameters(), *(self.network.parameters() if trains else ())]
+        self.optimizer = torch.optim.Adam(trained, lr=phase.optimizer.lr)
 
-    def loss_of(batches: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        rows = [outputs(one) for one in batches]
-        if not contrastive:
+    def __call__(self, k: int) -> None:
+        """Train on batch ``k``."""
+        part = slice(k * self.phase.batch_size, (k + 1) * self.phase.batch_size)
+        device = self.generator.device
+        batch, labels = self.images.images[part].to(device), self.images.labels[part].to(device)
+        views = range(self.phase.objective.views)
+        groups = [[augment(batch, self.phase.views, self.generator) for _ in views]]
+        if self.phase.adversary is not None:
+            moved = self._attacked(batch, labels, self.phase.adversary)
+            groups.append([batch, moved] if self.contrasts else [moved])
+        self.optimizer.zero_grad()
+        sum(self._loss(group, labels) for group in groups).backward()
+        self.optimizer.step()
+
+    def _loss(self, views: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        rows = [self._outputs(view) for view in views]
+        if not self.contrasts:
             return sum(functional.cross_entropy(one, labels) for one in rows)
-        ids = labels if phase.loss == "supcon" else torch.arange(len(labels), device=device)
-        return supcon(torch.stack(rows), ids, temperature=phase.temperature)
+        own = torch.arange(len(labels), device=labels.device)
+        ids = labels if self.phase.loss == "supcon" else own
+        return supcon(torch.stack(rows), ids, temperature=self.phase.temperature)
 
-    def attacked(batch: torch.Tensor, labels: torch.Tensor, row: Adversary) -> torch.Tensor:
-        moved, eps = batch.clone(), float(row.eps)
-        for _ in range(row.steps):
+    def _outputs(self, batch: torch.Tensor) -> torch.Tensor:
+        maps = self.network.forward_features(batch)
+        pooled = self.network.forward_head(maps, pre_logits=True)
+        return functional.normalize(self.head(pooled), dim=1)
+
+    def _attacked(
+        self, batch: torch.Tensor, labels: torch.Tensor, adversary: Adversary
+    ) -> torch.Tensor:
+        moved, eps = batch.clone(), float(adversary.eps)
+        for _ in range(adversary.steps):
             moved = moved.detach().requires_grad_()
-            loss_of([batch, moved] if contrastive else [moved], labels).backward()
-            step = moved.detach() + row.fixed_step * moved.grad.sign()
+            self._loss([batch, moved] if self.contrasts else [moved], labels).backward()
+            step = moved.detach() + adversary.fixed_step * moved.grad.sign()
             moved = (batch + (step - batch).clamp(-eps, eps)).clamp(0, 1)
         return moved.detach()
 
+
+def _timed(step: Callable[[int], None], device: torch.device) -> Callable[[], float]:
+    """Return what times the steps of all batches, in seconds."""
+
     def timed() -> float:
-        network.train(phase.trains == "everything")
         _wait(device)
         began = time.perf_counter()
         for k in range(BATCHES):
-            part = slice(k * phase.batch_size, (k + 1) * phase.batch_size)
-            batch, labels = images.images[part].to(device), images.labels[part].to(device)
-            views = [augment(batch, phase.views, generator) for _ in range(phase.objective.views)]
-            pairs = [views]
-            if adversary is not None:
-                moved = attacked(batch, labels, adversary)
-                pairs.append([batch, moved] if contrastive else [moved])
-            optimizer.zero_grad()
-            sum(loss_of(pair, labels) for pair in pairs).backward()
-            optimizer.step()
+            step(k)
         _wait(device)
         return time.perf_counter() - began
 

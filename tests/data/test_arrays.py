@@ -68,8 +68,17 @@ def test_the_same_numbers_have_the_same_hash_however_they_are_stored(save, tmp_p
 def test_the_head_of_the_cifar10_test_set_is_read():
     evalset = load_arrays(CIFAR_HEAD, n_classes=10)
     assert evalset.images.shape == (512, 3, 32, 32)
+    assert evalset.name == "cifar10"
     assert evalset.labels[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
     assert 0.4 < float(evalset.images.mean()) < 0.55
+
+
+def test_a_file_is_called_a_data_set_only_for_what_it_holds(save, monkeypatch):
+    x, y = bytes_and_labels()
+    file = save(x=x, y=y)
+    known = load_arrays(file, 3)
+    monkeypatch.setattr("clbench.data.arrays.KNOWN", {known.sha256: "cifar10"})
+    assert [load_arrays(file, n).name for n in (2, 3, 4)] == ["mine.npz", "cifar10", "mine.npz"]
 
 
 @pytest.mark.parametrize("n", [0, -1, 6])
