@@ -61,26 +61,40 @@ def test_the_options_of_every_command_are_a_contract(command):
     assert found == set(FLAGS[command].split())
 
 
+def ours(dataset):
+    return [r for r in leaderboard.read_all(OURS) if r.data.name == dataset]
+
+
 def test_our_leaderboard_is_what_our_records_give():
-    assert leaderboard.check(OURS) == 10
+    assert leaderboard.check(OURS) == 20
 
 
 def test_our_records_are_of_the_weights_that_are_shipped():
-    shipped = {spec.name: spec.weights.sha256 for spec in ZOO if spec.dataset == "digits"}
-    records = leaderboard.read_all(OURS)
-    assert {r.model.name: r.model.weights_sha256 for r in records} == shipped
-    assert {r.protocol for r in records} == {"digits-linf"}
+    shipped = {spec.full_name: spec.weights.sha256 for spec in ZOO if spec.weights is not None}
+    records = {f"{r.model.name}.{r.model.tag}": r for r in leaderboard.read_all(OURS)}
+    assert {name: r.model.weights_sha256 for name, r in records.items()} == shipped
+
+
+def test_our_records_are_of_the_protocols_data_threat_model_and_attack():
+    by_dataset = {"digits": protocols()["digits-linf"], "cifar10": protocols()["cifar10-linf"]}
+    for one in leaderboard.read_all(OURS):
+        protocol = by_dataset[one.data.name]
+        assert f"{one.threat_model.norm} {one.threat_model.eps}" == str(protocol.threat_model)
+        plan = plan_attack(protocol.attack, protocol.threat_model.norm, 10)
+        assert one.attack.hash == plan.hash
+        assert one.data.n == min(protocol.n_examples, 512)
 
 
 def test_our_records_show_what_the_protocol_was_made_to_show():
-    acc = {r.model.name: r.measure("robust_acc").value for r in leaderboard.read_all(OURS)}
+    acc = {r.model.name: r.measure("robust_acc").value for r in ours("digits")}
     assert all(value < 0.15 for name, value in acc.items() if name.endswith("_st"))
     assert all(value > 0.45 for name, value in acc.items() if not name.endswith("_st"))
 
 
 @pytest.mark.parametrize("scheme", ["simclr", "supcon", "supervised"])
-def test_adversarial_training_makes_clean_and_adversarial_representations_alike(scheme):
-    cka = {r.model.name: r.measure("cka_stage4") for r in leaderboard.read_all(OURS)}
+@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+def test_adversarial_training_makes_clean_and_adversarial_representations_alike(dataset, scheme):
+    cka = {r.model.name: r.measure("cka_stage4") for r in ours(dataset)}
     standard = cka.pop(f"{scheme}_st")
     trained = [measure for name, measure in cka.items() if name.startswith(scheme + "_")]
     trained = [measure for measure in trained if measure is not standard]
@@ -143,6 +157,7 @@ def test_the_cards_of_our_networks_tell_their_test_figures():
     for one in leaderboard.read_all(OURS):
         card = (WEIGHTS_DIR / f"{one.model.name}.{one.model.tag}.md").read_text()
         robust = one.measure("robust_acc").value
+        threat_model = f"{one.threat_model.norm} {one.threat_model.eps}"
         assert f"| test, clean | {one.measure('clean_acc').value:.2%} | {one.data.n} |" in card
-        assert f"| test, AutoAttack standard, Linf 1/6 | {robust:.2%} | {one.data.n} |" in card
+        assert f"| test, AutoAttack standard, {threat_model} | {robust:.2%} | {one.data.n} |" in card
         assert one.model.weights_sha256 in card
