@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,6 +18,15 @@ _SIZE = (7.0, 2.6)
 _DPI = 150
 _ACCURACIES = {"clean_acc": ("clean", "#0072b2", "o"), "robust_acc": ("PGD", "#d55e00", "s")}
 """Names, colours that everybody can tell apart, and marks of the two validation accuracies."""
+
+_LEGEND: dict[str, Any] = {
+    "loc": "lower right",
+    "bbox_to_anchor": (1, 1),
+    "borderaxespad": 0,
+    "ncols": 2,
+    "frameon": False,
+}
+"""Above the axes: to look for the best free place inside takes long, of which matplotlib warns."""
 
 
 def write_curves(folder: Path, rows: Sequence[Epoch]) -> None:
@@ -50,7 +60,7 @@ def _draw_losses(axes: Axes, rows: Sequence[Epoch]) -> None:
             places, values, next(styles), color="#333333", marker=".", markersize=4, label=phase
         )
     if rows:
-        axes.legend(frameon=False)
+        axes.legend(**_LEGEND)
 
 
 def _draw_accuracies(axes: Axes, rows: Sequence[Epoch]) -> None:
@@ -62,6 +72,6 @@ def _draw_accuracies(axes: Axes, rows: Sequence[Epoch]) -> None:
         values = [getattr(row, field) for _, row in measured]
         axes.plot([k for k, _ in measured], values, color=colour, marker=mark, label=name)
     if measured:
-        axes.legend(frameon=False)
+        axes.legend(**_LEGEND)
     else:
         axes.text(0.5, 0.5, "no classifier yet", ha="center", transform=axes.transAxes)

@@ -1,7 +1,8 @@
 """Several processes as one: who holds which part of a batch, and what they tell each other."""
 
+from typing import Any
+
 import torch
-import torch.distributed.nn.functional as across
 from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -37,9 +38,24 @@ def synchronised(network: nn.Module, fabric: Fabric) -> None:
                 setattr(module, name, GlobalBatchNorm.of(child))
 
 
-def _sum_over_all(rows: Tensor) -> Tensor:
-    summed: Tensor = across.all_reduce(rows)  # type: ignore[no-untyped-call] # torch's
-    return summed
+class _Sum(torch.autograd.Function):
+    """The sum over all processes, whose losses are summed as well."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401 - untyped in torch
+        del ctx
+        return _summed(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:  # noqa: ANN401 - same
+        del ctx
+        return _summed(slopes[0])
+
+
+def _summed(rows: Tensor) -> Tensor:
+    total = rows.clone()
+    torch.distributed.all_reduce(total)
+    return total
 
 
 class GlobalBatchNorm(nn.BatchNorm2d):
@@ -61,13 +77,13 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         """Return the normalised maps; in training mode with the statistics of all processes."""
         if not self.training:
             return super().forward(images)
-        wide = images.float()
-        sums = torch.stack([wide.mean(dim=(0, 2, 3)), wide.square().mean(dim=(0, 2, 3))])
+        wide = images.to(torch.promote_types(images.dtype, torch.float32))
         world = torch.distributed.get_world_size()
-        mean, square = _sum_over_all(sums) / world
-        variance = (square - mean.square()).clamp_min(0)
+        mean = _Sum.apply(wide.mean(dim=(0, 2, 3))) / world
+        centred = wide - mean[:, None, None]
+        variance = _Sum.apply(centred.square().mean(dim=(0, 2, 3))) / world
         self._note(mean.detach(), variance.detach(), count=world * images.numel() // len(mean))
-        normal = (wide - mean[:, None, None]) * (variance + self.eps).rsqrt()[:, None, None]
+        normal = centred * (variance + self.eps).rsqrt()[:, None, None]
         shown: Tensor = normal * self.weight[:, None, None] + self.bias[:, None, None]
         return shown.to(images.dtype)
 
