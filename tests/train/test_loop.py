@@ -17,8 +17,10 @@ from clbench.train.training import Watch, new_network
 from clbench.train.validate import accuracy
 
 SHORT = {
-    **{"backbone": "resnet10_w16", "validation.steps": "1"},
-    **{"pretraining.epochs": "1", "finetuning.epochs": "1"},
+    "backbone": "resnet10_w16",
+    "validation.steps": "1",
+    "pretraining.epochs": "1",
+    "finetuning.epochs": "1",
 }
 ONE_PHASE = {key: text for key, text in SHORT.items() if not key.startswith("finetuning")}
 
@@ -257,7 +259,7 @@ def test_a_folder_cannot_be_taken_from_a_run_that_cannot_be_removed(run, monkeyp
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.unlink", refuse)
-    with pytest.raises(StorageError, match="^cannot replace the run in .*: Permission denied; cho"):
+    with pytest.raises(StorageError, match=r"^cannot replace the run in .*: Permission denied; ch"):
         run("supervised_st")
 
 
