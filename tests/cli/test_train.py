@@ -1,17 +1,30 @@
-from dataclasses import replace
-
 import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
 from clbench.cli.train import train
 from clbench.data import training_set
-from clbench.errors import BadValueError, ModelError, StorageError, UnknownNameError
+from clbench.errors import (
+    BadValueError,
+    InstallationError,
+    ModelError,
+    StorageError,
+    UnknownNameError,
+)
 from clbench.train import loop
-from clbench.train.recipe_file import read_recipe
 
 app = Typer()
 app.command()(train)
+
+SHORT = {
+    "backbone": "resnet10_w16",
+    "validation.steps": "1",
+    "pretraining.epochs": "1",
+    "pretraining.batch_size": "16",
+    "finetuning.epochs": "1",
+}
+TWO_PHASES = [word for field, text in SHORT.items() for word in ("--set", f"{field}={text}")]
+ONE_PHASE = TWO_PHASES[:-2]
 
 
 def invoke(*arguments):
@@ -20,28 +33,14 @@ def invoke(*arguments):
 
 @pytest.fixture
 def short(monkeypatch):
-    """Let every training be one step on a few digits."""
-
-    def shorten(phase):
-        adversary = phase.adversary and replace(phase.adversary, steps=1)
-        return replace(phase, epochs=1, adversary=adversary)
-
-    def read(name, dataset, seed):
-        recipe = read_recipe(name, dataset, seed)
-        validation = replace(recipe.validation, steps=1)
-        fine = recipe.finetuning and shorten(recipe.finetuning)
-        return replace(
-            recipe, pretraining=shorten(recipe.pretraining), finetuning=fine, validation=validation
-        )
-
-    monkeypatch.setattr(loop, "read_recipe", read)
+    """Let every training see a few digits only."""
     monkeypatch.setattr(loop, "training_set", lambda *a, **k: training_set(*a, **k).head(20))
 
 
 @pytest.mark.usefixtures("short")
 def test_a_training_says_what_it_reached_and_what_comes_next(tmp_path):
     out = tmp_path / "run"
-    done = invoke("simclr_at", "--out", out)
+    done = invoke("simclr_at", *TWO_PHASES, "--out", out)
     assert done.exit_code == 0, done.output
     assert "pretraining 1/1: loss" in done.stderr
     assert "finetuning 1/1: loss" in done.stderr
@@ -53,8 +52,8 @@ def test_a_training_says_what_it_reached_and_what_comes_next(tmp_path):
 
 @pytest.mark.usefixtures("short")
 def test_the_same_command_again_says_that_it_is_done(tmp_path):
-    invoke("supervised_st", "--out", tmp_path)
-    again = invoke("supervised_st", "--out", tmp_path)
+    invoke("supervised_st", *ONE_PHASE, "--out", tmp_path)
+    again = invoke("supervised_st", *ONE_PHASE, "--out", tmp_path)
     assert again.exit_code == 0
     assert again.stdout.count("\n") == 1
     assert again.stdout.startswith(f"{tmp_path} already holds this training (validation: clean")
@@ -63,7 +62,7 @@ def test_the_same_command_again_says_that_it_is_done(tmp_path):
 
 @pytest.mark.usefixtures("short")
 def test_quiet_prints_nothing(tmp_path):
-    done = invoke("supervised_at", "--out", tmp_path, "--quiet")
+    done = invoke("supervised_at", *ONE_PHASE, "--out", tmp_path, "--quiet")
     assert done.exit_code == 0
     assert done.output == ""
     assert (tmp_path / "weights.safetensors").exists()
@@ -71,8 +70,10 @@ def test_quiet_prints_nothing(tmp_path):
 
 @pytest.mark.usefixtures("short")
 def test_the_pretraining_of_another_run_is_reused(tmp_path):
-    invoke("supcon_at", "--out", tmp_path / "at", "--quiet")
-    done = invoke("supcon_partial_at", "--from", tmp_path / "at", "--out", tmp_path / "partial")
+    invoke("supcon_at", *TWO_PHASES, "--out", tmp_path / "at", "--quiet")
+    done = invoke(
+        "supcon_partial_at", *TWO_PHASES, "--from", tmp_path / "at", "--out", tmp_path / "partial"
+    )
     assert done.exit_code == 0, done.output
     assert "pretraining" not in done.stderr
 
@@ -83,21 +84,29 @@ def test_an_interrupted_training_exits_as_shells_expect(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(loop, "train_recipe", interrupt)
-    done = invoke("simclr_at", "--out", tmp_path)
+    done = invoke("simclr_at", *TWO_PHASES, "--out", tmp_path)
     assert done.exit_code == 130
-    assert done.stderr.startswith(f"clbench: interrupted; {tmp_path}/log.csv shows")
+    assert done.stderr.startswith(f"clbench: interrupted; the same command goes on with {tmp_path}")
 
 
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        (["simclr_att"], UnknownNameError, "unknown model 'simclr_att'; did you mean 'simclr_at'?"),
+        (["simclr_att"], UnknownNameError, "'simclr_att'; did you mean 'simclr_at'?"),
         (["simclr_at", "--dataset", "digit"], UnknownNameError, "did you mean 'digits'?"),
         (
             ["simclr_at", "--dataset", "cifar100"],
             BadValueError,
-            "there is no recipe for 'cifar100'",
+            "cifar100 needs --data-dir",
         ),
+        (["simclr_at", "--recipe", "papr"], UnknownNameError, "unknown recipe of digits 'papr'"),
+        (["simclr_at", "--set", "epochs"], BadValueError, "--set must read like finetuning.epochs"),
+        (
+            ["simclr_at", "--set", "pretraining.epoch=3"],
+            UnknownNameError,
+            "'epoch'; did you mean 'epochs'?",
+        ),
+        (["simclr_at", "--data", "no.npz"], DataError, "no.npz"),
         (["simclr_at", "--device", "tpu"], BadValueError, "--device must be auto or one of cpu"),
         (["simclr_full_at", "--from", "nowhere"], BadValueError, "nowhere holds no finished"),
     ],
@@ -111,7 +120,7 @@ def test_bad_input_is_met_in_one_line(tmp_path, arguments, kind, message):
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    done = invoke("supervised_st", "--out", tmp_path / "file" / "run")
+    done = invoke("supervised_st", *ONE_PHASE, "--out", tmp_path / "file" / "run")
     assert isinstance(done.exception, StorageError)
     assert "cannot" in str(done.exception)
 
@@ -121,5 +130,13 @@ def test_a_diverged_training_is_one_line(tmp_path, monkeypatch):
         raise ModelError("loss of simclr_at.digits became nan in epoch 3 of pretraining; lower")
 
     monkeypatch.setattr(loop, "train_recipe", diverge)
-    done = invoke("simclr_at", "--out", tmp_path)
+    done = invoke("simclr_at", *TWO_PHASES, "--out", tmp_path)
     assert isinstance(done.exception, ModelError)
+
+
+@pytest.mark.usefixtures("short")
+def test_without_tensorboard_one_line_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    done = invoke("supervised_st", *ONE_PHASE, "--out", tmp_path, "--tensorboard")
+    assert isinstance(done.exception, InstallationError)
+    assert "pip install 'clbench[tensorboard]'" in str(done.exception)

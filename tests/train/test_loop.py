@@ -259,9 +259,7 @@ def test_a_folder_cannot_be_taken_from_a_run_that_cannot_be_removed(run, monkeyp
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.unlink", refuse)
-    with pytest.raises(
-        StorageError, match=r"^cannot replace the run in .*: Permission denied; cho"
-    ):
+    with pytest.raises(StorageError, match=r"^cannot replace the run in .*: Permission denied; ch"):
         run("supervised_st")
 
 
