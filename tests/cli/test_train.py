@@ -6,6 +6,7 @@ from clbench.cli.train import train
 from clbench.data import training_set
 from clbench.errors import (
     BadValueError,
+    DataError,
     InstallationError,
     ModelError,
     StorageError,
