@@ -75,5 +75,6 @@ def read_checkpoint(folder: Path, settings: dict[str, Any]) -> Checkpoint | None
 
 
 def discard_checkpoint(folder: Path) -> None:
-    """Remove the checkpoint of a finished or replaced training, if there is one."""
-    (folder / FILE).unlink(missing_ok=True)
+    """Remove the checkpoint of a finished or replaced training, and what kills left of others."""
+    for path in (folder / FILE, *folder.glob(f".{FILE}.*")):
+        path.unlink(missing_ok=True)
