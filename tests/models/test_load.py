@@ -5,7 +5,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models.resnet import BasicBlock, ResNet
 
 from clbench.errors import BadValueError, ModelError, UnknownNameError, WeightsError
-from clbench.models import ZOO, load_model, save_weights
+from clbench.models import ZOO, build_backbone, load_model, save_weights
 from clbench.models.weights import state_sha256
 from clbench.provenance import sha256_of_file
 
@@ -23,6 +23,24 @@ def test_weights_file_stands_in_for_those_of_the_zoo(make_network, make_weights)
         "resnet18_w16",
     )
     assert (loaded.weights_sha256, loaded.source) == (sha256_of_file(file), "net.safetensors")
+
+
+def test_weights_tell_which_backbone_they_are_of(tmp_path):
+    network = build_backbone("resnet10_w16", 1, 10).eval()
+    save_weights(
+        network, tmp_path / "x.safetensors", half=False, about={"backbone": "resnet10_w16"}
+    )
+    loaded = load_model("simclr_at", dataset="digits", weights=tmp_path / "x.safetensors")
+    assert loaded.backbone == "resnet10_w16"
+    assert torch.equal(loaded.network(GREY), network(GREY))
+
+
+def test_weights_of_a_backbone_that_there_is_not_are_refused(make_network, tmp_path):
+    save_weights(make_network(), tmp_path / "x.safetensors", about={"backbone": "resnet10_w17"})
+    with pytest.raises(
+        UnknownNameError, match="^unknown backbone 'resnet10_w17'; did you mean 're"
+    ):
+        load_model("simclr_at", dataset="digits", weights=tmp_path / "x.safetensors")
 
 
 def test_weights_of_another_network_are_refused(make_weights):

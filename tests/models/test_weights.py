@@ -7,7 +7,7 @@ from torch import nn
 
 from clbench.errors import StorageError, WeightsError
 from clbench.models import ModelSpec, WeightsRow, load_weights, read_weights, save_weights
-from clbench.models.weights import availability, cache_dir, locate, state_sha256
+from clbench.models.weights import availability, cache_dir, locate, read_about, state_sha256
 from clbench.provenance import sha256_of_file
 
 REMEDY = r"safetensors\.torch\.save_file\(state_dict, 'x\.safetensors'\)$"
@@ -82,6 +82,25 @@ def test_failed_save_leaves_the_old_file(make_network, make_weights, monkeypatch
         save_weights(make_network(seed=3), file)
     assert file.read_bytes() == before
     assert list(file.parent.glob(".*")) == []
+
+
+def test_weights_tell_what_was_said_of_them(make_network, tmp_path):
+    file = tmp_path / "x.safetensors"
+    save_weights(make_network(), file, about={"backbone": "resnet10_w16", "of": "a test"})
+    assert read_about(file) == {"backbone": "resnet10_w16", "of": "a test"}
+    assert load_weights(make_network(seed=2), file) == sha256_of_file(file)
+
+
+def test_weights_of_which_nothing_was_said_tell_nothing(make_weights):
+    assert read_about(make_weights()) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"half", b"\x80\x02 a pickle", None])
+def test_what_is_no_weights_file_tells_nothing(tmp_path, content):
+    file = tmp_path / "x.safetensors"
+    if content is not None:
+        file.write_bytes(content)
+    assert read_about(file) == {}
 
 
 def test_missing_file_is_named(tmp_path):
