@@ -5,7 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from clbench.probes.features import flat_copy
@@ -22,7 +22,8 @@ FULL_SET_GROUPS = 10
 HELD_BYTES = 2**30
 """Features of a full set that are held at a time; with fewer, images are seen more often."""
 
-Features = dict[str, dict[str, Float64[Tensor, "n d"]]]
+Features = dict[str, dict[str, Float[Tensor, "_ _"]]]
+"""Features of a minibatch by view and tap, one row per example."""
 
 
 class Estimator(NamedTuple):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import count
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -39,29 +38,38 @@ def capture(
 
     All hooks are gone when the context ends, whatever ends it.
     """
-    found: dict[str, Tensor] = {}
-    n_images = 0
-
-    def note(name: str, carried: Any) -> None:  # noqa: ANN401 - whatever a module takes or gives
-        if not isinstance(carried, Tensor) or not carried.is_floating_point():
-            return
-        if carried.shape[:1] != (n_images,):
-            return
-        names = (name if k == 1 else f"{name}#{k}" for k in count(1))
-        free = next(one for one in names if one not in found)
-        found[free] = keep(carried.detach())
-
-    def forward(images: Float[Tensor, "n c h w"]) -> dict[str, Tensor]:
-        nonlocal n_images
-        found.clear()
-        n_images = len(images)
-        network(images)
-        return dict(found)
-
+    listener = _Listener(network, keep)
     with ExitStack() as hooks:
         for name, tap in taps.items():
-            hooks.enter_context(_hook(name, tap, note))
-        yield forward
+            hooks.enter_context(_hook(name, tap, listener.note))
+        yield listener.forward
+
+
+class _Listener:
+    """Keeps what flows at the taps during one run."""
+
+    def __init__(self, network: nn.Module, keep: Callable[[Tensor], Tensor]) -> None:
+        self._network, self._keep = network, keep
+        self._found: dict[str, Tensor] = {}
+        self._n_images = 0
+
+    def note(self, name: str, carried: object) -> None:
+        """Keep what was carried to a tap, under the first name that is free."""
+        if not isinstance(carried, Tensor) or not carried.is_floating_point():
+            return
+        if carried.shape[:1] != (self._n_images,):
+            return
+        names = (name if k == 1 else f"{name}#{k}" for k in count(1))
+        free = next(one for one in names if one not in self._found)
+        self._found[free] = self._keep(carried.detach())
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> dict[str, Tensor]:
+        """Run the network once and return what was kept."""
+        self._found = {}
+        self._n_images = len(images)
+        self._network(images)
+        found, self._found = self._found, {}
+        return found
 
 
 @contextmanager
@@ -105,7 +113,7 @@ def fastest_layout(
     return torch.channels_last
 
 
-def _hook(name: str, tap: Tap, note: Callable[[str, Any], None]) -> RemovableHandle:
+def _hook(name: str, tap: Tap, note: Callable[[str, object], None]) -> RemovableHandle:
     if tap.side == "output":
         return tap.module.register_forward_hook(lambda _module, _args, out: note(name, out))
     return tap.module.register_forward_pre_hook(

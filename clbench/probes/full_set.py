@@ -17,7 +17,7 @@ from torch import Tensor
 from clbench.probes.gram import FEWEST, ROUNDING_STEPS
 from clbench.probes.hsic import Axes, GroupSums, Hsic, Pair
 
-Tiles = Mapping[str, Mapping[str, Float64[Tensor, "i j"]]]
+Tiles = Mapping[str, Mapping[str, Float64[Tensor, "_ _"]]]
 """One tile of the Gram matrix of every tap, by view and tap."""
 
 

@@ -28,8 +28,7 @@ ROUNDING_STEPS = 4
 """Variation of so few steps of its floating type is rounding, not a signal."""
 
 _PIECE = 4096  # features centred at a time; with 64 examples they stay in the cache
-_PRODUCT = 1024  # features whose products are summed in single precision
-_MOST_CONSTANT = 16.0  # how often a constant part may outweigh the variation in single precision
+_PRODUCT = 2048  # features whose products are summed in single precision
 _SMALLEST = 1e-20  # squared lengths below it come near the smallest numbers of single precision
 
 
@@ -56,7 +55,8 @@ def quick_gram(x: Float[Tensor, " n *shape"]) -> Float64[Tensor, "n n"]:
     if rows.dtype != torch.float32 or len(rows) < FEWEST or rows.shape[1] < _PRODUCT:
         return centred_gram(x)
     gram = _gram_of_pieces(rows)
-    return u_centred(gram) if _is_healthy(gram) else centred_gram(x)
+    centred = u_centred(gram)
+    return centred if _keeps_digits(gram, centred) else centred_gram(x)
 
 
 PRECISIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -100,15 +100,22 @@ def _centred(x: Float[Tensor, "n d"]) -> Float64[Tensor, "n d"]:
 
 
 def _gram_of_pieces(x: Float[Tensor, "n d"]) -> Float64[Tensor, "n n"]:
-    whole = x.shape[1] - x.shape[1] % _PRODUCT
+    half, whole = len(x) // 2, x.shape[1] - x.shape[1] % _PRODUCT
     pieces = x[:, :whole].view(len(x), -1, _PRODUCT).transpose(0, 1)
+    # of the four quarters of a symmetric matrix, three say everything
+    first, last = pieces[:, :half], pieces[:, half:]
+    left = torch.bmm(pieces, first.mT).sum(dim=0, dtype=torch.float64)
+    corner = torch.bmm(last, last.mT).sum(dim=0, dtype=torch.float64)
+    gram = torch.cat([left, torch.cat([left[half:].T, corner])], dim=1)
     rest = x[:, whole:].to(torch.float64)
-    return torch.bmm(pieces, pieces.mT).sum(dim=0, dtype=torch.float64) + rest @ rest.T
+    return gram.addmm_(rest, rest.T)
 
 
-def _is_healthy(gram: Float64[Tensor, "n n"]) -> bool:
-    """Tell whether what all examples share is small enough to be subtracted afterwards."""
-    length, mean = gram.diagonal(), gram.mean(dim=0)
-    varies = (length - 2 * mean + mean.mean()).amax()
-    longest = length.amax()
-    return bool((varies * _MOST_CONSTANT > longest) & (longest > _SMALLEST))
+def _keeps_digits(gram: Float64[Tensor, "n n"], centred: Float64[Tensor, "n n"]) -> bool:
+    """Tell whether centring took away little enough of what was summed in single precision.
+
+    Rounding errors of n * n elements are independent, so they matter to CKA by their nth part.
+    """
+    longest = gram.diagonal().amax()
+    summed = gram.clone().fill_diagonal_(0).norm()
+    return bool((centred.norm() * len(gram) > summed) & (longest > _SMALLEST))

@@ -50,3 +50,12 @@ def jackknife_interval(batches):
     half = 1.959963984540054 * np.sqrt((n - 1) * left_out.var())
     value = minibatch_cka(batches)
     return value - half, value + half
+
+
+def full_set_interval(x, y, groups, cka):
+    """Return the 95 % interval of ``cka``, every group of examples left out in turn."""
+    names = np.unique(groups)
+    left_out = np.array([cka(x[groups != g], y[groups != g]) for g in names])
+    half = 1.959963984540054 * np.sqrt((len(names) - 1) * left_out.var())
+    value = cka(x, y)
+    return value - half, value + half
