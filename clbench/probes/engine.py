@@ -47,7 +47,8 @@ def compare(
         device: Where the minibatches are moved to.
         estimator: A name in ``ESTIMATORS``. What is not averaged over minibatches is in float64.
         precision: A name in ``PRECISIONS``: "float32" is exact to 1e-6, "float64" to rounding.
-        batch_size: Examples that are compared at a time, at most; see ``MINIBATCH``.
+        batch_size: Examples that are seen at a time, at most. It is part of what an average over
+            minibatches means, see ``MINIBATCH``; for a full set it is a matter of speed only.
         layout: Memory format of the images; by default the one that is likely to be fastest.
         seed: For networks that draw random numbers.
         on_progress: Told after every step how many are done, and how many there are.

@@ -54,7 +54,8 @@ def from_full_set(run: Pass, pairs: Sequence[Pair], *, formula: Callable[[Sums],
     """Return HSIC of all examples at once, in float64, tile by tile of the Gram matrices.
 
     As many features are held as fit into ``HELD_BYTES``, and one minibatch more; each time, all
-    later images are seen once more. Memory also grows by a number for each example, tap and group.
+    later images are seen once more, so networks must not draw random numbers. Memory also grows by
+    a number for each example, tap and group.
     """
     pieces = run.minibatches
     n_groups = min(FULL_SET_GROUPS, len(pieces))

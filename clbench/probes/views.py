@@ -12,6 +12,7 @@ from clbench.errors import BadValueError
 from clbench.probes.taps import Tap, find_taps
 
 _CHECKED = 256  # examples that show whether adversarial images are in the order of the clean ones
+_HASHED = 256  # images at a time, since a copy of all of them may not fit into memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +101,6 @@ def check_views(views: Sequence[View]) -> dict[str, View]:
 
 def _content_hash(images: Float[Tensor, "n c h w"]) -> str:
     digest = hashlib.sha256(str(list(images.shape)).encode())
-    for part in torch.split(images, _CHECKED):  # a copy of all images may not fit
+    for part in torch.split(images, _HASHED):
         digest.update(part.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()

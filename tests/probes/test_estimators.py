@@ -61,6 +61,13 @@ def test_full_set_cka_and_its_interval_equal_their_definitions(
     assert (found.low, found.high) == pytest.approx(interval, abs=1e-10)
 
 
+def test_the_full_set_may_be_large(slow, cka_of, related):
+    x, y = related(3000, dtype=torch.float32)
+    found = cka_of(x, y, size=500, estimator=FULL)
+    expected = slow.full_set_cka(x.double().numpy(), y.double().numpy())
+    assert found.value == pytest.approx(expected, abs=1e-12)
+
+
 def test_one_minibatch_is_the_full_set(cka_of, related):
     x, y = related(15)
     assert cka_of(x, y).value == pytest.approx(cka_of(x, y, estimator=FULL).value, abs=1e-12)

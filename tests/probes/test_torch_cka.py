@@ -1,8 +1,8 @@
 """The engine against the package that made the matrices of arXiv:2302.02502."""
 
 import numpy as np
-import pytest
 import torch
+import torch_cka
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -23,10 +23,7 @@ class Plain(nn.Module):
         return self.fc(self.pool(self.act(self.conv(x))).flatten(1))
 
 
-@pytest.mark.upstream
 def test_values_are_those_of_torch_cka_on_an_ordered_loader():
-    import torch_cka
-
     networks = {"rows": Plain(6).eval(), "columns": Plain(8).eval()}
     images = torch.randn(192, 3, 8, 8)
     views = [
