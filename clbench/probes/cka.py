@@ -21,9 +21,11 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from clbench.measure import Measure, jackknife, undefined
+from clbench.probes.gram import FEWEST, centred_gram, u_centred
 
-FEWEST = 4
-"""The unbiased estimator divides by n (n - 3)."""
+MINIBATCH = 64
+"""Examples that are compared at a time, at most. The value depends on it a little, as it depends
+on the seed, so it is part of what CKA means here and no matter of speed."""
 
 SMALLEST_GROUP = 8
 """Examples that a minibatch keeps when a small set is divided only to have an interval."""
@@ -31,10 +33,8 @@ SMALLEST_GROUP = 8
 FEWEST_GROUPS = 5
 """Minibatches wanted for the interval, where there are enough examples."""
 
-_ROUNDING_STEPS = 4  # variation of so few steps of its floating type is rounding, not a signal
 
-
-def minibatches(n: int, size: int) -> list[slice]:
+def minibatches(n: int, size: int = MINIBATCH) -> list[slice]:
     """Return consecutive pieces of ``n`` examples, at most ``size`` each and as even as possible.
 
     Sizes differ by one at most, so that no small remainder weighs as much as a whole minibatch;
@@ -50,39 +50,6 @@ def minibatches(n: int, size: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-def centred_gram(x: Float[Tensor, "n d"]) -> Float64[Tensor, "n n"]:
-    """Return the U-centred Gram matrix of one minibatch, in float64.
-
-    Its inner product with another one, over n (n - 3), is the debiased HSIC of the two. A feature
-    that varies by no more than rounding counts as constant, so that constant features give exactly
-    zero. With fewer than ``FEWEST`` examples the result is not a number.
-    """
-    if len(x) < FEWEST:
-        return x.new_full((len(x), len(x)), math.nan, dtype=torch.float64)
-    high, low = x.amax(dim=0), x.amin(dim=0)
-    rounding = torch.maximum(high.abs(), low.abs()) * (_ROUNDING_STEPS * torch.finfo(x.dtype).eps)
-    centred = x.to(torch.float64, copy=True).sub_(x.mean(dim=0, dtype=torch.float64))
-    centred.masked_fill_(high - low < rounding, 0)
-    return u_centred(centred @ centred.T)
-
-
-def u_centred(gram: Float64[Tensor, "n n"]) -> Float64[Tensor, "n n"]:
-    """Return a symmetric matrix centred without its diagonal, which becomes zero.
-
-    Every row of the result sums to zero. Adding a_i + a_j to all elements changes nothing.
-    """
-    n = len(gram)
-    if n < FEWEST:
-        return torch.full_like(gram, torch.nan)
-    scale = gram.diagonal().abs().amax()
-    outside = gram.clone().fill_diagonal_(0)
-    rows = outside.sum(dim=0) / (n - 2)
-    result = outside - rows[:, None] - rows[None, :] + rows.sum() / (n - 1)
-    result.fill_diagonal_(0)
-    noise = n * torch.finfo(torch.float64).eps * scale
-    return result.masked_fill_(result.abs().amax() <= noise, 0)
-
-
 def debiased_hsic(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:  # noqa: E741
     """Return the unbiased estimate of HSIC from two Gram matrices of the same examples.
 
@@ -92,9 +59,13 @@ def debiased_hsic(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float
     return _hsic(u_centred(k), u_centred(l))
 
 
-def cka_from_hsic(sums: Float64[Tensor, "*any 3"]) -> Float64[Tensor, "*any"]:
-    """Return CKA from sums of HSIC(x, y), HSIC(x, x) and HSIC(y, y); NaN where it is undefined."""
-    cross, x, y = sums.unbind(dim=-1)
+def cka_from_hsic(
+    cross: Float64[Tensor, "*any"], x: Float64[Tensor, "*any2"], y: Float64[Tensor, "*any3"]
+) -> Float64[Tensor, "*any"]:
+    """Return CKA from HSIC(x, y), HSIC(x, x) and HSIC(y, y); NaN where it is undefined.
+
+    The last two need only fit the first by broadcasting.
+    """
     defined = (x > 0) & (y > 0)
     # the roots one by one: the product of two small sums may be below the smallest number
     return torch.where(defined, cross / x.sqrt() / y.sqrt(), torch.nan)
@@ -109,52 +80,6 @@ def sums_without_each(terms: Float64[Tensor, " b *any"]) -> Float64[Tensor, " b 
     before = torch.cat([zero, terms[:-1]]).cumsum(dim=0)
     after = torch.cat([terms[1:], zero]).flip(0).cumsum(dim=0).flip(0)
     return before + after
-
-
-class CkaAccumulator:
-    """The CKA of two representations, from minibatches given one after the other.
-
-    Both sides of a minibatch must hold the same examples in the same order. It keeps three numbers
-    per minibatch, on the device of the features, and waits for that device only when asked for the
-    result. A minibatch of fewer than ``FEWEST`` examples is left out.
-    """
-
-    def __init__(self) -> None:
-        self.n = 0
-        self._terms: list[Float64[Tensor, " 3"]] = []
-
-    def update(self, x: Float[Tensor, "n dx"], y: Float[Tensor, "n dy"]) -> None:
-        """Add a minibatch of features."""
-        self.update_grams(centred_gram(x), centred_gram(y))
-
-    def update_grams(self, k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> None:  # noqa: E741
-        """Add a minibatch by the results of ``centred_gram``."""
-        if len(k) >= FEWEST:
-            self.n += len(k)
-            self._terms.append(torch.stack([_hsic(k, l), _hsic(k, k), _hsic(l, l)]))
-
-    def value(self) -> float:
-        """Return CKA in [-1, 1], NaN where it is undefined."""
-        return float(cka_from_hsic(self._all_terms().sum(dim=0)))
-
-    def leave_one_out(self) -> list[float]:
-        """Return CKA without each minibatch in turn."""
-        values: list[float] = cka_from_hsic(sums_without_each(self._all_terms())).tolist()
-        return values
-
-    def why_undefined(self) -> str:
-        """Return the reason for a value that is NaN, "" where CKA is defined."""
-        if not self._terms:
-            return f"fewer than {FEWEST} examples"
-        sums = self._all_terms().sum(dim=0)
-        if not bool(sums.isfinite().all()):
-            return "features are not finite"
-        return "" if bool((sums[1:] > 0).all()) else "features do not vary"
-
-    def _all_terms(self) -> Float64[Tensor, "b 3"]:
-        if not self._terms:
-            return torch.zeros(0, 3, dtype=torch.float64)
-        return torch.stack(self._terms).cpu()
 
 
 def summarise(
@@ -188,9 +113,8 @@ def linear_cka(x: Float[Tensor, "n dx"], y: Float[Tensor, "n dy"]) -> float:
     >>> round(linear_cka(x, 5 * x + 1), 6)
     1.0
     """
-    whole = CkaAccumulator()
-    whole.update(x, y)
-    return whole.value()
+    k, l = centred_gram(x), centred_gram(y)  # noqa: E741
+    return float(cka_from_hsic(_hsic(k, l), _hsic(k, k), _hsic(l, l)))
 
 
 def _hsic(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:  # noqa: E741

@@ -7,12 +7,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clbench.measure import Measure, undefined
-from clbench.probes.cka import FEWEST, CkaAccumulator, centred_gram, minibatches, summarise
-from clbench.probes.features import capture, find_taps, stage_ends, undisturbed
-
-MINIBATCH = 64
-"""Examples that are compared at a time, at most. The value depends on it a little, as it depends
-on the seed, so it is part of what the columns mean and no matter of speed."""
+from clbench.probes.cka import MINIBATCH
+from clbench.probes.engine import compare
+from clbench.probes.similarity import Block
+from clbench.probes.summaries import diagonal_mean
+from clbench.probes.taps import find_taps, stage_ends
+from clbench.probes.views import Inputs, View
 
 _STAGES = 4
 
@@ -50,20 +50,24 @@ def clean_adversarial_cka(
         One measure in [-1, 1] for each of ``COLUMNS``; NaN with its reason where a network has no
         such tap, features do not vary, or there are fewer than four examples.
     """
-    taps = find_taps(network)
-    pairs = {name: CkaAccumulator() for name in taps}
-    with (
-        undisturbed(network, device),
-        capture(network, taps, keep=centred_gram) as grams_of,
-    ):
-        for piece in minibatches(len(clean), batch_size):
-            grams = grams_of(clean[piece].to(device))
-            attacked = grams_of(adversarial[piece].to(device))
-            for name in grams.keys() & attacked.keys() & pairs.keys():
-                pairs[name].update_grams(grams[name], attacked[name])
-    n = len(clean)
-    columns = [_column(column, tap, pairs, n) for column, tap in _columns(list(taps)).items()]
-    return [*columns, _mean("cka_mean", pairs, n)]
+    taps, examples = find_taps(network), "the same"
+    found = (
+        compare(
+            [
+                View("clean", network, Inputs(clean, examples), taps),
+                View("adversarial", network, Inputs(adversarial, examples), taps),
+            ],
+            [("clean", "adversarial")],
+            device=device,
+            precision="float64",
+            batch_size=batch_size,
+            layout=torch.contiguous_format,
+        )
+        .block("clean", "adversarial")
+        .take(list(taps))
+    )
+    columns = [_column(found, column, tap) for column, tap in _columns(list(taps)).items()]
+    return [*columns, found.measure("cka_mean", diagonal_mean)]
 
 
 def _columns(taps: list[str]) -> dict[str, str]:
@@ -76,30 +80,7 @@ def _columns(taps: list[str]) -> dict[str, str]:
     return {column: shown.get(column, "") for column in COLUMNS[:-1]}
 
 
-def _column(column: str, tap: str, pairs: dict[str, CkaAccumulator], n: int) -> Measure:
+def _column(found: Block, column: str, tap: str) -> Measure:
     if not tap:
-        return undefined(column, n, "the network has no such tap")
-    pair = pairs[tap]
-    return summarise(column, pair.value(), pair.leave_one_out(), n, _reason(pair, n))
-
-
-def _mean(column: str, pairs: dict[str, CkaAccumulator], n: int) -> Measure:
-    for tap, pair in pairs.items():
-        if reason := _reason(pair, n):
-            return undefined(column, n, f"{tap}: {reason}")
-    values = [pair.value() for pair in pairs.values()]
-    left_out = zip(*(pair.leave_one_out() for pair in pairs.values()), strict=True)
-    return summarise(
-        column, _average(values), [_average(list(without_one)) for without_one in left_out], n
-    )
-
-
-def _average(values: list[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-def _reason(pair: CkaAccumulator, n: int) -> str:
-    """Return why a tap's CKA is undefined, "" where it is defined."""
-    if pair.n == 0 and n >= FEWEST:
-        return "no tensor with one row per example passes there"
-    return pair.why_undefined()
+        return undefined(column, found.n, "the network has no such tap")
+    return found.entry(tap, tap, column)

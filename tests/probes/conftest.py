@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from clbench.probes import Inputs, View, compare
+
 
 @pytest.fixture(scope="session")
 def slow():
@@ -59,5 +61,37 @@ def pairs_of_images():
     def make(n, shape=(1, 6, 6), change=0.2):
         clean = torch.rand(n, *shape)
         return clean, (clean + change * torch.randn(n, *shape)).clamp(0, 1)
+
+    return make
+
+
+CPU = torch.device("cpu")
+
+
+def view_of(name, features, taps=None):
+    """A view in which what flows is given: its network passes features on as they are."""
+    return View(name, nn.Identity(), Inputs(features[:, :, None, None], "the same"), taps or {})
+
+
+@pytest.fixture
+def cka_of():
+    """Return a function from two arrays of features to the CKA that the engine finds."""
+
+    def cka(x, y, size=64, **options):
+        options = {"precision": "float64"} | options
+        views = [view_of("x", x), view_of("y", y)]
+        found = compare(views, [("x", "y")], device=CPU, batch_size=size, **options)
+        return found.block("x", "y").entry("logits", "logits")
+
+    return cka
+
+
+@pytest.fixture
+def related():
+    """Return a factory of two representations that share part of what they say."""
+
+    def make(n=64, d=40, dtype=torch.float64):
+        x = torch.randn(n, d, dtype=dtype)
+        return x, x @ torch.randn(d, 30, dtype=dtype) + 4 * torch.randn(n, 30, dtype=dtype)
 
     return make

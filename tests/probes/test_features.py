@@ -1,11 +1,10 @@
 import pytest
-import timm
 import torch
-from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
 from clbench.models.backbone import build_backbone
-from clbench.probes.features import Tap, capture, find_taps, stage_ends, undisturbed
+from clbench.probes.features import capture, fastest_layout, flat_copy, undisturbed
+from clbench.probes.taps import Tap, find_taps
 
 
 def n_hooks(network):
@@ -17,15 +16,6 @@ def n_hooks(network):
 def run(network, images, taps=None):
     with torch.no_grad(), capture(network, taps or find_taps(network)) as features_of:
         return features_of(images)
-
-
-def test_every_block_of_our_resnet_is_tapped_in_order():
-    network = build_backbone("resnet18_w16", in_chans=1, num_classes=10).eval()
-    found = run(network, torch.rand(2, 1, 8, 8))
-    blocks = [f"stage{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1)]
-    assert list(find_taps(network)) == list(found) == ["stem", *blocks, "pool", "logits"]
-    widths = [len(features[0]) for features in found.values()]
-    assert widths == [1024, 1024, 1024, 512, 512, 256, 256, 128, 128, 128, 10]
 
 
 def test_features_are_what_our_resnet_computes_step_by_step():
@@ -59,107 +49,6 @@ def test_listening_changes_no_logit(small_resnet):
     with torch.no_grad():
         alone = small_resnet(images)
     assert run(small_resnet, images)["logits"].equal(alone)
-
-
-TIMM = {
-    "regnetx_002": ["stem", "stage1", "stage2", "stage3", "stage4", "pool", "logits"],
-    "mobilenetv3_small_050": ["stem", "stage1", "stage2", "stage3", "stage4", "pool", "logits"],
-    "resnetv2_50": ["stem", "stage1", "stage2", "stage3", "stage4", "pool", "logits"],
-    "convnext_atto": ["stage1", "stage2", "stage3", "stage4", "pool", "logits"],
-    "vit_tiny_patch16_224": [*(f"stage{k}" for k in range(1, 13)), "pool", "logits"],
-    "deit_tiny_distilled_patch16_224": [*(f"stage{k}" for k in range(1, 13)), "pool", "logits"],
-}
-
-
-@pytest.mark.parametrize("name", TIMM)
-def test_networks_of_timm_are_tapped_where_timm_says(name):
-    network = timm.create_model(name).eval()
-    size = 224 if "patch16" in name else 64
-    found = run(network, torch.rand(2, 3, size, size))
-    assert list(find_taps(network)) == TIMM[name]
-    assert list(found) == TIMM[name]
-    assert found["pool"].shape == (2, network.head_hidden_size)
-    assert found["logits"].shape == (2, 1000)
-
-
-def test_a_network_without_classifier_has_no_pool_tap():
-    assert "pool" not in find_taps(timm.create_model("convnext_atto", num_classes=0))
-
-
-def test_resnets_of_torchvision_are_tapped_like_those_of_timm():
-    from torchvision.models import resnet18
-
-    network = resnet18().eval()
-    found = run(network, torch.rand(2, 3, 32, 32))
-    blocks = [f"stage{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1)]
-    assert list(found) == ["stem", *blocks, "pool", "logits"]
-    assert found["pool"].shape == (2, 512)
-
-
-class WideStage(nn.Module):
-    """A stage that keeps its blocks in one attribute, as wide ResNets do."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.layer = nn.Sequential(nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1))
-
-    def forward(self, x):
-        return self.layer(x)
-
-
-class WideResNet(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 4, 1)
-        self.block1, self.block2 = WideStage(4), WideStage(4)
-        self.fc = nn.Linear(4, 3)
-
-    def forward(self, x):
-        return self.fc(self.block2(self.block1(self.conv1(x))).mean(dim=(2, 3)))
-
-
-def test_the_blocks_of_wide_resnets_are_found_inside_their_stages():
-    found = run(WideResNet(), torch.rand(2, 1, 4, 4))
-    blocks = ["stage1.0", "stage1.1", "stage2.0", "stage2.1"]
-    assert list(found) == ["stem", *blocks, "pool", "logits"]
-
-
-def test_a_network_behind_a_normalisation_is_found(small_resnet):
-    wrapped = nn.Sequential(nn.Identity(), small_resnet)
-    assert list(find_taps(wrapped)) == list(find_taps(small_resnet))
-    assert find_taps(wrapped)["logits"].module is wrapped
-
-
-def test_of_several_networks_in_one_only_the_logits_are_tapped(small_resnet):
-    other = ResNet(BasicBlock, (1, 1, 1, 1), in_chans=1, num_classes=5)
-
-    class Ensemble(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.members = nn.ModuleList([small_resnet, other])
-            self.scale = nn.Conv2d(1, 1, 1)
-
-    assert list(find_taps(Ensemble())) == ["logits"]
-
-
-def test_any_network_that_ends_in_a_linear_layer_is_tapped_before_it():
-    network = nn.Sequential(nn.Flatten(), nn.Linear(9, 4), nn.ReLU(), nn.Linear(4, 3))
-    found = run(network, torch.rand(5, 1, 3, 3))
-    assert {name: tuple(features.shape) for name, features in found.items()} == {
-        "pool": (5, 4),
-        "logits": (5, 3),
-    }
-
-
-@pytest.mark.parametrize("network", [nn.Flatten(), nn.Conv2d(1, 1, 1)])
-def test_any_other_network_is_tapped_at_its_logits(network):
-    assert list(find_taps(network)) == ["logits"]
-
-
-def test_an_attribute_that_only_looks_like_timms_is_passed_over():
-    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    network.feature_info = [{"module": "nowhere"}, {"module": ""}, "0"]
-    assert list(find_taps(network)) == ["pool", "logits"]
 
 
 class Reused(nn.Module):
@@ -217,7 +106,9 @@ def test_features_are_the_callers_own_and_have_no_history(small_resnet):
 
 
 def test_only_what_is_asked_for_is_kept(small_resnet):
-    with capture(small_resnet, find_taps(small_resnet), keep=lambda x: x.sum(dim=1)) as features_of:
+    with capture(
+        small_resnet, find_taps(small_resnet), keep=lambda x: x.flatten(1).sum(dim=1)
+    ) as features_of:
         found = features_of(torch.rand(4, 1, 6, 6))
     assert {tuple(features.shape) for features in found.values()} == {(4,)}
 
@@ -276,6 +167,47 @@ def test_random_numbers_of_a_gpu_are_left_as_found():
     assert torch.cuda.get_rng_state(device).equal(state)
 
 
-def test_a_stage_ends_with_its_last_block():
-    taps = ["stem", "stage1.0", "stage1.9", "stage1.10", "stage2", "pool", "logits"]
-    assert stage_ends(taps) == ["stage1.10", "stage2"]
+class Views(nn.Module):
+    """Needs features in the order of the axes, as many small networks do."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.conv(x).view(len(x), -1)
+
+
+def test_convolutions_on_a_cpu_are_run_with_channels_last():
+    images, cpu = torch.rand(2, 3, 6, 6), torch.device("cpu")
+    with torch.no_grad():
+        assert fastest_layout(nn.Conv2d(3, 4, 3), images, cpu) == torch.channels_last
+        assert fastest_layout(Views(), images, cpu) == torch.contiguous_format
+        assert fastest_layout(nn.Flatten(), images, cpu) == torch.contiguous_format
+        assert fastest_layout(nn.Conv2d(3, 4, 3), images, torch.device("cuda")) == (
+            torch.contiguous_format
+        )
+
+
+def test_a_flat_copy_has_the_order_of_the_axes_in_any_layout():
+    features = torch.rand(2, 3, 4, 5)
+    last = features.contiguous(memory_format=torch.channels_last)
+    assert flat_copy(last).equal(features.flatten(1))
+    assert flat_copy(features).data_ptr() != features.data_ptr()
+
+
+def test_several_networks_are_let_run_together(small_resnet):
+    other = nn.Linear(2, 2).train()
+    with undisturbed(nn.ModuleList([small_resnet.train(), other]), torch.device("cpu")):
+        assert not small_resnet.training
+        assert not other.training
+    assert small_resnet.training
+    assert other.training
+
+
+def test_cuda_keeps_the_digits_of_float32_and_its_settings():
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    with undisturbed(nn.Identity(), torch.device("cpu")):
+        assert (matmul.allow_tf32, cudnn.allow_tf32) == (False, False)
+    assert (matmul.allow_tf32, cudnn.allow_tf32) == before
