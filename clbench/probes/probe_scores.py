@@ -91,8 +91,8 @@ def score_probes(
         probes: Those of one network, which is on ``device`` and left as found.
         clean: Images and labels that no probe was fitted on or chosen by.
         adversarial: The same examples in the same order, attacked through the whole network.
-        attacks: What attacks every probe, each only what those before it left standing; without
-            any, there are no adaptive accuracies.
+        attacks: What attacks every probe, each only what those before it left standing: a short
+            one first saves time. Without any, there are no adaptive accuracies.
         threat_model: What the attacks may do.
         seed: Decides, with the place of an example in ``clean``, the random numbers of attacks.
         device: Where the images are moved to.
