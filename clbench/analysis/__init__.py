@@ -4,8 +4,6 @@ from clbench.analysis.result import Accuracy as Accuracy
 from clbench.analysis.result import Analysis as Analysis
 from clbench.analysis.result import Description as Description
 from clbench.analysis.result import Matrix as Matrix
-from clbench.analysis.run import Request as Request
-from clbench.analysis.run import analyse as analyse
 from clbench.analysis.run import run as run
 from clbench.analysis.store import load as load
-from clbench.analysis.store import save as save
+from clbench.analysis.subjects import Request as Request

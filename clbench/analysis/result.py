@@ -46,8 +46,9 @@ SCORES = {
 class Description:
     """What was compared, and how: the content of ``probe.json``, in the order of the file.
 
-    ``kinds`` and ``taps`` are as they were asked for, empty for all and for the usual ones;
-    ``files`` are what else was written, by name, each with its sha256.
+    ``taps`` are as they were asked for, empty for the usual ones; ``common`` is the model that the
+    images common to all were made against, "" where there are none; ``wall_s`` is without the
+    figures; ``files`` are what else was written, by name, each with its sha256.
     """
 
     schema_version: int
@@ -67,11 +68,6 @@ class Description:
     commit: str
     created: str
     files: dict[str, str]
-
-    def model(self, scheme: str, scenario: str) -> str:
-        """Return the name of the first model of a scheme and scenario, or ""."""
-        found = (m.name for m in self.models if (m.scheme, m.scenario) == (scheme, scenario))
-        return next(found, "")
 
 
 @dataclass(frozen=True, eq=False)

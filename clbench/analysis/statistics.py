@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, Float64
 from scipy.stats import rankdata
 
+from clbench.analysis.tables import NO_TAPS
+from clbench.errors import BadValueError
 from clbench.measure import Measure, undefined
 from clbench.probes import Block
 from clbench.probes.cka import summarise
@@ -36,7 +38,12 @@ def paired_difference(
     The interval is by jackknife over groups of examples that are left out of both matrices at a
     time, so that what the examples do to both alike does not count as uncertainty.
     """
-    value = summary(more.values) - summary(less.values)
+    if not (more.values.size and less.values.size):
+        return undefined(name, more.n, NO_TAPS)
+    try:
+        value = summary(more.values) - summary(less.values)
+    except BadValueError as error:  # too few taps for this summary
+        return undefined(name, more.n, str(error))
     both = zip(more.left_out, less.left_out, strict=True)
     left_out = [summary(one) - summary(other) for one, other in both]
     reasons = (block.measure(name, summary).reason for block in (more, less))

@@ -17,6 +17,8 @@ Cell = str | int | float
 
 SUMMARY_COLUMNS = ("kind", "rows", "columns", "summary", "value", "low", "high", "n", "reason")
 
+NO_TAPS = "the two sides have no tap in common"
+
 _DIGITS = 6
 """Further digits of a CKA in float32 are rounding."""
 
@@ -54,7 +56,7 @@ def summarised(block: Block, name: str) -> Measure:
     summary = SUMMARIES[name]
     part = block if summary is whole_mean else shared(block)
     if not part.rows.taps:
-        return undefined(name, block.n, "the two sides have no tap in common")
+        return undefined(name, block.n, NO_TAPS)
     return _measured(part, name, summary)
 
 
