@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 import clbench
-from clbench.attacks.base import AttackPlan
+from clbench.attacks.base import Attack, AttackPlan
 from clbench.attacks.batches import choose_batch_size
 from clbench.attacks.cascade import Cascade, fingerprint
 from clbench.attacks.checks import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
@@ -126,12 +126,15 @@ def perturb(
     seed: int,
     batch_size: int | None,
     device: torch.device | str,
+    attack: Attack = PROBE_ATTACK,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Float[Tensor, "n c h w"]:
     """Return every image perturbed as far as the threat model allows, for probes to look at.
 
-    The same attack for every model, ``PROBE_ATTACK``, on all examples: also on those that it
-    cannot break, and on those misclassified without it. So columns are comparable between models
-    and no example is compared with itself.
+    The same attack for every model, on all examples: also on those that it cannot break, and on
+    those misclassified without it. So columns are comparable between models and no example is
+    compared with itself. ``on_progress`` is told how many examples are done, and how many there
+    are.
     """
     device = torch.device(device)
     network.to(device)
@@ -140,8 +143,9 @@ def perturb(
         size = batch_size or choose_batch_size(victim, evalset.images[:1].to(device))
         for index in torch.split(torch.arange(len(evalset)), size):
             images, labels = evalset.images[index].to(device), evalset.labels[index].to(device)
-            found = PROBE_ATTACK(victim, images, labels, threat_model, seed=seed, index=index)
+            found = attack(victim, images, labels, threat_model, seed=seed, index=index)
             perturbed[index] = found.cpu()
+            on_progress(int(index[-1]) + 1, len(evalset))
     return perturbed
 
 

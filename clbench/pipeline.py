@@ -1,9 +1,8 @@
 """One evaluation, from what the user asked to the leaderboard."""
 
 import io
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,41 +11,29 @@ import torch
 from clbench import leaderboard, record
 from clbench.attacks import AttackPlan, is_unreliable, plan_attack
 from clbench.attacks.guard import Precision
-from clbench.data import EvalSet, load_arrays, load_evalset
-from clbench.errors import BadValueError, StorageError
+from clbench.data import EvalSet
 from clbench.evaluate import Outcome, Progress, evaluate, perturb
+from clbench.loading import Setup, data_entry, load_checked, load_data, model_entry, settle
 from clbench.measure import Measure
-from clbench.models import LoadedModel, load_model, preflight
+from clbench.models import LoadedModel
 from clbench.models.device import device_name, find_device
-from clbench.names import DATASETS
 from clbench.probes import PROBES
-from clbench.protocol import CUSTOM, DEFAULT_PROTOCOL, Protocol, find_protocol
-from clbench.provenance import commit, utc_now, versions, write_atomically
+from clbench.protocol import Protocol
+from clbench.provenance import commit, make_folder, utc_now, versions, write_atomically
 from clbench.record import Places, Record, Run
 from clbench.threat import ThreatModel, format_eps
 
-_PREFLIGHT_IMAGES = 16
-
 
 @dataclass(frozen=True)
-class Request:
+class Request(Setup):
     """What a user asked for, as typed; None leaves a value to the protocol."""
 
     model: str
-    protocol: str | None = None
-    data: Path | None = None
-    data_dir: Path | None = None
-    download: bool = False
     weights: Path | None = None
-    norm: str | None = None
-    eps: str | None = None
-    n_examples: int | None = None
-    attack: str | None = None
     backend: str = "auto"
     batch_size: int | None = None
     device: str = "auto"
     precision: Precision = "float32"
-    seed: int | None = None
     out: Path = Path("results")
     probe: bool = True
     restart: bool = False
@@ -73,7 +60,10 @@ def run(request: Request, on_progress: Callable[[Progress], None] | None = None)
     """
     protocol = settle(request)
     device = find_device(request.device)
-    model, evalset = _load_checked(request, protocol, _load_data(request, protocol), device)
+    images = load_data(request, protocol)
+    model, evalset = load_checked(
+        request.model, request, protocol, images, device, weights=request.weights
+    )
     threat_model = protocol.threat_model
     plan = plan_attack(protocol.attack, threat_model.norm, evalset.n_classes, request.backend)
     this = _describe(model, evalset, threat_model, plan, protocol.seed)
@@ -113,79 +103,12 @@ def run(request: Request, on_progress: Callable[[Progress], None] | None = None)
     return Finished(finished, places, reused=False)
 
 
-def settle(request: Request) -> Protocol:
-    """Return the protocol of a request, changed where an option overrides it.
-
-    Raises:
-        BadValueError: A value that cannot be, or a threat model left open.
-        UnknownNameError: There is no such protocol.
-    """
-    if request.data and request.protocol is None and request.eps is None:
-        raise BadValueError(
-            "--data has no threat model of its own; give --norm and --eps, or a --protocol"
-        )
-    protocol = find_protocol(request.protocol or DEFAULT_PROTOCOL)
-    changed = protocol.override(
-        norm=request.norm,
-        eps=request.eps,
-        attack=request.attack,
-        n_examples=request.n_examples,
-        seed=request.seed,
-    )
-    return replace(changed, name=CUSTOM) if request.data else changed
-
-
-def _load_data(request: Request, protocol: Protocol) -> EvalSet:
-    if request.data is None:
-        return load_evalset(
-            protocol.dataset,
-            n_examples=protocol.n_examples,
-            data_dir=request.data_dir,
-            download=request.download,
-        )
-    n_classes = DATASETS[protocol.dataset].n_classes if request.protocol else None
-    return load_arrays(request.data, n_examples=request.n_examples, n_classes=n_classes)
-
-
-def _load_checked(
-    request: Request, protocol: Protocol, evalset: EvalSet, device: torch.device
-) -> tuple[LoadedModel, EvalSet]:
-    """Return the model on its device, checked on a few real images, and the data in its classes.
-
-    A user's own labels need not show every class that the model knows.
-    """
-    own_data = request.data is not None and request.protocol is None
-    _, c, h, w = evalset.images.shape
-    model = load_model(
-        request.model,
-        dataset=None if own_data else protocol.dataset,
-        n_classes=evalset.n_classes,
-        shape=(c, h, w),
-        norm=protocol.threat_model.norm,
-        weights=request.weights,
-    )
-    network, images = model.network.to(device), evalset.images[:_PREFLIGHT_IMAGES].to(device)
-    flags = preflight(network, images, evalset.n_classes, or_more=own_data)
-    with torch.no_grad():
-        n_classes = network(images[:1]).shape[1]
-    model = replace(model, network=network, flags=tuple(dict.fromkeys((*model.flags, *flags))))
-    return model, replace(evalset, n_classes=n_classes)
-
-
 def _describe(
     model: LoadedModel, evalset: EvalSet, threat_model: ThreatModel, plan: AttackPlan, seed: int
 ) -> Run:
     return Run(
-        record.ModelEntry(
-            name=model.name,
-            scheme=model.scheme,
-            scenario=model.scenario,
-            backbone=model.backbone,
-            tag=model.tag,
-            weights_sha256=model.weights_sha256,
-            source=model.source,
-        ),
-        record.DataEntry(evalset.name, len(evalset), evalset.sha256),
+        model_entry(model),
+        data_entry(evalset),
         record.ThreatEntry(threat_model.norm, format_eps(threat_model.eps)),
         record.AttackEntry(plan.name, plan.backend, plan.parameters, plan.hash),
         seed,
@@ -216,16 +139,7 @@ def _make_room(places: Places, *, restart: bool) -> None:
     if restart:
         places.progress.unlink(missing_ok=True)
     for place in places:
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"cannot make {place.parent}: {error.strerror}; choose another folder with --out"
-            ) from error
-        if not os.access(place.parent, os.W_OK):
-            raise StorageError(
-                f"cannot write into {place.parent}: no permission; choose another folder with --out"
-            )
+        make_folder(place.parent)
 
 
 def _probe(

@@ -55,6 +55,24 @@ def write_atomically(path: Path, data: bytes) -> None:
         ) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, so that whether files can be written there is known before long work.
+
+    Raises:
+        StorageError: It cannot be made, or nothing may be written into it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot make {folder}: {error.strerror}; choose another folder with --out"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise StorageError(
+            f"cannot write into {folder}: no permission; choose another folder with --out"
+        )
+
+
 def version_of(distribution: str) -> str:
     """Return the installed version of a distribution, or "" where it is not installed."""
     try:

@@ -13,6 +13,7 @@ from clbench.cli.eval import EXAMPLES as EVAL_EXAMPLES
 from clbench.cli.eval import evaluate_model
 from clbench.cli.leaderboard import leaderboard
 from clbench.cli.models import models
+from clbench.cli.probe import probe
 from clbench.cli.protocols import protocols
 from clbench.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from clbench.cli.train import train
@@ -31,6 +32,7 @@ app.command("eval", epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", epilog=TRAIN_EXAMPLES)(train)
 for command in (models, attacks, protocols, doctor):
     app.command()(command)
+app.add_typer(probe, name="probe")
 app.add_typer(leaderboard, name="leaderboard")
 
 

@@ -1,0 +1,216 @@
+"""What the paper says of robust representations, as rows: a statement, and how it is measured.
+
+The paper is arXiv:2302.02502, in two versions with different titles and abstracts; its authors
+have also released 51 matrices, and describe them in the README of their code.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from clbench.analysis.material import END, STAGE, Material
+from clbench.analysis.pages import DEPTH_CURVES
+from clbench.analysis.statistics import paired_difference, spearman
+from clbench.analysis.tables import shared
+from clbench.measure import Measure, undefined
+from clbench.probes.summaries import end_mean, long_range_mean, whole_mean
+from clbench.threat import format_eps
+
+SIMILARITY_AND_ROBUSTNESS = "similarity-and-robustness"
+"""The figure of robust accuracy against similarity, which findings draw themselves."""
+
+Summary = Callable[[Float[np.ndarray, "r c"]], float]
+
+
+class Case(NamedTuple):
+    """One measurement that speaks for or against a claim."""
+
+    scheme: str
+    measured: str
+    effect: Measure
+    note: str = ""
+    p_value: float = math.nan
+
+
+class Claim(NamedTuple):
+    """A statement, where it is made, and what measures it; it holds if the effect has ``sign``."""
+
+    name: str
+    statement: str
+    source: str
+    figure: str
+    cases: Callable[[Material], list[Case]]
+    sign: Literal[1, -1] = 1
+
+
+def _end_similarity(material: Material) -> list[Case]:
+    """Adversarially trained less standard, at each of the last three places."""
+    return [
+        _changed(material, scheme, "at", "st", place)
+        for scheme in material.schemes
+        for place in (STAGE, "pool", "logits")
+    ]
+
+
+def _growth_with_eps(material: Material) -> list[Case]:
+    """The largest eps of training less the smallest; standard training is eps 0."""
+    known = (m.scheme for m in material.models if m.scheme or m.name in material.trained_at)
+    return [_grown(material, scheme) for scheme in dict.fromkeys(known)]
+
+
+def _cross_scheme(material: Material) -> list[Case]:
+    """Adversarially trained less standard pairs of schemes, all taps with all taps."""
+    return [
+        _cross(material, *schemes, "mean over all pairs of taps", whole_mean)
+        for schemes in material.scheme_pairs
+    ]
+
+
+def _cross_scheme_end(material: Material) -> list[Case]:
+    """The same at the end of the networks."""
+    return [
+        _cross(material, *schemes, "mean of the last two taps", end_mean)
+        for schemes in material.scheme_pairs
+    ]
+
+
+def _long_range(material: Material) -> list[Case]:
+    """Adversarially trained less standard, between taps a third of the depth apart."""
+    return [_within(material, scheme, "at", "st") for scheme in material.schemes]
+
+
+def _long_range_full_at(material: Material) -> list[Case]:
+    """Adversarially fine-tuned less adversarially pretrained, for the scheme of the claim."""
+    return [_within(material, "simclr", "full_at", "at")] if "simclr" in material.schemes else []
+
+
+def _similarity_and_robustness(material: Material) -> list[Case]:
+    """Rank correlation over models: all of them, and without the standard ones."""
+    return [_correlated(material, group, names) for group, names in material.groups.items()]
+
+
+CLAIMS: dict[str, Claim] = {
+    row.name: row
+    for row in (
+        Claim(
+            "end-similarity",
+            "Adversarial training makes adversarial and clean representations more alike at the "
+            "end of the network.",
+            "abstract of version 2",
+            DEPTH_CURVES,
+            _end_similarity,
+        ),
+        Claim(
+            "growth-with-eps",
+            "The larger the eps of training is, the more alike they are near the end.",
+            "released matrices, eps 2/255, 8/255 and 16/255",
+            DEPTH_CURVES,
+            _growth_with_eps,
+        ),
+        Claim(
+            "cross-scheme",
+            "Adversarial training makes the representations of different schemes more alike.",
+            "abstract of version 2",
+            "cross-scheme",
+            _cross_scheme,
+        ),
+        Claim(
+            "cross-scheme-end",
+            "It does so at the end of the networks too.",
+            "abstract of version 2, which has no exception; in the released matrices the end stays "
+            "unlike",
+            "cross-scheme",
+            _cross_scheme_end,
+        ),
+        Claim(
+            "long-range",
+            "Adversarial training makes distant layers of a network more alike.",
+            "abstract of version 1",
+            "clean-clean",
+            _long_range,
+        ),
+        Claim(
+            "long-range-full-at-raises",
+            "In SimCLR, adversarial fine-tuning makes distant layers still more alike.",
+            "README of the released code; contradicts the next claim",
+            "clean-clean",
+            _long_range_full_at,
+        ),
+        Claim(
+            "long-range-full-at-lowers",
+            "In SimCLR, adversarial fine-tuning makes distant layers less alike again.",
+            "abstract of version 1, and the released matrices; contradicts the claim before",
+            "clean-clean",
+            _long_range_full_at,
+            sign=-1,
+        ),
+        Claim(
+            "similarity-and-robustness",
+            "The more alike a model sees adversarial and clean images near the end, the more "
+            "robust it is.",
+            "abstract of version 2",
+            SIMILARITY_AND_ROBUSTNESS,
+            _similarity_and_robustness,
+        ),
+    )
+}
+"""All claims, in the order of the findings."""
+
+
+def _changed(material: Material, scheme: str, more: str, less: str, place: str) -> Case:
+    names = material.model(scheme, more), material.model(scheme, less)
+    measured = f"{scheme}_{more} - {scheme}_{less}, {place}"
+    if not all(names):
+        return _missing(scheme, measured, f"{scheme}_{more}", f"{scheme}_{less}")
+    return Case(scheme, measured, material.difference(*names, place), material.how)
+
+
+def _grown(material: Material, scheme: str) -> Case:
+    at = material.by_training_eps(scheme)
+    if len(at) < 2:  # noqa: PLR2004 - growth is between two points
+        case = _changed(material, scheme, "at", "st", END)
+        note = "two points only: from eps 0 (st) to that of at"
+        return case._replace(note="; ".join(filter(None, (note, case.note))))
+    names = list(at.values())
+    steps = [material.difference(more, less, END).value for less, more in pairwise(names)]
+    order = "at every step" if all(step > 0 for step in steps) else "not at every step"
+    points = ", ".join(f"{format_eps(eps)} ({name})" for eps, name in at.items())
+    note = f"eps of training {points}: it grows {order}; {material.how}"
+    effect = material.difference(names[-1], names[0], END)
+    return Case(scheme, f"{names[-1]} - {names[0]}, {END}", effect, note)
+
+
+def _cross(material: Material, a: str, b: str, what: str, summary: Summary) -> Case:
+    measured, scheme = f"at - st, {what}", f"{a} x {b}"
+    names = [[material.model(one, scenario) for one in (a, b)] for scenario in ("at", "st")]
+    blocks = [material.matrix("cross-scheme", *pair) for pair in names if all(pair)]
+    if len(blocks) < 2 or blocks[0] is None or blocks[1] is None:  # noqa: PLR2004 - at and st
+        return _missing(scheme, measured, "a cross-scheme matrix of at", "one of st")
+    at, st = (shared(block) if summary is end_mean else block for block in blocks if block)
+    return Case(scheme, measured, paired_difference("cka", at, st, summary), material.how)
+
+
+def _within(material: Material, scheme: str, more: str, less: str) -> Case:
+    measured = f"{scheme}_{more} - {scheme}_{less}, taps at least a third of the depth apart"
+    blocks = [material.matrix("clean-clean", material.model(scheme, one)) for one in (more, less)]
+    one, other = blocks
+    if one is None or other is None:
+        return _missing(scheme, measured, f"a clean-clean matrix of {more}", f"one of {less}")
+    effect = paired_difference("cka", one, other, long_range_mean)
+    return Case(scheme, measured, effect, material.how)
+
+
+def _correlated(material: Material, which: str, names: list[str]) -> Case:
+    x = [material.similarity(name, END).value for name in names]
+    y = [material.robust_acc(name).value for name in names]
+    found = spearman("rho", x, y)
+    note = "" if math.isnan(found.p_value) else "interval: models drawn with replacement"
+    return Case(which, "Spearman's rho", found.measure, note, found.p_value)
+
+
+def _missing(scheme: str, measured: str, *needed: str) -> Case:
+    return Case(scheme, measured, undefined("cka", 0, f"needs {' and '.join(needed)}"))

@@ -1,0 +1,75 @@
+"""The paper's claims as rows of what was measured: which hold, and which do not."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from clbench.analysis.claims import CLAIMS, Case
+from clbench.analysis.material import Material, has_interval
+from clbench.measure import Measure, undefined
+
+HOLDS = "holds"
+FAILS = "does not hold"
+UNDECIDED = "undecided"
+NOT_TESTABLE = "not testable"
+
+
+_NOTHING = Case("", "", undefined("", 0, "no such models"))
+
+
+class Finding(NamedTuple):
+    """What was measured of a claim, with its 95 % interval, and what follows.
+
+    ``n`` counts the examples, or the models of a correlation; ``figure`` is a path from the folder
+    of the findings, "" where there is none.
+    """
+
+    claim: str
+    scheme: str
+    measured: str
+    effect: float
+    low: float
+    high: float
+    n: int
+    p_value: float
+    verdict: str
+    figure: str
+    note: str
+
+
+def find(material: Material, figures: Mapping[str, str] | None = None) -> list[Finding]:
+    """Return all that was measured of all claims; ``figures`` are paths by name of the figure."""
+    return [
+        Finding(
+            claim.name,
+            case.scheme,
+            case.measured,
+            case.effect.value,
+            case.effect.low,
+            case.effect.high,
+            case.effect.n,
+            case.p_value,
+            verdict(case.effect, claim.sign),
+            (figures or {}).get(claim.figure, ""),
+            "; ".join(filter(None, (case.note, case.effect.reason))),
+        )
+        for claim in CLAIMS.values()
+        for case in claim.cases(material) or [_NOTHING]
+    ]
+
+
+def verdict(effect: Measure, sign: int) -> str:
+    """Return whether a claim holds that an effect has this sign.
+
+    It holds where the 95 % interval lies on that side of 0, and does not hold where it lies on the
+    other side. Where the interval holds 0, the effect is too small for these examples, and the
+    claim is undecided. Without an effect and an interval it is not testable.
+
+    >>> verdict(Measure("cka", 0.3, 100, 0.1, 0.5), 1)
+    'holds'
+    """
+    if not has_interval(effect):
+        return NOT_TESTABLE
+    low, high = sorted((sign * effect.low, sign * effect.high))
+    if low > 0:
+        return HOLDS
+    return FAILS if high < 0 else UNDECIDED

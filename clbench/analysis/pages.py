@@ -1,0 +1,166 @@
+"""Which figures show a comparison: one page for each kind, and the curves over depth."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from clbench.analysis.figures import curves, heatmaps
+from clbench.analysis.result import SCORES, Analysis, Matrix
+from clbench.analysis.tables import shared, summarised
+from clbench.measure import Measure
+from clbench.probes.kinds import KINDS
+from clbench.record import ModelEntry
+
+DEPTH_CURVES = "depth-curves"
+PROBE_ACCURACY = "probe-accuracy"
+
+MOST_PANELS = 20
+"""Matrices on one page; of more pairs, only two numbers each are shown."""
+
+_FULL = 0.6  # of the places, where matrices are put by scheme and scenario
+
+_OVERVIEWS = {
+    "diagonal_mean": "mean over the taps",
+    "end_mean": "mean of the last two taps",
+}
+
+
+class Group(NamedTuple):
+    """Models whose curves share axes, each with its label there."""
+
+    name: str
+    labels: Mapping[str, str]
+
+
+def pages(analysis: Analysis) -> Iterator[tuple[str, Figure]]:
+    """Yield every figure of a comparison with its name."""
+    if matrices := analysis.of_kind("adversarial-clean"):
+        yield DEPTH_CURVES, _depth_page(analysis, matrices)
+    if analysis.accuracies:
+        yield PROBE_ACCURACY, _accuracy_page(analysis)
+    for kind in KINDS:
+        matrices = analysis.of_kind(kind)
+        if len(matrices) > MOST_PANELS:
+            yield kind, _overview_page(analysis, kind, matrices)
+        elif matrices:
+            yield kind, _panel_page(analysis, kind, matrices)
+
+
+def grouped(models: Sequence[ModelEntry]) -> list[Group]:
+    """Return the models by scheme, labelled by scenario; all in one group where one has none."""
+    if not all(model.scheme and model.scenario for model in models):
+        return [Group("", {model.name: model.name for model in models})]
+    schemes = dict.fromkeys(model.scheme for model in models)
+    return [
+        Group(scheme, {model.name: model.scenario for model in models if model.scheme == scheme})
+        for scheme in schemes
+    ]
+
+
+def _depth_page(analysis: Analysis, matrices: Sequence[Matrix]) -> Figure:
+    found = {matrix.rows: shared(matrix.block).diagonal() for matrix in matrices}
+    row = [
+        curves.Panel(
+            group.name, "CKA", {label: found[name] for name, label in group.labels.items()}
+        )
+        for group in grouped(analysis.description.models)
+    ]
+    return curves.depth_curves(
+        [row], f"similarity of adversarial and clean representations: {_of(analysis)}"
+    )
+
+
+def _accuracy_page(analysis: Analysis) -> Figure:
+    scores = dict.fromkeys(accuracy.score for accuracy in analysis.accuracies)
+    groups = grouped(analysis.description.models)
+    rows = [
+        [
+            curves.Panel(
+                "" if i else group.name,
+                f"accuracy\n{SCORES.get(score, score)}",
+                _accuracy_curves(analysis, group, score),
+            )
+            for group in groups
+        ]
+        for i, score in enumerate(scores)
+    ]
+    return curves.depth_curves(
+        rows, f"linear classifiers of the features at each tap: {_of(analysis)}"
+    )
+
+
+def _accuracy_curves(analysis: Analysis, group: Group, score: str) -> dict[str, list[Measure]]:
+    return {
+        label: [
+            Measure(one.tap, one.value, one.n, one.low, one.high)
+            for one in analysis.accuracies
+            if (one.model, one.score) == (model, score)
+        ]
+        for model, label in group.labels.items()
+    }
+
+
+def _panel_page(analysis: Analysis, kind: str, matrices: Sequence[Matrix]) -> Figure:
+    taps = [matrix.block.columns.taps for matrix in matrices]
+    most = heatmaps.panels_in_a_row(max(taps, key=len))
+    places = _arranged(matrices, analysis.description.models, most)
+    return heatmaps.panels(
+        [[matrix and _panel(matrix) for matrix in row] for row in places],
+        f"{kind}: {_of(analysis)}",
+        KINDS[kind].meaning,
+    )
+
+
+def _panel(matrix: Matrix) -> heatmaps.Panel:
+    one = matrix.rows == matrix.columns
+    title = matrix.rows if one else f"↑ {matrix.rows}\n→ {matrix.columns}"
+    return heatmaps.Panel.of(matrix.block, title)
+
+
+def _arranged(
+    matrices: Sequence[Matrix], models: Sequence[ModelEntry], most: int
+) -> list[list[Matrix | None]]:
+    """Return the matrices by scheme, and by scenario from left to right.
+
+    Where that leaves too many places empty, they are simply in order.
+    """
+    of = {model.name: model for model in models}
+    at = {}
+    for matrix in matrices:
+        sides = of[matrix.rows], of[matrix.columns]
+        schemes, scenarios = [side.scheme for side in sides], [side.scenario for side in sides]
+        at[tuple(schemes), tuple(scenarios)] = matrix
+    rows, columns = (list(dict.fromkeys(key[side] for key in at)) for side in (0, 1))
+    full = len(matrices) >= _FULL * len(rows) * len(columns)
+    if len(at) < len(matrices) or len(columns) > most or not full:
+        return [list(matrices[i : i + most]) for i in range(0, len(matrices), most)]
+    return [[at.get((row, column)) for column in columns] for row in rows]
+
+
+def _overview_page(analysis: Analysis, kind: str, matrices: Sequence[Matrix]) -> Figure:
+    names = [model.name for model in analysis.description.models]
+    return heatmaps.panels(
+        [[_overview(matrices, names, summary) for summary in _OVERVIEWS]],
+        f"{kind}: {_of(analysis)}",
+        KINDS[kind].meaning,
+        numbers=True,
+        upwards=False,
+    )
+
+
+def _overview(matrices: Sequence[Matrix], names: list[str], summary: str) -> heatmaps.Panel:
+    values = np.full((len(names), len(names)), np.nan)
+    for matrix in matrices:
+        first, second = sorted((names.index(matrix.rows), names.index(matrix.columns)))
+        values[second, first] = summarised(matrix.block, summary).value
+    # a triangle: nothing is above its first row, and nothing beside its last column
+    below, beside = names[1:], names[:-1]
+    return heatmaps.Panel(_OVERVIEWS[summary], values[1:, :-1], below, beside, empty="white")
+
+
+def _of(analysis: Analysis) -> str:
+    """Return what the images are, for the title of a page."""
+    data, threat = analysis.description.data, analysis.description.threat_model
+    return f"{data.name} (n = {data.n}), {threat.norm} {threat.eps}"

@@ -1,0 +1,196 @@
+"""Findings as files: a table for machines, one for people, and both with where they are from."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from clbench.analysis.claims import CLAIMS, SIMILARITY_AND_ROBUSTNESS, Claim
+from clbench.analysis.figures import FORMATS, draw, scatter
+from clbench.analysis.figures.scatter import Point
+from clbench.analysis.findings import Finding, find
+from clbench.analysis.material import END, Material, gather
+from clbench.analysis.run import FIGURES
+from clbench.analysis.tables import Cell, to_csv
+from clbench.provenance import commit, make_folder, utc_now, versions, write_atomically
+
+SCHEMA_VERSION = 1
+
+COLUMNS = (
+    *("claim", "scheme", "measured", "effect", "low", "high", "n", "p_value", "verdict"),
+    *("figure", "note", "statement", "source"),
+)
+
+_EXPLANATION = """\
+A claim holds where the 95 % interval of its effect lies on the claimed side of 0, does not hold
+where it lies on the other side, and is undecided where it holds 0. The intervals of CKA are by
+jackknife over groups of images: they are about other images for these networks, not about other
+trainings. Paired: a group is left out of both networks at a time. That of a correlation is from
+models drawn with replacement. No row is corrected for how many rows there are."""
+
+
+def report(
+    records: Path,
+    probe: Path | None,
+    out: Path,
+    trained_at: Mapping[str, Fraction] | None = None,
+) -> list[Finding]:
+    """Hold the claims against records and a comparison, and write what is found.
+
+    Written are ``findings.csv``, ``findings.md`` and ``findings.json``, and a figure of robust
+    accuracy against similarity.
+
+    Args:
+        records: A folder that ``clbench eval`` wrote.
+        probe: One that ``clbench probe`` wrote; without it, only similarities in records count.
+        out: Where to write.
+        trained_at: The eps of the training of models, where it is known.
+
+    Raises:
+        RecordError: There are no records, or a file cannot be read.
+        UnknownNameError: ``trained_at`` has a model that is not there.
+        StorageError: The folder cannot be written.
+    """
+    make_folder(out)
+    material = gather(records, probe, trained_at)
+    files = _scatter_files(material)
+    found = find(
+        material, _places(material, probe, out) | {Path(name).stem: name for name in files}
+    )
+    files |= _files(found, material)
+    for name, content in files.items():
+        write_atomically(out / name, content)
+    return found
+
+
+def _files(found: Sequence[Finding], material: Material) -> dict[str, bytes]:
+    """Return the findings as files, by name; all but the time in the JSON is reproducible."""
+    return {
+        "findings.csv": to_csv([_row(one) for one in found], COLUMNS),
+        "findings.md": _markdown(found, material).encode(),
+        "findings.json": _json(found, material).encode(),
+    }
+
+
+def _row(finding: Finding) -> dict[str, Cell]:
+    claim = CLAIMS[finding.claim]
+    return finding._asdict() | {"statement": claim.statement, "source": claim.source}
+
+
+def _json(found: Sequence[Finding], material: Material) -> str:
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "findings": [{name: _finite(value) for name, value in _row(one).items()} for one in found],
+        "models": [asdict(model) for model in material.models],
+        "records": {name: record.run.identity for name, record in material.records.items()},
+        "probe": _probe(material),
+        "trained_at": {name: str(eps) for name, eps in material.trained_at.items()},
+        "versions": versions(),
+        "commit": commit(),
+        "created": utc_now(),
+    }
+    return f"{json.dumps(content, indent=1, allow_nan=False)}\n"
+
+
+def _probe(material: Material) -> dict[str, object] | None:
+    if material.analysis is None:
+        return None
+    described = asdict(material.analysis.description)
+    names = ("data", "threat_model", "attack", "estimator", "seed", "commit", "created", "files")
+    return {name: described[name] for name in names}
+
+
+def _finite(value: Cell) -> Cell | None:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _markdown(found: Sequence[Finding], material: Material) -> str:
+    parts = ["# Findings", _EXPLANATION, _about(material)]
+    for claim in CLAIMS.values():
+        rows = [one for one in found if one.claim == claim.name]
+        parts.append(_section(claim, rows))
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _about(material: Material) -> str:
+    lines = []
+    if material.analysis:
+        of = material.analysis.description
+        lines.append(
+            f"Representations: {of.data.n} images of {of.data.name}, {of.attack.name} in "
+            f"{of.threat_model.norm} {of.threat_model.eps}, CKA {of.estimator}."
+        )
+    if material.records:
+        record = next(iter(material.records.values()))
+        threat = record.threat_model
+        lines.append(
+            f"Robust accuracy: {len(material.records)} records of {record.data.n} images of "
+            f"{record.data.name}, {record.attack.name} in {threat.norm} {threat.eps}."
+        )
+    return "\n".join(lines)
+
+
+def _section(claim: Claim, rows: Sequence[Finding]) -> str:
+    head = f"## {claim.name}\n\n{claim.statement}\nSource: {claim.source}."
+    figure = f"\n\nFigure: [{rows[0].figure}]({rows[0].figure})" if rows[0].figure else ""
+    table = [
+        "| scheme | measured | effect | 95 % interval | n | verdict | note |",
+        "|---" * 7 + "|",
+    ]
+    for one in rows:
+        effect = "" if math.isnan(one.effect) else f"{one.effect:+.3f}"
+        interval = "" if math.isnan(one.low) else f"{one.low:+.3f} to {one.high:+.3f}"
+        chance = "" if math.isnan(one.p_value) else f"permutation p = {one.p_value:.2g}"
+        note = "; ".join(filter(None, (chance, one.note)))
+        cells = (one.scheme, one.measured, effect, interval, str(one.n), one.verdict, note)
+        table.append(f"| {' | '.join(cells)} |")
+    return f"{head}\n\n" + "\n".join(table) + figure
+
+
+def _places(material: Material, probe: Path | None, out: Path) -> dict[str, str]:
+    """Return where the figures of the comparison are, seen from the folder of the findings."""
+    if material.analysis is None or probe is None:
+        return {}
+    drawn = [name for name in material.analysis.description.files if name.startswith(f"{FIGURES}/")]
+    return {
+        Path(name).stem: Path(os.path.relpath(probe / name, out)).as_posix()
+        for name in drawn
+        if name.endswith(FORMATS[0])
+    }
+
+
+def _scatter_files(material: Material) -> dict[str, bytes]:
+    if not material.measured:
+        return {}
+    figure = _scatter(material)
+    return {f"{SIMILARITY_AND_ROBUSTNESS}.{form}": draw(figure, form) for form in reversed(FORMATS)}
+
+
+def _scatter(material: Material) -> Figure:
+    points = {
+        model.name: Point(
+            model.scenario or model.name,
+            model.scheme or "other",
+            material.similarity(model.name, END),
+            material.robust_acc(model.name),
+        )
+        for model in material.models
+        if model.name in material.measured
+    }
+    record = material.records[material.measured[0]]
+    threat = record.threat_model
+    return scatter(
+        {
+            group: [points[name] for name in names]
+            for group, names in material.groups.items()
+            if names
+        },
+        title=f"{record.data.name}, {record.attack.name}, {threat.norm} {threat.eps}",
+        x_label="CKA of adversarial and clean, last two taps",
+        y_label="robust accuracy",
+    )

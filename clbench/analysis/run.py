@@ -1,0 +1,125 @@
+"""From models that a user names to matrices, tables and figures."""
+
+import time
+from functools import partial
+
+from jaxtyping import Float
+from torch import Tensor
+
+from clbench.analysis.figures import FORMATS, draw
+from clbench.analysis.pages import pages
+from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
+from clbench.analysis.store import save
+from clbench.analysis.subjects import Request, Subjects, Watch, load_subjects
+from clbench.evaluate import perturb
+from clbench.loading import data_entry, model_entry
+from clbench.models.device import device_name
+from clbench.probes import Inputs, View, compare
+from clbench.provenance import commit, make_folder, utc_now, versions
+from clbench.record import AttackEntry, ThreatEntry
+from clbench.threat import format_eps
+
+FIGURES = "figures"
+"""The folder of the figures, inside that of the comparison."""
+
+Adversarial = dict[str, Float[Tensor, "n c h w"]]
+
+
+def run(request: Request, watch: Watch = lambda _what, _done, _total: None) -> Analysis:
+    """Compare the models of a request, and write matrices, tables, figures and description.
+
+    Raises:
+        ClbenchError: The request, the data, a model or the place to write cannot be used.
+    """
+    started = time.perf_counter()
+    subjects = load_subjects(request, watch)
+    make_folder(request.out)
+    matrices = analyse(subjects, request.estimator, watch)
+    described = _describe(request, subjects, time.perf_counter() - started)
+    found = Analysis(described, matrices)
+    drawn = _drawn(found, watch) if request.draw else {}
+    return save(found, request.out, drawn)
+
+
+def analyse(subjects: Subjects, estimator: str, watch: Watch) -> tuple[Matrix, ...]:
+    """Return how alike the subjects see the same images: all matrices that are wanted.
+
+    Every model is attacked once, and all matrices come from one pass over the images.
+    """
+    similar = compare(
+        _views(subjects, _attack(subjects, watch)),
+        subjects.wanted.pairs,
+        device=subjects.device,
+        estimator=estimator,
+        seed=subjects.protocol.seed,
+        on_progress=partial(watch, "comparing"),
+    )
+    return tuple(
+        Matrix(kind, rows.model, columns.model, similar.block(rows.name, columns.name))
+        for kind, rows, columns in subjects.wanted.matrices
+    )
+
+
+def _attack(subjects: Subjects, watch: Watch) -> Adversarial:
+    return {
+        name: perturb(
+            subjects.models[name].network,
+            subjects.evalset,
+            subjects.protocol.threat_model,
+            seed=subjects.protocol.seed,
+            batch_size=None,
+            device=subjects.device,
+            attack=subjects.attack.steps[0].attack,
+            on_progress=partial(watch, f"attacking {name}"),
+        )
+        for name in subjects.wanted.attacked
+    }
+
+
+def _views(subjects: Subjects, adversarial: Adversarial) -> list[View]:
+    images, examples = subjects.evalset.images, subjects.evalset.sha256
+    inputs = {"": Inputs(images, examples)} | {
+        name: Inputs(attacked, examples, name) for name, attacked in adversarial.items()
+    }
+    return [
+        View(
+            sight.name,
+            subjects.models[sight.model].network,
+            inputs[sight.against],
+            subjects.taps[sight.model],
+        )
+        for sight in subjects.wanted.sights
+    ]
+
+
+def _describe(request: Request, subjects: Subjects, seconds: float) -> Description:
+    protocol, attack, wanted = subjects.protocol, subjects.attack, subjects.wanted
+    threat = protocol.threat_model
+    common = (one.against for one in wanted.sights if one.against not in ("", one.model))
+    return Description(
+        schema_version=SCHEMA_VERSION,
+        protocol=protocol.name,
+        models=tuple(model_entry(model) for model in subjects.models.values()),
+        data=data_entry(subjects.evalset),
+        threat_model=ThreatEntry(threat.norm, format_eps(threat.eps)),
+        attack=AttackEntry(attack.name, attack.backend, attack.parameters, attack.hash),
+        kinds=tuple(dict.fromkeys(matrix.kind for matrix in wanted.matrices)),
+        common=next(common, ""),
+        taps=tuple(request.taps),
+        estimator=request.estimator,
+        seed=protocol.seed,
+        device=device_name(subjects.device),
+        wall_s=round(seconds, 1),
+        versions=versions(),
+        commit=commit(),
+        created=utc_now(),
+        files={},
+    )
+
+
+def _drawn(analysis: Analysis, watch: Watch) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for name, figure in pages(analysis):
+        watch(f"drawing {name}", len(files), 0)
+        files |= {f"{FIGURES}/{name}.{form}": draw(figure, form) for form in FORMATS}
+    return files

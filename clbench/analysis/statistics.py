@@ -1,0 +1,128 @@
+"""Differences and correlations of what was measured, with intervals."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import permutations
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float64
+from scipy.stats import rankdata
+
+from clbench.analysis.tables import NO_TAPS
+from clbench.errors import BadValueError
+from clbench.measure import Measure, undefined
+from clbench.probes import Block
+from clbench.probes.cka import summarise
+
+FEWEST_MODELS = 4
+"""With fewer, no order of the models is unlikely enough to say anything."""
+
+_RESAMPLES = 9_999
+_MOST_ORDERS = 8  # models whose orders are all tried: 40,320 of them
+_ROUNDING = 1e-12
+
+
+class Correlation(NamedTuple):
+    """A rank correlation with its interval, and how often chance alone makes one as strong."""
+
+    measure: Measure
+    p_value: float
+
+
+def paired_difference(
+    name: str, more: Block, less: Block, summary: Callable[[Float[np.ndarray, "r c"]], float]
+) -> Measure:
+    """Return a summary of one matrix less that of another one, both of the same examples.
+
+    The interval is by jackknife over groups of examples that are left out of both matrices at a
+    time, so that what the examples do to both alike does not count as uncertainty.
+    """
+    if not (more.values.size and less.values.size):
+        return undefined(name, more.n, NO_TAPS)
+    try:
+        value = summary(more.values) - summary(less.values)
+    except BadValueError as error:  # too few taps for this summary
+        return undefined(name, more.n, str(error))
+    both = zip(more.left_out, less.left_out, strict=True)
+    left_out = [summary(one) - summary(other) for one, other in both]
+    reasons = (block.measure(name, summary).reason for block in (more, less))
+    return summarise(name, value, left_out, more.n, next(filter(None, reasons), ""))
+
+
+def separate_difference(name: str, more: Measure, less: Measure) -> Measure:
+    """Return one measure less another one, as if the two were independent.
+
+    The half-width of the interval is the root of the sum of the squares of both half-widths.
+    """
+    n = min(more.n, less.n)
+    if reason := next((one.reason for one in (more, less) if math.isnan(one.value)), ""):
+        return undefined(name, n, reason)
+    value, half = more.value - less.value, math.hypot(_half(more), _half(less))
+    return Measure(name, value, n, value - half, value + half, more.reason or less.reason)
+
+
+def mean_of(name: str, measures: Sequence[Measure]) -> Measure:
+    """Return the mean of measures that err together: its half-width is the mean of theirs."""
+    n = min(measure.n for measure in measures)
+    if reason := next((one.reason for one in measures if math.isnan(one.value)), ""):
+        return undefined(name, n, reason)
+    value = math.fsum(measure.value for measure in measures) / len(measures)
+    half = math.fsum(_half(measure) for measure in measures) / len(measures)
+    reason = next((one.reason for one in measures if one.reason), "")
+    return Measure(name, value, n, value - half, value + half, reason)
+
+
+def spearman(name: str, x: Sequence[float], y: Sequence[float], *, seed: int = 0) -> Correlation:
+    """Return Spearman's rho of two numbers of each model.
+
+    The interval holds the middle 95 % of the values for models drawn with replacement. The
+    two-sided p-value is by permutation: over all orders for up to eight models, over 9,999 drawn
+    ones otherwise, so that it is never 0. Both depend on ``seed`` alone.
+
+    Returns:
+        A measure in [-1, 1] whose ``n`` is the number of models; undefined with fewer than
+        ``FEWEST_MODELS``, or where one side is the same for all.
+    """
+    n = len(x)
+    if n < FEWEST_MODELS:
+        reason = f"needs {FEWEST_MODELS} models with both numbers, there are {n}"
+        return Correlation(undefined(name, n, reason), math.nan)
+    pairs = np.stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)])
+    rho = float(_rho(*pairs[:, None])[0])
+    if math.isnan(rho):
+        return Correlation(undefined(name, n, "one number is the same for all"), math.nan)
+    generator = np.random.default_rng(seed)
+    drawn = pairs[:, generator.integers(0, n, (_RESAMPLES, n))]
+    low, high = np.nanquantile(_rho(*drawn), [0.025, 0.975])
+    return Correlation(
+        Measure(name, rho, n, float(low), float(high)), _chance(pairs, abs(rho), generator)
+    )
+
+
+def _chance(pairs: Float64[np.ndarray, "2 n"], rho: float, generator: np.random.Generator) -> float:
+    """Return the share of orders that are at least as strongly correlated."""
+    x, y = pairs
+    if len(x) <= _MOST_ORDERS:
+        strong = abs(_rho(x[None], np.array(list(permutations(y))))) >= rho - _ROUNDING
+        return float(strong.mean())
+    drawn = generator.permuted(np.tile(y, (_RESAMPLES, 1)), axis=1)
+    strong = abs(_rho(x[None], drawn)) >= rho - _ROUNDING
+    return (float(strong.sum()) + 1) / (_RESAMPLES + 1)
+
+
+def _rho(x: Float64[np.ndarray, "a n"], y: Float64[np.ndarray, "b n"]) -> Float64[np.ndarray, " r"]:
+    """Return the correlation of the ranks, row by row; NaN where one side is constant."""
+    ranks_x, ranks_y = rankdata(x, axis=1), rankdata(y, axis=1)
+    a = ranks_x - ranks_x.mean(axis=1, keepdims=True)
+    b = ranks_y - ranks_y.mean(axis=1, keepdims=True)
+    lengths = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    products = (a * b).sum(axis=1)
+    rho: np.ndarray = np.divide(
+        products, lengths, out=np.full(len(products), np.nan), where=lengths > 0
+    )
+    return rho
+
+
+def _half(measure: Measure) -> float:
+    return measure.value - measure.low

@@ -1,0 +1,173 @@
+"""The files of a comparison: written whole, and read back.
+
+``matrices.npz`` holds text and numbers, nothing pickled:
+
+- ``matrices`` [m, 5]: kind, model of the rows, what their images were made against ("" for clean
+  images), and the same two of the columns, for every matrix;
+- ``VIEW/taps`` and ``VIEW/reasons``: the taps in the order of execution, and why nothing about one
+  is defined, "" where it is;
+- ``ROWS x COLUMNS/values``, ``/low``, ``/high`` [r, c], and ``/left_out`` [g, r, c], the values
+  without each group of examples, which intervals of anything made from them come from.
+
+``VIEW``, ``ROWS`` and ``COLUMNS`` are names such as ``simclr_at clean`` or ``simclr_at
+adversarial``. A pair of views that serves two kinds is there once.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from clbench.analysis.result import SCHEMA_VERSION, Accuracy, Analysis, Description, Matrix
+from clbench.analysis.tables import SUMMARY_COLUMNS, accuracy_rows, summary_rows, to_csv
+from clbench.errors import RecordError
+from clbench.probes import Axis, Block
+from clbench.probes.kinds import Sight
+from clbench.provenance import sha256_of, write_atomically
+from clbench.record import AttackEntry, DataEntry, ModelEntry, ThreatEntry
+
+DESCRIPTION = "probe.json"
+MATRICES = "matrices.npz"
+SUMMARY = "summary.csv"
+ACCURACIES = "probe_accuracy.csv"
+
+
+def save(analysis: Analysis, out: Path, figures: Mapping[str, bytes]) -> Analysis:
+    """Write a comparison with its figures into a folder, and return it with its files named.
+
+    Every file is the old one or the whole new one; the description comes last, so that it never
+    names a file that is not there.
+
+    Raises:
+        StorageError: The folder cannot be written, or the disk is full.
+    """
+    files = {
+        MATRICES: _npz(analysis.matrices),
+        SUMMARY: to_csv(summary_rows(analysis.matrices), SUMMARY_COLUMNS),
+    }
+    if analysis.accuracies:
+        files[ACCURACIES] = to_csv(accuracy_rows(analysis.accuracies), Accuracy._fields)
+    files |= figures
+    for name, content in files.items():
+        write_atomically(out / name, content)
+    hashes = {name: sha256_of(content) for name, content in files.items()}
+    described = replace(analysis.description, files=hashes)
+    write_atomically(out / DESCRIPTION, _json(described))
+    return replace(analysis, description=described)
+
+
+def load(folder: Path) -> Analysis:
+    """Read the matrices of a comparison that ``save`` wrote, and what they are of.
+
+    Raises:
+        RecordError: A file is missing, damaged or from another run.
+    """
+    description, path = _read_description(folder / DESCRIPTION), folder / MATRICES
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {error.strerror}") from error
+    if sha256_of(content) != description.files.get(MATRICES):
+        raise RecordError(
+            f"{path} is not the file that {DESCRIPTION} beside it names; "
+            f"run clbench probe --out {folder} again"
+        )
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return Analysis(description, tuple(_matrices(dict(arrays), description)))
+    except (ValueError, KeyError, BadZipFile) as error:
+        raise RecordError(f"{path} holds no matrices: {error}") from error
+
+
+def _npz(matrices: tuple[Matrix, ...]) -> bytes:
+    arrays = {"matrices": np.array([_labels(matrix) for matrix in matrices])}
+    for *_, block in matrices:
+        for axis in (block.rows, block.columns):
+            arrays[f"{axis.view}/taps"] = np.array(axis.taps)
+            arrays[f"{axis.view}/reasons"] = np.array(axis.reasons)
+        pair = f"{block.rows.view} x {block.columns.view}"
+        for name in ("values", "low", "high", "left_out"):
+            arrays[f"{pair}/{name}"] = getattr(block, name)
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def _labels(matrix: Matrix) -> tuple[str, ...]:
+    kind, rows, columns, block = matrix
+    return kind, rows, block.rows.against, columns, block.columns.against
+
+
+def _matrices(arrays: Mapping[str, Any], description: Description) -> list[Matrix]:
+    return [
+        Matrix(
+            kind,
+            rows,
+            columns,
+            _block(arrays, description, Sight(rows, rows_by), Sight(columns, columns_by)),
+        )
+        for kind, rows, rows_by, columns, columns_by in arrays["matrices"].tolist()
+    ]
+
+
+def _block(
+    arrays: Mapping[str, Any], description: Description, rows: Sight, columns: Sight
+) -> Block:
+    pair = f"{rows.name} x {columns.name}"
+    return Block(
+        _axis(arrays, rows),
+        _axis(arrays, columns),
+        arrays[f"{pair}/values"],
+        arrays[f"{pair}/left_out"],
+        description.data.n,
+        description.estimator,
+    )
+
+
+def _axis(arrays: Mapping[str, Any], sight: Sight) -> Axis:
+    taps, reasons = (tuple(arrays[f"{sight.name}/{of}"].tolist()) for of in ("taps", "reasons"))
+    return Axis(sight.name, taps, reasons, sight.against)
+
+
+def _json(description: Description) -> bytes:
+    return f"{json.dumps(asdict(description), indent=1, allow_nan=False)}\n".encode()
+
+
+def _read_description(path: Path) -> Description:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(
+            f"{path} cannot be read: {error.strerror}; run clbench probe --out {path.parent}"
+        ) from error
+    except ValueError as error:
+        raise RecordError(
+            f"{path} is cut off or no JSON; run clbench probe --out {path.parent} again"
+        ) from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RecordError(
+            f"{path} has schema version {version!r}, this clbench reads {SCHEMA_VERSION}; "
+            f"run clbench probe --out {path.parent} again"
+        )
+    try:
+        return Description(
+            **content
+            | {
+                "models": tuple(ModelEntry(**model) for model in content["models"]),
+                "data": DataEntry(**content["data"]),
+                "threat_model": ThreatEntry(**content["threat_model"]),
+                "attack": AttackEntry(**content["attack"]),
+                "kinds": tuple(content["kinds"]),
+                "taps": tuple(content["taps"]),
+            }
+        )
+    except (TypeError, KeyError) as error:
+        raise RecordError(
+            f"{path} is damaged: {error}; run clbench probe --out {path.parent} again"
+        ) from error

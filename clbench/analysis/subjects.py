@@ -1,0 +1,131 @@
+"""What is to be compared: the models of a request with their taps, images and matrices."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from clbench.attacks import AttackPlan, plan_attack
+from clbench.data import EvalSet
+from clbench.errors import BadValueError, ModelError, UnknownNameError
+from clbench.loading import Setup, load_checked, load_data, settle
+from clbench.models import LoadedModel
+from clbench.models.device import find_device
+from clbench.names import look_up
+from clbench.probes import select_taps
+from clbench.probes.engine import DEFAULT_ESTIMATOR
+from clbench.probes.estimators import ESTIMATORS
+from clbench.probes.kinds import KINDS, Plan, Subject, plan
+from clbench.probes.taps import Taps
+from clbench.protocol import Protocol
+
+DEFAULT_STEPS = 40
+"""Steps of the attack, those of the CKA columns."""
+
+Watch = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Setup):
+    """What a user asked for, as typed; empty stands for everything, or the usual."""
+
+    models: Sequence[str]
+    kinds: Sequence[str] = ()
+    common: str = ""
+    taps: Sequence[str] = ()
+    estimator: str = DEFAULT_ESTIMATOR
+    steps: int = DEFAULT_STEPS
+    device: str = "auto"
+    out: Path = Path("probe")
+    draw: bool = True
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """The models and their taps by name, what they are shown, and how they are attacked."""
+
+    models: Mapping[str, LoadedModel]
+    taps: Mapping[str, Taps]
+    evalset: EvalSet
+    protocol: Protocol
+    attack: AttackPlan
+    device: torch.device
+    wanted: Plan
+
+
+def load_subjects(request: Request, watch: Watch) -> Subjects:
+    """Return all that a request names, loaded and checked.
+
+    Raises:
+        ClbenchError: A value, a model, a tap or the data cannot be used, or the models are of
+            different data.
+    """
+    _check(request)
+    protocol, device = settle(request), find_device(request.device)
+    evalset = load_data(request, protocol)
+    models = _load_models(request, protocol, evalset, device, watch)
+    names = {name: name for name in models} | dict(zip(request.models, models, strict=True))
+    common = look_up(names, request.common, "model") if request.common else ""
+    text = f"pgd,steps={request.steps}"
+    return Subjects(
+        models=models,
+        taps={name: _taps(model, request.taps) for name, model in models.items()},
+        evalset=evalset,
+        protocol=protocol,
+        attack=plan_attack(text, protocol.threat_model.norm, evalset.n_classes),
+        device=device,
+        wanted=_plan(models, request.kinds, common),
+    )
+
+
+def _check(request: Request) -> None:
+    """Find out before anything is loaded what can be found out by then."""
+    if not request.models:
+        raise BadValueError("give --model at least once, got none")
+    if request.steps < 1:
+        raise BadValueError(f"--attack-steps must be at least 1, got {request.steps}")
+    for kind in request.kinds:
+        look_up(KINDS, kind, "kind of comparison")
+    look_up(ESTIMATORS, request.estimator, "estimator")
+
+
+def _load_models(
+    request: Request, protocol: Protocol, evalset: EvalSet, device: torch.device, watch: Watch
+) -> dict[str, LoadedModel]:
+    models: dict[str, LoadedModel] = {}
+    classes: dict[int, str] = {}
+    for done, typed in enumerate(request.models):
+        watch(f"loading {typed}", done, len(request.models))
+        try:
+            model, seen = load_checked(typed, request, protocol, evalset, device)
+        except ModelError as error:
+            raise ModelError(f"{typed}: {error}") from error
+        if model.name in models:
+            raise BadValueError(f"models must have different names, got {model.name!r} twice")
+        models[model.name] = model
+        classes.setdefault(seen.n_classes, typed)
+    if len(classes) > 1:
+        known = " and ".join(f"{n} of {name!r}" for n, name in classes.items())
+        raise BadValueError(f"models must be of the same data, got classes: {known}")
+    return models
+
+
+def _taps(model: LoadedModel, wanted: Sequence[str]) -> Taps:
+    try:
+        return select_taps(model.network, wanted)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{model.name}: {error}") from error
+
+
+def _plan(models: Mapping[str, LoadedModel], kinds: Sequence[str], common: str) -> Plan:
+    subjects = [Subject(name, one.scheme, one.scenario) for name, one in models.items()]
+    wanted = plan(subjects, kinds, common)
+    for kind in kinds:
+        if all(matrix.kind != kind for matrix in wanted.matrices):
+            raise BadValueError(
+                f"kind {kind!r} is of {KINDS[kind].meaning}, got no such models in "
+                f"{', '.join(models)}"
+            )
+    return wanted

@@ -1,0 +1,186 @@
+"""``clbench probe``: how alike models see the same images, and what that says of the paper."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+EXIT_INTERRUPTED = 130
+
+EXAMPLES = """\b
+Examples:
+  clbench probe --model simclr_st --model simclr_at
+  clbench probe --model simclr_at --tap 'layer*.conv2' --kind clean-clean --out convolutions
+  clbench probe --model a.py:make --model b.py:make --data images.npz --norm Linf --eps 2/255
+  clbench probe findings --records leaderboard --probe probe --out findings
+"""
+
+probe = typer.Typer(
+    help="Compare representations of models: CKA matrices, figures, and the paper's claims."
+)
+
+
+def _known_kinds(incomplete: str) -> list[str]:
+    from clbench.probes.kinds import KINDS
+
+    return [name for name in KINDS if name.startswith(incomplete)]
+
+
+@probe.callback(invoke_without_command=True, epilog=EXAMPLES)
+def probe_models(
+    context: typer.Context,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="As for clbench eval; once for every model."),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="Images and threat model (see clbench protocols), or digits-linf."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Your own images: .npz with x (n, h, w, c) and y (n)."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder with the public CIFAR archives.")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch a public data set that is not there.")
+    ] = False,
+    norm: Annotated[str | None, typer.Option(help="Linf or L2; overrides the protocol.")] = None,
+    eps: Annotated[
+        str | None,
+        typer.Option(help="Largest perturbation, like 8/255 or 0.5; overrides the protocol."),
+    ] = None,
+    n_examples: Annotated[
+        int | None, typer.Option(help="The first N examples; overrides the protocol.")
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind",
+            help="Kind of comparison, all by default; may be repeated: clean-clean, "
+            "adversarial-adversarial, adversarial-clean, cross-clean, cross-adversarial, "
+            "cross-common, cross-scheme, cross-scenario.",
+            autocompletion=_known_kinds,
+        ),
+    ] = None,
+    common: Annotated[
+        str,
+        typer.Option(
+            help="Model that the images common to all are made against; the first by default.",
+            show_default=False,
+        ),
+    ] = "",
+    taps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tap",
+            help="Stage, module or pattern (layer*.conv2), or all; may be repeated; the ends of "
+            "blocks, pooled features and logits by default.",
+        ),
+    ] = None,
+    estimator: Annotated[
+        str, typer.Option(help="debiased-minibatch, debiased or biased.")
+    ] = "debiased-minibatch",
+    attack_steps: Annotated[
+        int, typer.Option(help="Steps of PGD, which makes the adversarial images.")
+    ] = 40,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[
+        int | None, typer.Option(help="Decides every random number; overrides the protocol.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for matrices, tables and figures.")] = Path(
+        "probe"
+    ),
+    draw: Annotated[
+        bool, typer.Option("--figures/--no-figures", help="Draw everything as PNG and SVG.")
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the description for machines.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+) -> None:
+    """Compare how models see clean and adversarial images, layer by layer, with linear CKA."""
+    if context.invoked_subcommand:
+        return
+    from clbench.analysis import Request, run
+    from clbench.cli.probe_progress import probe_progress
+    from clbench.cli.probe_result import show_comparison
+
+    request = Request(
+        models=models or [],
+        protocol=protocol,
+        data=data,
+        data_dir=data_dir,
+        download=download,
+        norm=norm,
+        eps=eps,
+        n_examples=n_examples,
+        kinds=kinds or [],
+        common=common,
+        taps=taps or [],
+        estimator=estimator,
+        steps=attack_steps,
+        device=device,
+        seed=seed,
+        out=out,
+        draw=draw,
+    )
+    try:
+        with probe_progress(shown=not (quiet or as_json)) as watch:
+            analysis = run(request, watch)
+    except KeyboardInterrupt:
+        typer.echo(f"clbench: interrupted; {out}/probe.json is as it was", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if as_json:
+        typer.echo((out / "probe.json").read_text(encoding="utf-8"), nl=False)
+    elif not quiet:
+        show_comparison(analysis, out)
+
+
+@probe.command()
+def findings(
+    records: Annotated[
+        Path, typer.Option(help="Folder that clbench eval wrote.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the findings.", show_default=False)],
+    compared: Annotated[
+        Path | None,
+        typer.Option(
+            "--probe",
+            help="Folder that clbench probe wrote; without it, only the CKA columns count.",
+        ),
+    ] = None,
+    trained_at: Annotated[
+        list[str] | None,
+        typer.Option(help="MODEL=EPS of its training, for models of several eps.", metavar="M=EPS"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+) -> None:
+    """Hold the paper's claims against records and a comparison: which hold, which do not."""
+    from clbench.analysis.report import report
+    from clbench.cli.probe_result import show_findings
+
+    found = report(records, compared, out, _trained_at(trained_at or []))
+    if as_json:
+        typer.echo((out / "findings.json").read_text(encoding="utf-8"), nl=False)
+    elif not quiet:
+        show_findings(found, out)
+
+
+def _trained_at(pairs: list[str]) -> "dict[str, Fraction]":
+    from clbench.errors import BadValueError
+    from clbench.threat import parse_eps
+
+    found = {}
+    for pair in pairs:
+        name, sign, eps = pair.rpartition("=")
+        if not sign:
+            raise BadValueError(f"--trained-at must read like simclr_at=8/255, got {pair!r}")
+        found[name] = parse_eps(eps)
+    return found

@@ -1,0 +1,122 @@
+"""What a user names, settled, loaded and checked together: protocol, images and models."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from clbench.data import EvalSet, load_arrays, load_evalset
+from clbench.errors import BadValueError
+from clbench.models import LoadedModel, load_model, preflight
+from clbench.names import DATASETS
+from clbench.protocol import CUSTOM, DEFAULT_PROTOCOL, Protocol, find_protocol
+from clbench.record import DataEntry, ModelEntry
+
+_PREFLIGHT_IMAGES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a user said of images and threat model, as typed; None leaves it to the protocol."""
+
+    protocol: str | None = None
+    data: Path | None = None
+    data_dir: Path | None = None
+    download: bool = False
+    norm: str | None = None
+    eps: str | None = None
+    n_examples: int | None = None
+    attack: str | None = None
+    seed: int | None = None
+
+
+def settle(setup: Setup) -> Protocol:
+    """Return the protocol that was asked for, changed where an option overrides it.
+
+    Raises:
+        BadValueError: A value that cannot be, or a threat model left open.
+        UnknownNameError: There is no such protocol.
+    """
+    if setup.data and setup.protocol is None and setup.eps is None:
+        raise BadValueError(
+            "--data has no threat model of its own; give --norm and --eps, or a --protocol"
+        )
+    protocol = find_protocol(setup.protocol or DEFAULT_PROTOCOL)
+    changed = protocol.override(
+        norm=setup.norm,
+        eps=setup.eps,
+        attack=setup.attack,
+        n_examples=setup.n_examples,
+        seed=setup.seed,
+    )
+    return replace(changed, name=CUSTOM) if setup.data else changed
+
+
+def load_data(setup: Setup, protocol: Protocol) -> EvalSet:
+    """Return the images of a settled protocol, or the user's own.
+
+    Raises:
+        DataError: They are missing or unreadable.
+        BadValueError: There are fewer than were asked for.
+    """
+    if setup.data is None:
+        return load_evalset(
+            protocol.dataset,
+            n_examples=protocol.n_examples,
+            data_dir=setup.data_dir,
+            download=setup.download,
+        )
+    n_classes = DATASETS[protocol.dataset].n_classes if setup.protocol else None
+    return load_arrays(setup.data, n_examples=setup.n_examples, n_classes=n_classes)
+
+
+def load_checked(
+    name: str,
+    setup: Setup,
+    protocol: Protocol,
+    evalset: EvalSet,
+    device: torch.device,
+    *,
+    weights: Path | None = None,
+) -> tuple[LoadedModel, EvalSet]:
+    """Return the model on its device, checked on a few real images, and the data in its classes.
+
+    A user's own labels need not show every class that the model knows.
+
+    Raises:
+        ClbenchError: There is no such model, it cannot be built, or does not fit the images.
+    """
+    own_data = setup.data is not None and setup.protocol is None
+    _, c, h, w = evalset.images.shape
+    model = load_model(
+        name,
+        dataset=None if own_data else protocol.dataset,
+        n_classes=evalset.n_classes,
+        shape=(c, h, w),
+        norm=protocol.threat_model.norm,
+        weights=weights,
+    )
+    network, images = model.network.to(device), evalset.images[:_PREFLIGHT_IMAGES].to(device)
+    flags = preflight(network, images, evalset.n_classes, or_more=own_data)
+    with torch.no_grad():
+        n_classes = network(images[:1]).shape[1]
+    model = replace(model, network=network, flags=tuple(dict.fromkeys((*model.flags, *flags))))
+    return model, replace(evalset, n_classes=n_classes)
+
+
+def model_entry(model: LoadedModel) -> ModelEntry:
+    """Return what a record says of a model."""
+    return ModelEntry(
+        name=model.name,
+        scheme=model.scheme,
+        scenario=model.scenario,
+        backbone=model.backbone,
+        tag=model.tag,
+        weights_sha256=model.weights_sha256,
+        source=model.source,
+    )
+
+
+def data_entry(evalset: EvalSet) -> DataEntry:
+    """Return what a record says of images."""
+    return DataEntry(evalset.name, len(evalset), evalset.sha256)

@@ -1,0 +1,97 @@
+"""Comparisons made by hand, whose every number is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
+from clbench.measure import proportion
+from clbench.probes import Axis, Block
+from clbench.probes.kinds import Subject, plan
+from clbench.record import AttackEntry, DataEntry, ModelEntry, ThreatEntry
+
+TAPS = ("stem", "stage1.0", "stage1.1", "stage2.0", "pool", "logits")
+
+
+@pytest.fixture
+def make_block():
+    """Return a factory of blocks: the same value everywhere, or a matrix; groups add ``noise``."""
+
+    def make(value, rows="a clean", columns="b clean", taps=TAPS, noise=0.0, **changes):
+        values = np.full((len(taps), len(taps)), float(value)) if np.isscalar(value) else value
+        errors = noise * np.array([-1.0, 1.0, 0.5, -0.5])
+        left_out = values + errors[:, None, None]
+        axes = (Axis(name, tuple(taps), ("",) * len(taps)) for name in (rows, columns))
+        return replace(Block(*axes, values, left_out, 100, "debiased-minibatch"), **changes)
+
+    return make
+
+
+def entry(name):
+    scheme, _, scenario = name.partition("_")
+    known = scheme in ("simclr", "supcon", "supervised")
+    sides = (scheme, scenario) if known else ("", "")
+    return ModelEntry(name, *sides, "resnet18", "cifar10", "f" * 64, "package")
+
+
+@pytest.fixture
+def make_analysis(make_block):
+    """Return a factory of comparisons of models.
+
+    ``value`` maps a kind and the two models to what their matrix holds everywhere.
+    """
+
+    def make(names, value=lambda kind, rows, columns: 0.5, kinds=(), noise=0.01, **changes):
+        models = tuple(entry(name) for name in names)
+        wanted = plan([Subject(m.name, m.scheme, m.scenario) for m in models], kinds)
+        matrices = []
+        for kind, rows, columns in wanted.matrices:
+            block = make_block(
+                value(kind, rows.model, columns.model), rows.name, columns.name, noise=noise
+            )
+            block = replace(
+                block,
+                rows=replace(block.rows, against=rows.against),
+                columns=replace(block.columns, against=columns.against),
+            )
+            matrices.append(Matrix(kind, rows.model, columns.model, block))
+        description = Description(
+            schema_version=SCHEMA_VERSION,
+            protocol="cifar10-linf",
+            models=models,
+            data=DataEntry("cifar10", 100, "d" * 64),
+            threat_model=ThreatEntry("Linf", "8/255"),
+            attack=AttackEntry("pgd", "clbench", {"pgd": {"steps": 40}}, "a" * 12),
+            kinds=tuple(dict.fromkeys(matrix.kind for matrix in matrices)),
+            common=names[0],
+            taps=(),
+            estimator="debiased-minibatch",
+            seed=0,
+            device="cpu",
+            wall_s=1.5,
+            versions={"clbench": "0.1.0"},
+            commit="c" * 40,
+            created="2026-01-02T03:04:05Z",
+            files={},
+        )
+        return replace(Analysis(description, tuple(matrices)), **changes)
+
+    return make
+
+
+@pytest.fixture
+def make_records(make_record):
+    """Return a factory of records of models with these robust counts of 100, and these CKAs."""
+
+    def make(right, cka=None):
+        found = []
+        for name, count in right.items():
+            record = make_record(name, right=count, model=entry(name))
+            columns = ("cka_stage4", "cka_pool", "cka_logits")
+            extra = [proportion(c, round(100 * cka[name]), 100) for c in columns] if cka else []
+            kept = [m for m in record.measures if not m.name.startswith("cka")]
+            found.append(replace(record, measures=(*kept, *extra)))
+        return found
+
+    return make

@@ -1,0 +1,270 @@
+import json
+import math
+from dataclasses import replace
+from fractions import Fraction
+
+import pandas as pd
+import pytest
+
+from clbench import record as records
+from clbench.analysis.claims import CLAIMS
+from clbench.analysis.findings import FAILS, HOLDS, NOT_TESTABLE, UNDECIDED, find, verdict
+from clbench.analysis.material import Material, comparable
+from clbench.analysis.report import COLUMNS, report
+from clbench.analysis.store import save
+from clbench.errors import RecordError, UnknownNameError
+from clbench.measure import Measure, undefined
+
+TRAINED = ("simclr_at", "simclr_full_at", "supcon_at", "supervised_at")
+MODELS = ("simclr_st", *TRAINED, "supcon_st", "supervised_st")
+
+
+def paper(kind, rows, columns):
+    """Return similarities as the paper tells them: adversarial training raises all but one."""
+    robust = rows in TRAINED and columns in TRAINED
+    fine_tuned = kind == "clean-clean" and rows == "simclr_full_at"
+    return 0.4 if fine_tuned else 0.9 if robust else 0.5
+
+
+@pytest.fixture
+def material(make_analysis, make_records):
+    """Return a factory of what findings are made from: by default, a world as in the paper."""
+
+    def make(names=MODELS, value=paper, trained_at=None, compared=True, **options):
+        analysis = make_analysis(names, value, **options)
+        right = {name: 60 + i if name in TRAINED else i for i, name in enumerate(names)}
+        cka = {name: value("adversarial-clean", name, name) for name in names}
+        known = comparable(make_records(right, cka))
+        models = analysis.description.models
+        return Material(models, known, analysis if compared else None, trained_at or {})
+
+    return make
+
+
+def of(found, claim):
+    return [finding for finding in found if finding.claim == claim]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sign", "expected"),
+    [
+        (0.1, 0.3, 1, HOLDS),
+        (0.1, 0.3, -1, FAILS),
+        (-0.3, -0.1, 1, FAILS),
+        (-0.3, -0.1, -1, HOLDS),
+        (-0.1, 0.3, 1, UNDECIDED),
+        (-0.1, 0.3, -1, UNDECIDED),
+        (0.0, 0.3, 1, UNDECIDED),
+        (math.nan, math.nan, 1, NOT_TESTABLE),
+    ],
+)
+def test_the_verdict_follows_from_the_interval_and_the_claimed_sign(low, high, sign, expected):
+    assert verdict(Measure("cka", (low + high) / 2, 100, low, high), sign) == expected
+
+
+def test_without_a_value_nothing_is_tested():
+    assert verdict(undefined("cka", 100, "features do not vary"), 1) == NOT_TESTABLE
+    assert verdict(Measure("cka", 0.5, 100, math.nan, math.nan, "one group"), 1) == NOT_TESTABLE
+
+
+def test_every_claim_is_told_with_an_effect_and_an_interval_where_all_models_are(material):
+    found = find(material())
+    assert list(dict.fromkeys(finding.claim for finding in found)) == list(CLAIMS)
+    assert all(finding.low <= finding.effect <= finding.high for finding in found)
+    assert all(finding.n for finding in found)
+
+
+def test_the_end_is_told_for_every_scheme_and_place(material):
+    found = of(find(material()), "end-similarity")
+    assert len(found) == 3 * 3
+    assert {finding.verdict for finding in found} == {HOLDS}
+    assert all(finding.effect == pytest.approx(0.4) for finding in found)
+    assert found[0].measured == "simclr_at - simclr_st, last stage"
+    assert {finding.note for finding in found} == {"paired jackknife"}
+
+
+def test_schemes_that_become_alike_are_found(material):
+    found = find(material())
+    for claim in ("cross-scheme", "cross-scheme-end"):
+        rows = of(found, claim)
+        assert [row.scheme for row in rows] == [
+            "simclr x supcon",
+            "simclr x supervised",
+            "supcon x supervised",
+        ]
+        assert all(row.effect == pytest.approx(0.4) and row.verdict == HOLDS for row in rows)
+
+
+def test_two_statements_that_contradict_each_other_never_both_hold(material):
+    found = find(material())
+    (raises,), (lowers,) = (
+        of(found, f"long-range-full-at-{direction}") for direction in ("raises", "lowers")
+    )
+    assert raises.effect == lowers.effect == pytest.approx(-0.5)
+    assert (raises.verdict, lowers.verdict) == (FAILS, HOLDS)
+
+
+def test_no_difference_is_undecided(make_block, material):
+    noise = iter([0.02, -0.05, 0.03, 0.01] * 100)
+    given = material(value=lambda kind, rows, columns: 0.5 + (1e-3 if "at" in rows else 0))
+    blocks = [
+        one._replace(block=replace(one.block, left_out=one.block.left_out + next(noise)))
+        for one in given.analysis.matrices
+    ]
+    uneven = [
+        one._replace(block=replace(one.block, left_out=one.block.values + factor * shift))
+        for one, factor in zip(blocks, [1, -1] * len(blocks), strict=False)
+        for shift in [(one.block.left_out - one.block.left_out.mean(axis=0))]
+    ]
+    found = find(replace(given, analysis=replace(given.analysis, matrices=tuple(uneven))))
+    assert UNDECIDED in {finding.verdict for finding in of(found, "end-similarity")}
+
+
+def test_growth_between_two_scenarios_says_that_it_is_two_points(material):
+    found = of(find(material()), "growth-with-eps")
+    assert [finding.verdict for finding in found] == [HOLDS] * 3
+    assert all("two points only: from eps 0 (st)" in finding.note for finding in found)
+
+
+def test_growth_over_several_eps_is_from_the_smallest_to_the_largest(material):
+    similar = {"simclr_st": 0.3, "a.py:small": 0.5, "a.py:large": 0.8}
+    given = material(
+        list(similar),
+        lambda kind, rows, columns: similar[rows],
+        {"a.py:small": Fraction(2, 255), "a.py:large": Fraction(8, 255)},
+    )
+    simclr, other = of(find(given), "growth-with-eps")
+    assert simclr.verdict == NOT_TESTABLE
+    assert simclr.note.endswith("needs simclr_at and simclr_st")
+    assert other.effect == pytest.approx(0.3)
+    assert other.measured == "a.py:large - a.py:small, end"
+    assert "2/255 (a.py:small), 8/255 (a.py:large): it grows at every step" in other.note
+
+
+def test_a_fall_between_two_eps_is_told(material):
+    similar = {"simclr_st": 0.3, "simclr_at": 0.9, "simclr_full_at": 0.7}
+    given = material(
+        list(similar),
+        lambda kind, rows, columns: similar[rows],
+        {"simclr_at": Fraction(1, 5), "simclr_full_at": Fraction(1, 4)},
+    )
+    (found,) = of(find(given), "growth-with-eps")
+    assert found.effect == pytest.approx(0.4)
+    assert "not at every step" in found.note
+
+
+def test_robustness_is_correlated_over_all_models_and_without_the_standard_ones(material):
+    rising = {name: 0.3 + 0.08 * i for i, name in enumerate(sorted(MODELS, key=MODELS.index))}
+    everything, trained = of(
+        find(material(value=lambda kind, rows, columns: rising[rows])), "similarity-and-robustness"
+    )
+    assert (everything.scheme, trained.scheme) == ("all models", "without st")
+    assert (everything.n, trained.n) == (7, 4)
+    assert trained.effect == pytest.approx(1.0)
+    assert trained.p_value == pytest.approx(2 / 24)
+    assert trained.verdict == HOLDS
+
+
+def test_what_models_are_missing_for_is_not_testable_and_says_so(material):
+    found = find(material(("supcon_st", "supcon_full_at")))
+    assert {finding.verdict for finding in found} == {NOT_TESTABLE}
+    notes = {finding.claim: finding.note for finding in found}
+    assert notes["end-similarity"] == "needs supcon_at and supcon_st"
+    assert notes["long-range"] == "needs a clean-clean matrix of at and one of st"
+    assert notes["cross-scheme"] == "no such models"
+    assert notes["similarity-and-robustness"] == "needs 4 models with both numbers, there are 2"
+
+
+def test_without_a_comparison_the_cka_columns_of_records_count(material):
+    found = find(material(compared=False))
+    ends = of(found, "end-similarity")
+    assert {finding.verdict for finding in ends} == {HOLDS}
+    assert ends[0].effect == pytest.approx(0.4)
+    assert ends[0].note == "intervals combined as if independent"
+    assert {finding.verdict for finding in of(found, "long-range")} == {NOT_TESTABLE}
+    assert of(found, "similarity-and-robustness")[0].n == 7
+
+
+def test_taps_that_were_not_asked_for_are_not_tested(material, make_analysis):
+    given = material(("simclr_st", "simclr_at"))
+    few = [
+        one._replace(block=one.block.take(["stem", "stage1.0"])) for one in given.analysis.matrices
+    ]
+    found = find(replace(given, analysis=replace(given.analysis, matrices=tuple(few))))
+    notes = [finding.note for finding in of(found, "end-similarity")]
+    assert notes[0] == "paired jackknife"
+    assert notes[1].endswith("no tap called 'pool'")
+
+
+def test_records_of_the_most_models_are_compared(make_records, make_record):
+    first = make_records({"simclr_st": 1, "simclr_at": 60})
+    other = [replace(one, attack=replace(one.attack, hash="b" * 12)) for one in first[:1]]
+    assert list(comparable([*other, *first])) == ["simclr_st", "simclr_at"]
+    assert comparable([*other, *first])["simclr_st"].attack.hash == "a" * 12
+    assert comparable([]) == {}
+
+
+def test_only_records_of_the_compared_networks_count(make_records, make_analysis):
+    found = make_records({"simclr_st": 1, "simclr_at": 60, "supcon_at": 50})
+    described = make_analysis(("simclr_st", "simclr_at")).description
+    assert list(comparable(found, described)) == ["simclr_st", "simclr_at"]
+    retrained = replace(described, models=(replace(described.models[0], weights_sha256="0" * 64),))
+    assert comparable(found, retrained) == {}
+
+
+@pytest.fixture
+def folders(make_analysis, make_records, tmp_path):
+    """Folders as ``clbench eval`` and ``clbench probe`` leave them."""
+    right = {name: 60 + i if name in TRAINED else i for i, name in enumerate(MODELS)}
+    for one in make_records(right):
+        records.write(one, tmp_path / "results" / "records" / f"{one.model.name}.json")
+    pictures = {f"figures/{name}.png": b"" for name in ("depth-curves", "clean-clean")}
+    save(make_analysis(MODELS, paper), tmp_path / "probe", pictures)
+    return tmp_path
+
+
+def test_findings_are_written_for_machines_and_for_people(folders):
+    out = folders / "findings"
+    found = report(folders / "results", folders / "probe", out)
+    assert {path.name for path in out.iterdir()} == {
+        *("findings.csv", "findings.md", "findings.json"),
+        *("similarity-and-robustness.png", "similarity-and-robustness.svg"),
+    }
+    table = pd.read_csv(out / "findings.csv")
+    assert tuple(table.columns) == COLUMNS
+    assert len(table) == len(found)
+    assert set(table["verdict"]) <= {HOLDS, FAILS, UNDECIDED}
+    content = json.loads((out / "findings.json").read_text())
+    assert [row["claim"] for row in content["findings"]] == list(table["claim"])
+    assert content["probe"]["threat_model"] == {"norm": "Linf", "eps": "8/255"}
+    assert len(content["records"]) == len(MODELS)
+    text = (out / "findings.md").read_text()
+    assert all(claim.statement in text and claim.source in text for claim in CLAIMS.values())
+    assert "Representations: 100 images of cifar10, pgd in Linf 8/255" in text
+
+
+def test_figures_that_were_drawn_are_linked_from_the_findings(folders):
+    found = report(folders / "results", folders / "probe", folders / "deep" / "findings")
+    figures = {finding.claim: finding.figure for finding in found}
+    assert figures["end-similarity"] == "../../probe/figures/depth-curves.png"
+    assert figures["cross-scheme"] == ""
+    assert figures["similarity-and-robustness"] == "similarity-and-robustness.png"
+
+
+def test_the_same_material_gives_the_same_bytes_but_for_the_time(folders):
+    for place in ("a", "b"):
+        report(folders / "results", folders / "probe", folders / place)
+    for name in ("findings.csv", "findings.md", "similarity-and-robustness.svg"):
+        assert (folders / "a" / name).read_bytes() == (folders / "b" / name).read_bytes()
+    one, other = (json.loads((folders / p / "findings.json").read_text()) for p in ("a", "b"))
+    assert one | {"created": ""} == other | {"created": ""}
+
+
+def test_a_folder_without_records_is_named(folders):
+    with pytest.raises(RecordError, match="no records under .*probe; run clbench eval"):
+        report(folders / "probe", None, folders / "out")
+
+
+def test_a_mistyped_model_of_a_training_eps_is_met_with_the_nearest(folders):
+    with pytest.raises(UnknownNameError, match="'simclr_tt'; did you mean 'simclr_st'"):
+        report(folders / "results", None, folders / "out", {"simclr_tt": Fraction(1, 2)})

@@ -1,0 +1,97 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from clbench.analysis.statistics import mean_of, paired_difference, separate_difference
+from clbench.analysis.statistics import spearman as spearman_of_floats
+from clbench.measure import Measure, undefined
+from clbench.probes.summaries import long_range_mean, whole_mean
+
+
+def spearman(name, x, y, **options):
+    return spearman_of_floats(name, [float(one) for one in x], [float(one) for one in y], **options)
+
+
+def test_rho_is_scipys():
+    generator = np.random.default_rng(1)
+    x, y = generator.normal(size=(2, 12)).round(1)  # rounded, so that there are ties
+    found = spearman("rho", x.tolist(), y.tolist())
+    assert found.measure.value == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
+    assert found.measure.low < found.measure.value < found.measure.high
+    assert found.measure.n == 12
+
+
+def test_the_p_value_of_few_models_is_exact():
+    # of 24 orders, the two monotone ones are as strong
+    assert spearman("rho", [1, 2, 3, 4], [5, 6, 7, 8]).p_value == pytest.approx(2 / 24)
+
+
+def test_the_p_value_of_many_models_is_near_scipys_and_never_zero():
+    x = list(range(10))
+    y = [0, 2, 1, 4, 3, 9, 5, 6, 8, 7]
+    assert spearman("rho", x, y).p_value < 0.01
+    assert spearman("rho", x, x).p_value == pytest.approx(1 / 10_000)
+    noise = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
+    expected = spearmanr(x, noise).pvalue
+    assert spearman("rho", x, noise).p_value == pytest.approx(expected, abs=0.02)
+
+
+def test_the_same_seed_gives_the_same_interval_and_p_value():
+    x, y = [1, 5, 2, 8, 3, 9, 4, 7, 6], [2, 4, 3, 9, 1, 8, 5, 6, 7]
+    assert spearman("rho", x, y, seed=3) == spearman("rho", x, y, seed=3)
+    assert spearman("rho", x, y, seed=3).p_value != spearman("rho", x, y, seed=4).p_value
+
+
+def test_rho_of_three_models_is_undefined_and_says_why():
+    found = spearman("rho", [1, 2, 3], [1, 2, 3])
+    assert math.isnan(found.measure.value)
+    assert math.isnan(found.p_value)
+    assert found.measure.reason == "needs 4 models with both numbers, there are 3"
+
+
+def test_rho_with_equal_numbers_is_undefined():
+    assert spearman("rho", [1, 1, 1, 1], [1, 2, 3, 4]).measure.reason == (
+        "one number is the same for all"
+    )
+
+
+def test_what_images_do_to_both_matrices_is_no_uncertainty_of_their_difference(make_block):
+    noisy = make_block(0.8, noise=0.1), make_block(0.5, noise=0.1)
+    found = paired_difference("cka", *noisy, whole_mean)
+    assert found.value == pytest.approx(0.3)
+    assert (found.low, found.high) == pytest.approx((0.3, 0.3))
+    apart = separate_difference("cka", *(block.measure("cka", whole_mean) for block in noisy))
+    assert apart.value == pytest.approx(0.3)
+    assert apart.high - apart.low > 0.3
+
+
+def test_a_paired_interval_is_that_of_the_differences(make_block):
+    steady, noisy = make_block(0.5), make_block(0.8, noise=0.1)
+    found = paired_difference("cka", noisy, steady, whole_mean)
+    alone = noisy.measure("cka", whole_mean)
+    assert found.high - found.low == pytest.approx(alone.high - alone.low)
+
+
+def test_separate_half_widths_add_up_as_squares():
+    found = separate_difference("cka", Measure("a", 0.9, 50, 0.6, 1.2), Measure("b", 0.5, 40, 0.1, 0.9))
+    assert (found.value, found.low, found.high) == pytest.approx((0.4, -0.1, 0.9))
+    assert found.n == 40
+
+
+def test_an_undefined_side_makes_a_difference_undefined(make_block):
+    flat = undefined("a", 50, "features do not vary")
+    assert separate_difference("cka", flat, flat).reason == "features do not vary"
+    assert mean_of("cka", [flat]).reason == "features do not vary"
+    block = make_block(0.5)
+    assert "no tap in common" in paired_difference("cka", block, block.take([]), whole_mean).reason
+    single = block.take(["pool"])
+    assert "distance must be below 1" in paired_difference(
+        "cka", single, single, long_range_mean
+    ).reason
+
+
+def test_a_mean_of_measures_is_as_uncertain_as_they_are():
+    found = mean_of("end", [Measure("a", 0.8, 50, 0.7, 0.9), Measure("b", 0.6, 50, 0.3, 0.9)])
+    assert (found.value, found.low, found.high) == pytest.approx((0.7, 0.5, 0.9))

@@ -1,0 +1,195 @@
+"""``clbench probe`` and ``clbench probe findings`` as a shell would run them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from clbench.analysis.run import run
+from clbench.cli.probe import _known_kinds, probe
+from clbench.probes.kinds import KINDS
+
+
+@pytest.fixture
+def nets(tmp_path):
+    """Two small networks in a file, by the names that ``--model`` takes."""
+    file = tmp_path / "nets.py"
+    file.write_text("""
+import torch
+from torch import nn
+
+def _make(seed, n_classes=4):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(108, n_classes))
+
+def make_a():
+    return _make(1)
+
+def make_b():
+    return _make(2)
+
+def make_more_classes():
+    return _make(3, 7)
+""")
+    return lambda which: f"{file}:make_{which}"
+
+
+@pytest.fixture
+def compare(clbench, nets, images, tmp_path):
+    """Return a function that compares the two networks; options may be added."""
+    y = np.arange(24) % 4
+    x = np.random.default_rng(0).random((24, 8, 8, 1), dtype=np.float32)
+    data = images(x=x, y=y)
+
+    def call(*options, models=("a", "b")):
+        chosen = [part for which in models for part in ("--model", nets(which))]
+        given = ("--data", data, "--eps", "0.1", "--attack-steps", "1", "--out", tmp_path / "out")
+        return clbench("probe", *chosen, *given, *options)
+
+    return call
+
+
+def test_two_networks_of_a_user_are_compared(compare, tmp_path):
+    done = compare()
+    assert done.status == 0, done.err
+    assert "adversarial-clean" in done.out
+    assert "9 matrices and 7 figures of 24 images" in done.out
+    assert "attacking" in done.err
+    with np.load(tmp_path / "out" / "matrices.npz", allow_pickle=False) as arrays:
+        assert len(arrays["matrices"]) == 9
+    assert (tmp_path / "out" / "figures" / "depth-curves.svg").exists()
+
+
+def test_machines_get_the_description(compare, tmp_path):
+    done = compare("--json", "--no-figures", "--kind", "cross-clean")
+    described = json.loads(done.out)
+    assert described["kinds"] == ["cross-clean"]
+    assert list(described["files"]) == ["matrices.npz", "summary.csv"]
+    assert done.err == ""
+
+
+def test_a_quiet_run_prints_nothing(compare):
+    assert compare("--quiet", "--no-figures", "--kind", "clean-clean") == (0, "", "")
+
+
+def test_modules_are_taps_by_name_and_by_pattern(compare, tmp_path):
+    done = compare("--tap", "0", "--tap", "[1-2]", "--kind", "clean-clean", "--no-figures")
+    assert done.status == 0, done.err
+    with np.load(tmp_path / "out" / "matrices.npz") as arrays:
+        (taps,) = {tuple(arrays[key].tolist()) for key in arrays.files if key.endswith("/taps")}
+    assert taps == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--kind", "clean-clea"), "kind of comparison 'clean-clea'; did you mean 'clean-clean'?"),
+        (("--kind", "cross-scheme"), "kind 'cross-scheme' is of two schemes in one scenario"),
+        (("--tap", "4"), "unknown tap '4'"),
+        (("--common", "c"), "unknown model 'c'"),
+        (("--model", "simclr_att"), "unknown model 'simclr_att'; did you mean 'simclr_at'?"),
+        (("--estimator", "unbiased"), "unknown estimator 'unbiased'; did you mean"),
+        (("--attack-steps", "0"), "--attack-steps must be at least 1, got 0"),
+        (("--eps", "8/255px"), "eps must read like '8/255' or '0.5', got '8/255px'"),
+        (("--n-examples", "99"), "from 1 to 24"),
+        (("--data", "nowhere.npz"), "nowhere.npz"),
+    ],
+)
+def test_bad_options_are_met_with_one_line(compare, tmp_path, options, message):
+    done = compare(*options)
+    assert done.status == 2
+    assert message in done.err.splitlines()[-1]
+    assert done.err.splitlines()[-1].startswith("clbench: ")
+    assert done.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_of_different_data_are_refused_with_one_line(compare):
+    done = compare("--quiet", models=("a", "more_classes"))
+    assert done.status == 2
+    assert done.err.count("\n") == 1
+    assert "clbench: models must be of the same data, got classes: 4 of " in done.err
+
+
+def test_without_a_model_the_option_is_named(clbench):
+    done = clbench("probe")
+    assert done.status == 2
+    assert "clbench: give --model at least once, got none" in done.err
+
+
+def test_a_place_that_is_no_folder_is_named(compare, tmp_path):
+    (tmp_path / "out").write_text("")
+    done = compare("--quiet")
+    assert done.status == 2
+    assert "choose another folder with --out" in done.err
+
+
+def test_an_interrupted_run_says_that_nothing_was_written(compare, monkeypatch, tmp_path):
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("clbench.analysis.run", interrupted)
+    done = compare("--quiet")
+    assert done.status == 130
+    assert "interrupted" in done.err
+    assert callable(run)
+
+
+def test_the_help_names_every_kind(clbench):
+    text = " ".join(clbench("probe", "--help").out.split())
+    assert all(kind in text for kind in KINDS)
+    assert _known_kinds("cross-s") == ["cross-scheme", "cross-scenario"]
+    assert probe.registered_commands
+
+
+@pytest.fixture
+def evaluated(clbench, nets, images, tmp_path):
+    """Records of both networks, in the folder of results."""
+    for which in ("a", "b"):
+        done = clbench(
+            *("eval", "--model", nets(which), "--data", images(), "--eps", "0.1"),
+            *("--attack", "pgd,steps=1", "--out", tmp_path / "results", "--quiet"),
+        )
+        assert done.status == 0, done.err
+    return tmp_path / "results"
+
+
+def test_findings_of_models_from_elsewhere_are_not_testable(clbench, evaluated, tmp_path):
+    done = clbench("probe", "findings", "--records", evaluated, "--out", tmp_path / "findings")
+    assert done.status == 0, done.err
+    assert "not testable" in done.out
+    assert (tmp_path / "findings" / "findings.md").exists()
+
+
+def test_findings_of_a_comparison_are_shown_and_written(clbench, compare, evaluated, nets, tmp_path):
+    assert compare("--no-figures", "--quiet").status == 0
+    eps = [part for which, at in (("a", "0"), ("b", "8/255")) for part in ("--trained-at", f"{nets(which)}={at}")]
+    done = clbench(
+        *("probe", "findings", "--records", evaluated, "--probe", tmp_path / "out"),
+        *("--out", tmp_path / "findings", "--json", *eps),
+    )
+    rows = {row["claim"]: row for row in json.loads(done.out)["findings"]}
+    assert rows["growth-with-eps"]["effect"] is not None
+    assert "8/255" in rows["growth-with-eps"]["note"]
+    assert clbench(
+        *("probe", "findings", "--records", evaluated, "--out", tmp_path / "findings", "--quiet")
+    ) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--trained-at", "simclr_at"), "--trained-at must read like simclr_at=8/255, got 'simc"),
+        (("--trained-at", "simclr_at=x"), "eps must read like '8/255' or '0.5', got 'x'"),
+        (("--probe", "nowhere"), "nowhere/probe.json cannot be read"),
+        (("--records", "nowhere"), "no records under nowhere"),
+    ],
+)
+def test_bad_options_of_findings_are_met_with_one_line(
+    clbench, evaluated, tmp_path, options, message
+):
+    out = tmp_path / "findings"
+    done = clbench("probe", "findings", "--records", evaluated, "--out", out, *options)
+    assert done.status == 2
+    assert message in done.err
+    assert done.err.count("\n") == 1
