@@ -261,7 +261,7 @@ def test_the_same_material_gives_the_same_bytes_but_for_the_time(folders):
 
 
 def test_a_folder_without_records_is_named(folders):
-    with pytest.raises(RecordError, match="no records under .*probe; run clbench eval"):
+    with pytest.raises(RecordError, match=r"no records under .*probe; run clbench eval"):
         report(folders / "probe", None, folders / "out")
 
 

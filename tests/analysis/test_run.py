@@ -101,10 +101,18 @@ def test_the_diagonal_is_what_the_cka_columns_of_an_evaluation_say(tmp_path):
         Evaluation("simclr_st", attack="pgd,steps=1", n_examples=24, out=tmp_path / "results")
     ).record
     request = quick(
-        tmp_path / "probe", models=["simclr_st"], n_examples=24, steps=40, kinds=["adversarial-clean"]
+        tmp_path / "probe",
+        models=["simclr_st"],
+        n_examples=24,
+        steps=40,
+        kinds=["adversarial-clean"],
     )
     block = run(request).find("adversarial-clean", "simclr_st")
-    for column, tap in {"cka_stem": "stem", "cka_stage4": "stage4.1", "cka_logits": "logits"}.items():
+    for column, tap in {
+        "cka_stem": "stem",
+        "cka_stage4": "stage4.1",
+        "cka_logits": "logits",
+    }.items():
         expected, found = record.measure(column), block.entry(tap, tap)
         assert found.value == pytest.approx(expected.value, abs=1e-5)
         assert found.low == pytest.approx(expected.low, abs=1e-4)
@@ -125,8 +133,16 @@ def test_only_what_is_needed_is_attacked(tmp_path):
         ({"models": ("simclr_st", "supcon_st.cifar10")}, BadValueError, "is of cifar10, but"),
         ({"models": ("timm:vit_tiny_patch16_224",)}, ModelError, "^timm:vit_tiny_patch16_224: "),
         ({"steps": 0}, BadValueError, "--attack-steps must be at least 1, got 0"),
-        ({"kinds": ["clean-clear"]}, UnknownNameError, "comparison 'clean-clear'; did you mean 'clean-clean'"),
-        ({"kinds": ["cross-scenario"]}, BadValueError, "got no such models in simclr_st, supcon_st"),
+        (
+            {"kinds": ["clean-clear"]},
+            UnknownNameError,
+            "comparison 'clean-clear'; did you mean 'clean-clean'",
+        ),
+        (
+            {"kinds": ["cross-scenario"]},
+            BadValueError,
+            "got no such models in simclr_st, supcon_st",
+        ),
         ({"common": "supcon_tt"}, UnknownNameError, "model 'supcon_tt'; did you mean 'supcon_st'"),
         ({"taps": ["layer4.5"]}, UnknownNameError, "^simclr_st: unknown tap 'layer4.5'; did you"),
         ({"estimator": "debias"}, UnknownNameError, "estimator 'debias'; did you mean 'debiased'"),

@@ -75,7 +75,9 @@ def test_a_paired_interval_is_that_of_the_differences(make_block):
 
 
 def test_separate_half_widths_add_up_as_squares():
-    found = separate_difference("cka", Measure("a", 0.9, 50, 0.6, 1.2), Measure("b", 0.5, 40, 0.1, 0.9))
+    found = separate_difference(
+        "cka", Measure("a", 0.9, 50, 0.6, 1.2), Measure("b", 0.5, 40, 0.1, 0.9)
+    )
     assert (found.value, found.low, found.high) == pytest.approx((0.4, -0.1, 0.9))
     assert found.n == 40
 
@@ -87,9 +89,10 @@ def test_an_undefined_side_makes_a_difference_undefined(make_block):
     block = make_block(0.5)
     assert "no tap in common" in paired_difference("cka", block, block.take([]), whole_mean).reason
     single = block.take(["pool"])
-    assert "distance must be below 1" in paired_difference(
-        "cka", single, single, long_range_mean
-    ).reason
+    assert (
+        "distance must be below 1"
+        in paired_difference("cka", single, single, long_range_mean).reason
+    )
 
 
 def test_a_mean_of_measures_is_as_uncertain_as_they_are():

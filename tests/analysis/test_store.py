@@ -86,7 +86,7 @@ def test_a_damaged_description_is_named(saved, tmp_path, content, message):
 
 
 def test_a_folder_without_a_comparison_is_named(tmp_path):
-    with pytest.raises(RecordError, match="probe.json cannot be read: No such file"):
+    with pytest.raises(RecordError, match=r"probe\.json cannot be read: No such file"):
         load(tmp_path)
 
 

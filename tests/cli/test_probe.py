@@ -161,9 +161,15 @@ def test_findings_of_models_from_elsewhere_are_not_testable(clbench, evaluated, 
     assert (tmp_path / "findings" / "findings.md").exists()
 
 
-def test_findings_of_a_comparison_are_shown_and_written(clbench, compare, evaluated, nets, tmp_path):
+def test_findings_of_a_comparison_are_shown_and_written(
+    clbench, compare, evaluated, nets, tmp_path
+):
     assert compare("--no-figures", "--quiet").status == 0
-    eps = [part for which, at in (("a", "0"), ("b", "8/255")) for part in ("--trained-at", f"{nets(which)}={at}")]
+    eps = [
+        part
+        for which, at in (("a", "0"), ("b", "8/255"))
+        for part in ("--trained-at", f"{nets(which)}={at}")
+    ]
     done = clbench(
         *("probe", "findings", "--records", evaluated, "--probe", tmp_path / "out"),
         *("--out", tmp_path / "findings", "--json", *eps),

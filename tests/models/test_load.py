@@ -38,7 +38,7 @@ def test_weights_tell_which_backbone_they_are_of(tmp_path):
 def test_weights_of_a_backbone_that_there_is_not_are_refused(make_network, tmp_path):
     save_weights(make_network(), tmp_path / "x.safetensors", about={"backbone": "resnet10_w17"})
     with pytest.raises(
-        UnknownNameError, match="^unknown backbone 'resnet10_w17'; did you mean 're"
+        UnknownNameError, match=r"^unknown backbone 'resnet10_w17'; did you mean 're"
     ):
         load_model("simclr_at", dataset="digits", weights=tmp_path / "x.safetensors")
 
