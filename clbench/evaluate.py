@@ -40,6 +40,9 @@ SAVE_EVERY = 1.0
 PROBE_ATTACK = PGD(steps=40)
 """What makes the images that probes compare with the clean ones, for every model alike."""
 
+QUICK_ATTACK = PGD(steps=10)
+"""What comes before it where only examples that stand are attacked, to save time."""
+
 _SAVING_SHARE = 0.02  # of the time, at most, goes into saving
 
 

@@ -1,16 +1,23 @@
 """What a user names, settled, loaded and checked together: protocol, images and models."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from clbench.data import EvalSet, load_arrays, load_evalset
+from clbench.data import PACKAGED, EvalSet, load_arrays, load_evalset, training_files, training_set
 from clbench.errors import BadValueError
 from clbench.models import LoadedModel, load_model, preflight
-from clbench.names import DATASETS
+from clbench.names import DATASETS, DatasetInfo
 from clbench.protocol import CUSTOM, DEFAULT_PROTOCOL, Protocol, find_protocol
 from clbench.record import DataEntry, ModelEntry
+
+MOST_FITTED = 10_000
+"""Training images that layer probes are fitted on, at most; more changes them little."""
+
+MOST_CHOSEN_BY = 2_000
+"""Validation images that the penalties of layer probes are chosen by, at most."""
 
 _PREFLIGHT_IMAGES = 16
 
@@ -28,6 +35,8 @@ class Setup:
     n_examples: int | None = None
     attack: str | None = None
     seed: int | None = None
+    layer_probes: bool = False
+    train_data: Sequence[Path] = ()
 
 
 def settle(setup: Setup) -> Protocol:
@@ -68,6 +77,39 @@ def load_data(setup: Setup, protocol: Protocol) -> EvalSet:
         )
     n_classes = DATASETS[protocol.dataset].n_classes if setup.protocol else None
     return load_arrays(setup.data, n_examples=setup.n_examples, n_classes=n_classes)
+
+
+def load_training(
+    setup: Setup, protocol: Protocol, evalset: EvalSet
+) -> tuple[EvalSet, EvalSet] | None:
+    """Return images to fit layer probes on and images to choose by, or None where none are wanted.
+
+    They are those of the data set, or of the user's own files. Of many, evenly spaced ones are
+    taken, so that files sorted by class keep all classes.
+
+    Raises:
+        BadValueError: There is nothing that says where they are.
+        DataError: They are missing or unreadable.
+    """
+    if not setup.layer_probes:
+        return None
+    own_images = setup.data is not None
+    if setup.train_data:
+        shape = (evalset.images.shape[1], evalset.images.shape[2], evalset.images.shape[3])
+        info = DatasetInfo(evalset.name, shape, evalset.n_classes, len(evalset))
+        train, validation = training_files(info, setup.train_data)
+    elif own_images or (setup.data_dir is None and protocol.dataset not in PACKAGED):
+        where = "" if own_images else ", or --data-dir DIR"
+        raise BadValueError(
+            f"--layer-probes needs training images of {evalset.name}, got none; "
+            f"give --train-data FILE{where}"
+        )
+    else:
+        train, validation = (
+            training_set(protocol.dataset, split, data_dir=setup.data_dir, download=setup.download)
+            for split in ("train", "validation")
+        )
+    return train.at_most(MOST_FITTED), validation.at_most(MOST_CHOSEN_BY)
 
 
 def load_checked(

@@ -1,7 +1,7 @@
 """One evaluation, from what the user asked to the leaderboard."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,27 @@ from clbench import leaderboard, record
 from clbench.attacks import AttackPlan, is_unreliable, plan_attack
 from clbench.attacks.guard import Precision
 from clbench.data import EvalSet
-from clbench.evaluate import Outcome, Progress, evaluate, perturb
-from clbench.loading import Setup, data_entry, load_checked, load_data, model_entry, settle
+from clbench.evaluate import (
+    PROBE_ATTACK,
+    QUICK_ATTACK,
+    Outcome,
+    Progress,
+    evaluate,
+    perturb,
+)
+from clbench.loading import (
+    Setup,
+    data_entry,
+    load_checked,
+    load_data,
+    load_training,
+    model_entry,
+    settle,
+)
 from clbench.measure import Measure
 from clbench.models import LoadedModel
 from clbench.models.device import device_name, find_device
-from clbench.probes import PROBES
+from clbench.probes import PROBES, Probed, ProbeRow
 from clbench.protocol import Protocol
 from clbench.provenance import commit, make_folder, utc_now, versions, write_atomically
 from clbench.record import Places, Record, Run
@@ -64,6 +79,7 @@ def run(request: Request, on_progress: Callable[[Progress], None] | None = None)
     model, evalset = load_checked(
         request.model, request, protocol, images, device, weights=request.weights
     )
+    training = load_training(request, protocol, evalset)
     threat_model = protocol.threat_model
     plan = plan_attack(protocol.attack, threat_model.norm, evalset.n_classes, request.backend)
     this = _describe(model, evalset, threat_model, plan, protocol.seed)
@@ -84,7 +100,12 @@ def run(request: Request, on_progress: Callable[[Progress], None] | None = None)
         key=this.identity,
         on_progress=on_progress,
     )
-    probed = _probe(model, evalset, protocol, outcome.batch_size, device) if request.probe else ()
+    probed = _probe(
+        *(_wanted(request), model, evalset, protocol),
+        training=training,
+        batch_size=outcome.batch_size,
+        device=device,
+    )
     finished = _record(
         this=this,
         protocol=protocol,
@@ -120,8 +141,7 @@ def _already_there(places: Places, request: Request) -> Record | None:
     if request.restart or not places.record.exists():
         return None
     known = record.read(places.record)
-    probed = any(known.measure(column) for row in PROBES.values() for column in row.columns)
-    enough = probed or not request.probe
+    enough = all(known.measure(row.columns[0]) for row in _wanted(request))
     if request.save_adversarial:
         enough = enough and _holds(places.evidence, "adversarial")
     return known if enough else None
@@ -142,13 +162,27 @@ def _make_room(places: Places, *, restart: bool) -> None:
         make_folder(place.parent)
 
 
+def _wanted(request: Request) -> list[ProbeRow]:
+    """Return the probes that are asked for."""
+    return [
+        row
+        for row in PROBES.values()
+        if (request.layer_probes if row.on_request else request.probe)
+    ]
+
+
 def _probe(
+    rows: Sequence[ProbeRow],
     model: LoadedModel,
     evalset: EvalSet,
     protocol: Protocol,
+    *,
+    training: tuple[EvalSet, EvalSet] | None,
     batch_size: int,
     device: torch.device,
 ) -> tuple[Measure, ...]:
+    if not rows:
+        return ()
     adversarial = perturb(
         model.network,
         evalset,
@@ -157,11 +191,17 @@ def _probe(
         batch_size=batch_size,
         device=device,
     )
-    return tuple(
-        measure
-        for row in PROBES.values()
-        for measure in row.probe(model.network, evalset.images, adversarial, device=device)
+    probed = Probed(
+        network=model.network,
+        clean=evalset,
+        adversarial=adversarial,
+        device=device,
+        threat_model=protocol.threat_model,
+        attacks=(QUICK_ATTACK, PROBE_ATTACK),
+        training=training,
+        seed=protocol.seed,
     )
+    return tuple(measure for row in rows for measure in row.probe(probed))
 
 
 def _record(

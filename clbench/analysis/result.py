@@ -22,7 +22,7 @@ class Matrix(NamedTuple):
 class Accuracy(NamedTuple):
     """How often a linear classifier of the features at a tap is right, with its 95 % interval.
 
-    ``score`` says on which images: a name in ``SCORES``.
+    ``score`` says on which images: a name in ``SCORES``; ``reason`` why the value is NaN.
     """
 
     model: str
@@ -32,6 +32,7 @@ class Accuracy(NamedTuple):
     low: float
     high: float
     n: int
+    reason: str = ""
 
 
 SCORES = {
@@ -46,15 +47,19 @@ SCORES = {
 class Description:
     """What was compared, and how: the content of ``probe.json``, in the order of the file.
 
-    ``taps`` are as they were asked for, empty for the usual ones; ``common`` is the model that the
-    images common to all were made against, "" where there are none; ``wall_s`` is without the
-    figures; ``files`` are what else was written, by name, each with its sha256.
+    ``training`` are the images that layer probes were fitted on, and ``extent`` how much of the
+    place their features keep; None and "" without layer probes. ``taps`` are as they were asked
+    for, empty for the usual ones; ``common`` is the model that the images common to all were made
+    against, "" where there are none; ``wall_s`` is without the figures; ``files`` are what else was
+    written, by name, each with its sha256.
     """
 
     schema_version: int
     protocol: str
     models: tuple[ModelEntry, ...]
     data: DataEntry
+    training: DataEntry | None
+    extent: str
     threat_model: ThreatEntry
     attack: AttackEntry
     kinds: tuple[str, ...]

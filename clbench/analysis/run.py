@@ -3,14 +3,12 @@
 import time
 from functools import partial
 
-from jaxtyping import Float
-from torch import Tensor
-
 from clbench.analysis.figures import FORMATS, draw
+from clbench.analysis.layers import layer_accuracies
 from clbench.analysis.pages import pages
 from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
 from clbench.analysis.store import save
-from clbench.analysis.subjects import Request, Subjects, Watch, load_subjects
+from clbench.analysis.subjects import Adversarial, Request, Subjects, Watch, load_subjects
 from clbench.evaluate import perturb
 from clbench.loading import data_entry, model_entry
 from clbench.models.device import device_name
@@ -22,8 +20,6 @@ from clbench.threat import format_eps
 FIGURES = "figures"
 """The folder of the figures, inside that of the comparison."""
 
-Adversarial = dict[str, Float[Tensor, "n c h w"]]
-
 
 def run(request: Request, watch: Watch = lambda _what, _done, _total: None) -> Analysis:
     """Compare the models of a request, and write matrices, tables, figures and description.
@@ -34,20 +30,21 @@ def run(request: Request, watch: Watch = lambda _what, _done, _total: None) -> A
     started = time.perf_counter()
     subjects = load_subjects(request, watch)
     make_folder(request.out)
-    matrices = analyse(subjects, request.estimator, watch)
+    adversarial = _attack(subjects, watch)
+    matrices = analyse(subjects, adversarial, request.estimator, watch)
+    accuracies = layer_accuracies(subjects, adversarial, request.extent, watch)
     described = _describe(request, subjects, time.perf_counter() - started)
-    found = Analysis(described, matrices)
+    found = Analysis(described, matrices, accuracies)
     drawn = _drawn(found, watch) if request.draw else {}
     return save(found, request.out, drawn)
 
 
-def analyse(subjects: Subjects, estimator: str, watch: Watch) -> tuple[Matrix, ...]:
-    """Return how alike the subjects see the same images: all matrices that are wanted.
-
-    Every model is attacked once, and all matrices come from one pass over the images.
-    """
+def analyse(
+    subjects: Subjects, adversarial: Adversarial, estimator: str, watch: Watch
+) -> tuple[Matrix, ...]:
+    """Return how alike the subjects see the same images: all matrices, from one pass over them."""
     similar = compare(
-        _views(subjects, _attack(subjects, watch)),
+        _views(subjects, adversarial),
         subjects.wanted.pairs,
         device=subjects.device,
         estimator=estimator,
@@ -72,7 +69,7 @@ def _attack(subjects: Subjects, watch: Watch) -> Adversarial:
             attack=subjects.attack.steps[0].attack,
             on_progress=partial(watch, f"attacking {name}"),
         )
-        for name in subjects.wanted.attacked
+        for name in subjects.attacked
     }
 
 
@@ -101,6 +98,8 @@ def _describe(request: Request, subjects: Subjects, seconds: float) -> Descripti
         protocol=protocol.name,
         models=tuple(model_entry(model) for model in subjects.models.values()),
         data=data_entry(subjects.evalset),
+        training=data_entry(subjects.training[0]) if subjects.training else None,
+        extent=request.extent if subjects.training else "",
         threat_model=ThreatEntry(threat.norm, format_eps(threat.eps)),
         attack=AttackEntry(attack.name, attack.backend, attack.parameters, attack.hash),
         kinds=tuple(dict.fromkeys(matrix.kind for matrix in wanted.matrices)),

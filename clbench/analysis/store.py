@@ -161,6 +161,7 @@ def _read_description(path: Path) -> Description:
             | {
                 "models": tuple(ModelEntry(**model) for model in content["models"]),
                 "data": DataEntry(**content["data"]),
+                "training": content["training"] and DataEntry(**content["training"]),
                 "threat_model": ThreatEntry(**content["threat_model"]),
                 "attack": AttackEntry(**content["attack"]),
                 "kinds": tuple(content["kinds"]),

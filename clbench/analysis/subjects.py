@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from clbench.attacks import AttackPlan, plan_attack
 from clbench.data import EvalSet
-from clbench.errors import BadValueError, ModelError, UnknownNameError
-from clbench.loading import Setup, load_checked, load_data, settle
+from clbench.errors import BadValueError, ModelError, UnknownNameError, WeightsError
+from clbench.loading import Setup, load_checked, load_data, load_training, settle
 from clbench.models import LoadedModel
 from clbench.models.device import find_device
 from clbench.names import look_up
 from clbench.probes import select_taps
 from clbench.probes.engine import DEFAULT_ESTIMATOR
 from clbench.probes.estimators import ESTIMATORS
+from clbench.probes.extents import DEFAULT_EXTENT, EXTENTS
 from clbench.probes.kinds import KINDS, Plan, Subject, plan
 from clbench.probes.taps import Taps
 from clbench.protocol import Protocol
@@ -23,8 +26,15 @@ from clbench.protocol import Protocol
 DEFAULT_STEPS = 40
 """Steps of the attack, those of the CKA columns."""
 
+QUICK_STEPS = 10
+"""Steps of a first attack on layer probes, which most examples do not withstand."""
+
 Watch = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
+
+
+Adversarial = Mapping[str, Float[Tensor, "n c h w"]]
+"""The images that were made against each model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +46,7 @@ class Request(Setup):
     common: str = ""
     taps: Sequence[str] = ()
     estimator: str = DEFAULT_ESTIMATOR
+    extent: str = DEFAULT_EXTENT
     steps: int = DEFAULT_STEPS
     device: str = "auto"
     out: Path = Path("probe")
@@ -44,15 +55,26 @@ class Request(Setup):
 
 @dataclass(frozen=True)
 class Subjects:
-    """The models and their taps by name, what they are shown, and how they are attacked."""
+    """The models and their taps by name, what they are shown, and how they are attacked.
+
+    ``training`` are images to fit layer probes on and to choose by, None where none are wanted;
+    ``quick`` is a shorter attack, to save time where only examples that stand are attacked.
+    """
 
     models: Mapping[str, LoadedModel]
     taps: Mapping[str, Taps]
     evalset: EvalSet
+    training: tuple[EvalSet, EvalSet] | None
     protocol: Protocol
     attack: AttackPlan
+    quick: AttackPlan
     device: torch.device
     wanted: Plan
+
+    @property
+    def attacked(self) -> tuple[str, ...]:
+        """The models that adversarial images are to be made against."""
+        return tuple(self.models) if self.training else self.wanted.attacked
 
 
 def load_subjects(request: Request, watch: Watch) -> Subjects:
@@ -68,13 +90,18 @@ def load_subjects(request: Request, watch: Watch) -> Subjects:
     models = _load_models(request, protocol, evalset, device, watch)
     names = {name: name for name in models} | dict(zip(request.models, models, strict=True))
     common = look_up(names, request.common, "model") if request.common else ""
-    text = f"pgd,steps={request.steps}"
+    attack, quick = (
+        plan_attack(f"pgd,steps={steps}", protocol.threat_model.norm, evalset.n_classes)
+        for steps in (request.steps, min(request.steps, QUICK_STEPS))
+    )
     return Subjects(
         models=models,
         taps={name: _taps(model, request.taps) for name, model in models.items()},
         evalset=evalset,
+        training=load_training(request, protocol, evalset),
         protocol=protocol,
-        attack=plan_attack(text, protocol.threat_model.norm, evalset.n_classes),
+        attack=attack,
+        quick=quick,
         device=device,
         wanted=_plan(models, request.kinds, common),
     )
@@ -89,6 +116,7 @@ def _check(request: Request) -> None:
     for kind in request.kinds:
         look_up(KINDS, kind, "kind of comparison")
     look_up(ESTIMATORS, request.estimator, "estimator")
+    look_up(EXTENTS, request.extent, "extent")
 
 
 def _load_models(
@@ -100,8 +128,8 @@ def _load_models(
         watch(f"loading {typed}", done, len(request.models))
         try:
             model, seen = load_checked(typed, request, protocol, evalset, device)
-        except ModelError as error:
-            raise ModelError(f"{typed}: {error}") from error
+        except (ModelError, WeightsError) as error:
+            raise type(error)(f"{typed}: {error}") from error
         if model.name in models:
             raise BadValueError(f"models must have different names, got {model.name!r} twice")
         models[model.name] = model

@@ -1,7 +1,7 @@
 """``clbench probe``: how alike models see the same images, and what that says of the paper."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, no_type_check
 
 import typer
 
@@ -13,6 +13,7 @@ EXIT_INTERRUPTED = 130
 EXAMPLES = """\b
 Examples:
   clbench probe --model simclr_st --model simclr_at
+  clbench probe --model simclr_st --model simclr_at --layer-probes --out layers
   clbench probe --model simclr_at --tap 'layer*.conv2' --kind clean-clean --out convolutions
   clbench probe --model a.py:make --model b.py:make --data images.npz --norm Linf --eps 2/255
   clbench probe findings --records leaderboard --probe probe --out findings
@@ -30,6 +31,7 @@ def _known_kinds(incomplete: str) -> list[str]:
 
 
 @probe.callback(invoke_without_command=True, epilog=EXAMPLES)
+@no_type_check  # typer gives the base class of the context that it lets a command ask for
 def probe_models(
     context: typer.Context,
     models: Annotated[
@@ -86,6 +88,19 @@ def probe_models(
     estimator: Annotated[
         str, typer.Option(help="debiased-minibatch, debiased or biased.")
     ] = "debiased-minibatch",
+    layer_probes: Annotated[
+        bool,
+        typer.Option(
+            "--layer-probes", help="Also fit linear classifiers of the features at every tap."
+        ),
+    ] = False,
+    train_data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Training images for --layer-probes: .npz or .parquet; may be repeated."),
+    ] = None,
+    extent: Annotated[
+        str, typer.Option(help="Features of layer probes: pooled, or spatial.")
+    ] = "pooled",
     attack_steps: Annotated[
         int, typer.Option(help="Steps of PGD, which makes the adversarial images.")
     ] = 40,
@@ -124,6 +139,9 @@ def probe_models(
         common=common,
         taps=taps or [],
         estimator=estimator,
+        layer_probes=layer_probes,
+        train_data=train_data or [],
+        extent=extent,
         steps=attack_steps,
         device=device,
         seed=seed,

@@ -35,6 +35,10 @@ READERS: dict[str, Reader] = {
 """Who reads which row of ``DATASETS``."""
 
 
+PACKAGED = ("digits",)
+"""Data sets that a library brings, so that nobody needs to say where they are."""
+
+
 def load_evalset(
     dataset: str,
     *,

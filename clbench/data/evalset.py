@@ -50,6 +50,13 @@ class EvalSet:
         n = count_examples(self.name, n_examples, available=len(self))
         return make_evalset(self.name, self.images[:n], self.labels[:n], self.n_classes)
 
+    def at_most(self, n_examples: int) -> "EvalSet":
+        """Return evenly spaced examples, or itself where it has no more than ``n_examples``."""
+        if len(self) <= n_examples:
+            return self
+        places = torch.arange(n_examples) * len(self) // n_examples
+        return make_evalset(self.name, self.images[places], self.labels[places], self.n_classes)
+
 
 def make_evalset(name: str, images: Tensor, labels: Tensor, n_classes: int) -> EvalSet:
     """Return the checked and hashed set of ``images`` (floats in [0, 1]) and integer ``labels``.

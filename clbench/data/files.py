@@ -31,7 +31,7 @@ _VALIDATION_SHARE = 50
 _FEWEST = 2
 
 
-def training_files(dataset: str, paths: Sequence[Path]) -> tuple[EvalSet, EvalSet]:
+def training_files(dataset: str | DatasetInfo, paths: Sequence[Path]) -> tuple[EvalSet, EvalSet]:
     """Return the images to train on, and those that choose between trained networks.
 
     The files are joined in the order given, each in its own order. A picture that is in two files,
@@ -39,7 +39,8 @@ def training_files(dataset: str, paths: Sequence[Path]) -> tuple[EvalSet, EvalSe
     least one image, is validation; a last file sorted by class would make it one of few classes.
 
     Args:
-        dataset: A name of ``DATASETS``; the images must have its shape, the labels its classes.
+        dataset: A name of ``DATASETS``, or what to know of another data set; the images must have
+            its shape, the labels its classes.
         paths: Files ending in .npz (as for ``load_arrays``) or .parquet (as for ``read_parquet``).
 
     Raises:
@@ -48,18 +49,20 @@ def training_files(dataset: str, paths: Sequence[Path]) -> tuple[EvalSet, EvalSe
         DataError: A file is missing, unreadable, of another kind, or not of this data set, or there
             are too few images.
     """
-    info = look_up(DATASETS, dataset, "dataset")
+    info = look_up(DATASETS, dataset, "dataset") if isinstance(dataset, str) else dataset
     if not paths:
         raise BadValueError("training on files needs at least one, got none; add --data FILE")
     files = unique_examples([_read(path, info) for path in paths])
     images = torch.cat([to_floats(file.images) for file in files])
     labels = torch.cat([file.labels for file in files])
     if len(labels) < _FEWEST:
-        raise DataError(f"training on {dataset} needs at least {_FEWEST} images, got {len(labels)}")
+        raise DataError(
+            f"training on {info.name} needs at least {_FEWEST} images, got {len(labels)}"
+        )
     n_train = len(labels) - max(1, len(labels) // _VALIDATION_SHARE)
     return (
-        make_evalset(f"{dataset}-train", images[:n_train], labels[:n_train], info.n_classes),
-        make_evalset(f"{dataset}-validation", images[n_train:], labels[n_train:], info.n_classes),
+        make_evalset(f"{info.name}-train", images[:n_train], labels[:n_train], info.n_classes),
+        make_evalset(f"{info.name}-validation", images[n_train:], labels[n_train:], info.n_classes),
     )
 
 

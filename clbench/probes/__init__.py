@@ -11,6 +11,8 @@ from clbench.probes.linear import fit_probes as fit_probes
 from clbench.probes.probe_scores import TapScores as TapScores
 from clbench.probes.probe_scores import score_probes as score_probes
 from clbench.probes.probe_scores import stage_columns as stage_columns
+from clbench.probes.probed import Labelled as Labelled
+from clbench.probes.probed import Probed as Probed
 from clbench.probes.similarity import Axis as Axis
 from clbench.probes.similarity import Block as Block
 from clbench.probes.similarity import Similarities as Similarities

@@ -5,48 +5,43 @@ A new probe is a new file with one function and the names of its columns, and on
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-
 from clbench.measure import Measure
-from clbench.probes import clean_adversarial
-from clbench.probes.clean_adversarial import clean_adversarial_cka
+from clbench.probes import clean_adversarial, probe_scores
+from clbench.probes.clean_adversarial import clean_adversarial_columns
+from clbench.probes.probe_scores import layer_probe_columns
+from clbench.probes.probed import Probed
 
 
 @runtime_checkable
 class Probe(Protocol):
     """Describes a network by what it makes of clean images and of their adversarial versions.
 
-    Both tensors hold the same examples in the same order. The network is on ``device`` and is left
-    as found: parameters, gradients, buffers, modes and hooks. A quantity that is undefined is a
-    measure with a reason, never an exception.
+    The network is left as found: parameters, gradients, buffers, modes and hooks. A quantity that
+    is undefined is a measure with a reason, never an exception.
     """
 
-    def __call__(
-        self,
-        network: nn.Module,
-        clean: Float[Tensor, "n c h w"],
-        adversarial: Float[Tensor, "n c h w"],
-        *,
-        device: torch.device,
-    ) -> list[Measure]:
+    def __call__(self, probed: Probed) -> list[Measure]:
         """Return one measure for each column of the probe, in that order."""
         ...
 
 
 class ProbeRow(NamedTuple):
-    """A probe and the names of its columns, in order."""
+    """A probe and the names of its columns, in order.
+
+    ``on_request`` is True for a probe that takes long, or needs more than the images of the test.
+    """
 
     name: str
     probe: Probe
     columns: tuple[str, ...]
+    on_request: bool = False
 
 
 PROBES: dict[str, ProbeRow] = {
     row.name: row
     for row in (
-        ProbeRow("clean-adversarial-cka", clean_adversarial_cka, clean_adversarial.COLUMNS),
+        ProbeRow("clean-adversarial-cka", clean_adversarial_columns, clean_adversarial.COLUMNS),
+        ProbeRow("layer-probes", layer_probe_columns, probe_scores.COLUMNS, on_request=True),
     )
 }
 """All probes, in the order of their columns."""

@@ -1,7 +1,5 @@
 """The CKA columns: how alike a network sees clean images and their adversarial versions."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -9,20 +7,26 @@ from torch import Tensor, nn
 from clbench.measure import Measure, undefined
 from clbench.probes.cka import MINIBATCH
 from clbench.probes.engine import compare
+from clbench.probes.probed import Probed
 from clbench.probes.similarity import Block
 from clbench.probes.summaries import diagonal_mean
-from clbench.probes.taps import find_taps, stage_ends
+from clbench.probes.taps import MOST_STAGES, find_taps, quarter_ends
 from clbench.probes.views import Inputs, View
-
-_STAGES = 4
 
 COLUMNS = (
     "cka_stem",
-    *(f"cka_stage{k}" for k in range(1, _STAGES + 1)),
+    *(f"cka_stage{k}" for k in range(1, MOST_STAGES + 1)),
     "cka_pool",
     "cka_logits",
     "cka_mean",
 )
+
+
+def clean_adversarial_columns(probed: Probed) -> list[Measure]:
+    """Return one measure for each of ``COLUMNS``; see ``clean_adversarial_cka``."""
+    return clean_adversarial_cka(
+        probed.network, probed.clean.images, probed.adversarial, device=probed.device
+    )
 
 
 def clean_adversarial_cka(
@@ -72,10 +76,7 @@ def clean_adversarial_cka(
 
 def _columns(taps: list[str]) -> dict[str, str]:
     """Return which tap each column but the mean shows; "" where the network has none."""
-    ends = stage_ends(taps)
-    if len(ends) > _STAGES:
-        ends = [ends[math.ceil(len(ends) * k / _STAGES) - 1] for k in range(1, _STAGES + 1)]
-    shown = {f"cka_stage{k}": end for k, end in enumerate(ends, start=1)}
+    shown = {f"cka_stage{k}": end for k, end in enumerate(quarter_ends(taps), start=1)}
     shown |= {f"cka_{name}": name for name in ("stem", "pool", "logits") if name in taps}
     return {column: shown.get(column, "") for column in COLUMNS[:-1]}
 

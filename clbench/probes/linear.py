@@ -3,10 +3,9 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from clbench.measure import Measure, proportion, undefined
@@ -23,6 +22,7 @@ from clbench.probes.extents import (
 from clbench.probes.features import capture, undisturbed
 from clbench.probes.hsic import NO_TENSOR
 from clbench.probes.logistic import Rows, fit_logistic, why_unfit
+from clbench.probes.probed import Labelled
 from clbench.probes.taps import Tap, find_taps
 from clbench.probes.truncated import UpTo
 
@@ -30,21 +30,6 @@ BATCH = 128
 """Images that go through a network at once."""
 
 _TRIED = 2  # images that show what passes the taps
-
-
-@runtime_checkable
-class Labelled(Protocol):
-    """Images in [0, 1] and the class of each, such as an evaluation set."""
-
-    @property
-    def images(self) -> Float[Tensor, "n c h w"]:
-        """The images."""
-        ...
-
-    @property
-    def labels(self) -> Int[Tensor, " n"]:
-        """Their classes, counted from 0."""
-        ...
 
 
 class ProbedNetwork(nn.Module):

@@ -1,10 +1,9 @@
 """How well linear probes do: on clean images, on transferred ones, and attacked themselves."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,8 +13,9 @@ from clbench.measure import Measure, proportion, undefined
 from clbench.probes.features import undisturbed
 from clbench.probes.gram import FEWEST
 from clbench.probes.hsic import TOO_FEW
-from clbench.probes.linear import BATCH, FittedProbe, Labelled, ProbedNetwork, run_through
-from clbench.probes.taps import stage_ends
+from clbench.probes.linear import BATCH, FittedProbe, ProbedNetwork, fit_probes, run_through
+from clbench.probes.probed import Attack, Labelled, Probed
+from clbench.probes.taps import MOST_STAGES, find_taps, quarter_ends
 from clbench.probes.views import Inputs
 from clbench.threat import ThreatModel
 
@@ -30,28 +30,9 @@ is exactly zero, and its gradient no longer points to the boundary."""
 NO_ADVERSARIAL = "no adversarial images were given"
 NO_ATTACK = "no attack was given"
 NO_TAP = "the network has no such tap"
+NO_TRAINING = "no training images were given"
 
-_STAGES = 4
-
-COLUMNS = tuple(f"probe_stage{k}_{kind}" for k in range(1, _STAGES + 1) for kind in KINDS)
-
-
-@runtime_checkable
-class Attack(Protocol):
-    """Makes adversarial images, as in ``clbench.attacks``."""
-
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Float[Tensor, "n c h w"],
-        labels: Int[Tensor, " n"],
-        threat_model: ThreatModel,
-        *,
-        seed: int,
-        index: Int[Tensor, " n"],
-    ) -> Float[Tensor, "n c h w"]:
-        """Return images that ``model`` should no longer classify as ``labels``."""
-        ...
+COLUMNS = tuple(f"probe_stage{k}_{kind}" for k in range(1, MOST_STAGES + 1) for kind in KINDS)
 
 
 class TapScores(NamedTuple):
@@ -66,6 +47,28 @@ class TapScores(NamedTuple):
     def measures(self) -> tuple[Measure, ...]:
         """All three, in the order of ``KINDS``."""
         return self[1:]
+
+
+def layer_probe_columns(probed: Probed) -> list[Measure]:
+    """Return one measure for each of ``COLUMNS``; only the ends of the stages are probed."""
+    n, taps = len(probed.clean.labels), find_taps(probed.network)
+    ends = {end: taps[end] for end in quarter_ends(list(taps))}
+    if probed.training is None or not ends:
+        reason = NO_TAP if probed.training else NO_TRAINING
+        return [undefined(column, n, reason) for column in COLUMNS]
+    probes = fit_probes(
+        *(probed.network, *probed.training, ends),
+        seed=probed.seed,
+        device=probed.device,
+    )
+    scores = score_probes(
+        *(probes, probed.clean, probed.adversarial),
+        attacks=probed.attacks,
+        threat_model=probed.threat_model,
+        seed=probed.seed,
+        device=probed.device,
+    )
+    return stage_columns(scores, n)
 
 
 def score_probes(
@@ -118,22 +121,18 @@ def score_probes(
     return scores
 
 
-def stage_columns(scores: Sequence[TapScores]) -> list[Measure]:
+def stage_columns(scores: Sequence[TapScores], n: int) -> list[Measure]:
     """Return what the ends of the stages score, one measure for each of ``COLUMNS``.
 
     As with the CKA columns, a network of more than four stages shows the ends of its four quarters,
-    and one of fewer has a reason where it has no such tap.
+    and one of fewer has a reason where it has no such tap. ``n`` is the number of examples.
     """
     by_tap = {score.tap: score for score in scores}
-    ends = stage_ends(list(by_tap))
-    if len(ends) > _STAGES:
-        ends = [ends[math.ceil(len(ends) * k / _STAGES) - 1] for k in range(1, _STAGES + 1)]
     found = {
         f"probe_stage{k}_{kind}": measure
-        for k, end in enumerate(ends, start=1)
+        for k, end in enumerate(quarter_ends(list(by_tap)), start=1)
         for kind, measure in zip(KINDS, by_tap[end].measures, strict=True)
     }
-    n = scores[0].clean.n if scores else 0
     return [
         replace(found[column], name=column) if column in found else undefined(column, n, NO_TAP)
         for column in COLUMNS

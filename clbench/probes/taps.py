@@ -1,6 +1,7 @@
 """Where a network is tapped: the places whose representations are compared."""
 
 import fnmatch
+import math
 from collections.abc import Mapping, Sequence
 from itertools import count, pairwise, takewhile
 from typing import Any, Literal, NamedTuple, TypeGuard
@@ -14,6 +15,9 @@ EVERYTHING = "all"
 
 _STAGE_NAMES = ("layer", "block")
 """What ResNets and wide ResNets call their stages, before the number."""
+
+MOST_STAGES = 4
+"""Stages that have columns of their own."""
 
 _PYRAMID = 5
 """Levels of timm's feature pyramids; with so many, the first is the stem's."""
@@ -59,6 +63,18 @@ def stage_ends(names: list[str]) -> list[str]:
     """
     ends = {name.partition(".")[0]: name for name in names if name.startswith("stage")}
     return list(ends.values())
+
+
+def quarter_ends(names: list[str]) -> list[str]:
+    """Return the last tap of every stage, or of every quarter of more than four stages.
+
+    >>> quarter_ends([f"stage{k}" for k in range(1, 9)])
+    ['stage2', 'stage4', 'stage6', 'stage8']
+    """
+    ends = stage_ends(names)
+    if len(ends) <= MOST_STAGES:
+        return ends
+    return [ends[math.ceil(len(ends) * k / MOST_STAGES) - 1] for k in range(1, MOST_STAGES + 1)]
 
 
 def select_taps(network: nn.Module, wanted: Sequence[str]) -> Taps:

@@ -61,6 +61,8 @@ def make_analysis(make_block):
             protocol="cifar10-linf",
             models=models,
             data=DataEntry("cifar10", 100, "d" * 64),
+            training=None,
+            extent="",
             threat_model=ThreatEntry("Linf", "8/255"),
             attack=AttackEntry("pgd", "clbench", {"pgd": {"steps": 40}}, "a" * 12),
             kinds=tuple(dict.fromkeys(matrix.kind for matrix in matrices)),

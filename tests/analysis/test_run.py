@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from clbench.analysis import Request, load, run
-from clbench.errors import BadValueError, ModelError, UnknownNameError
+from clbench.errors import BadValueError, UnknownNameError, WeightsError
 from clbench.pipeline import Request as Evaluation
 from clbench.pipeline import run as evaluate
 from clbench.probes.kinds import KINDS
@@ -131,7 +131,7 @@ def test_only_what_is_needed_is_attacked(tmp_path):
         ({"models": ("simclr_st", "simclr_st.digits")}, BadValueError, "got 'simclr_st' twice"),
         ({"models": ("simclr_stt",)}, UnknownNameError, "did you mean 'simclr_st'"),
         ({"models": ("simclr_st", "supcon_st.cifar10")}, BadValueError, "is of cifar10, but"),
-        ({"models": ("timm:vit_tiny_patch16_224",)}, ModelError, "^timm:vit_tiny_patch16_224: "),
+        ({"models": ("timm:vit_tiny_patch16_224",)}, WeightsError, "^timm:vit_tiny_patch16_224: "),
         ({"steps": 0}, BadValueError, "--attack-steps must be at least 1, got 0"),
         (
             {"kinds": ["clean-clear"]},

@@ -60,7 +60,7 @@ def test_layer_probes_are_a_table(make_analysis, tmp_path):
     rows = (Accuracy("simclr_at", "pool", "adaptive", 0.5, 0.4, 0.6, 100),)
     save(make_analysis(MODELS, accuracies=rows), tmp_path, {})
     assert (tmp_path / "probe_accuracy.csv").read_text() == (
-        "model,tap,score,value,low,high,n\nsimclr_at,pool,adaptive,0.5,0.4,0.6,100\n"
+        "model,tap,score,value,low,high,n,reason\nsimclr_at,pool,adaptive,0.5,0.4,0.6,100,\n"
     )
 
 

@@ -1,15 +1,19 @@
 """What every row of PROBES promises, whatever it measures."""
 
 import math
+from dataclasses import replace
+from fractions import Fraction
 from itertools import chain
 
 import pytest
 import torch
 from torch import nn
 
-from clbench.data import load_evalset
+from clbench.attacks.pgd import PGD
+from clbench.data import load_evalset, training_set
 from clbench.models.backbone import build_backbone
-from clbench.probes import PROBES, Probe
+from clbench.probes import PROBES, Probe, Probed
+from clbench.threat import ThreatModel
 
 CPU = torch.device("cpu")
 every_probe = pytest.mark.parametrize("row", PROBES.values(), ids=list(PROBES))
@@ -22,12 +26,25 @@ def network():
 
 @pytest.fixture(scope="module")
 def clean():
-    return load_evalset("digits", n_examples=96).images
+    return load_evalset("digits", n_examples=96)
+
+
+@pytest.fixture(scope="module")
+def training():
+    return training_set("digits", "train").at_most(160), training_set("digits", "validation")
 
 
 @pytest.fixture
-def adversarial(clean):
-    return (clean + 0.15 * torch.randn_like(clean).sign()).clamp(0, 1)
+def probed(network, clean, training):
+    return Probed(
+        network=network,
+        clean=clean,
+        adversarial=(clean.images + 0.15 * torch.randn_like(clean.images).sign()).clamp(0, 1),
+        device=CPU,
+        threat_model=ThreatModel("Linf", Fraction(1, 6)),
+        attacks=(PGD(steps=2),),
+        training=training,
+    )
 
 
 def everything(network):
@@ -62,15 +79,15 @@ def test_names_of_columns_are_unique_over_all_probes():
 
 
 @every_probe
-def test_a_probe_gives_its_columns_in_order(row, network, clean, adversarial):
+def test_a_probe_gives_its_columns_in_order(row, probed):
     assert isinstance(row.probe, Probe)
-    measures = row.probe(network, clean, adversarial, device=CPU)
+    measures = row.probe(probed)
     assert tuple(measure.name for measure in measures) == row.columns
 
 
 @every_probe
-def test_a_trained_size_network_gives_numbers_in_range(row, network, clean, adversarial):
-    for measure in row.probe(network, clean, adversarial, device=CPU):
+def test_a_trained_size_network_gives_numbers_in_range(row, probed):
+    for measure in row.probe(probed):
         assert math.isfinite(measure.value), measure
         assert -1 <= measure.value <= 1
         assert measure.low <= measure.value <= measure.high
@@ -79,25 +96,26 @@ def test_a_trained_size_network_gives_numbers_in_range(row, network, clean, adve
 
 
 @every_probe
-def test_the_same_images_give_the_same_numbers(row, network, clean, adversarial):
-    first = row.probe(network, clean, adversarial, device=CPU)
-    assert row.probe(network, clean, adversarial, device=CPU) == first
+def test_the_same_images_give_the_same_numbers(row, probed):
+    first = row.probe(probed)
+    assert row.probe(probed) == first
 
 
 @every_probe
-def test_the_network_is_left_as_found(row, network, clean, adversarial):
+def test_the_network_is_left_as_found(row, probed):
+    network = probed.network
     network.train()
     network.layer2.eval()
     network.bn1.weight.requires_grad_(False)
     network.fc.weight.grad = torch.ones_like(network.fc.weight)
     network.layer1.register_forward_hook(lambda *_: None)
     before, random_state = everything(network), torch.get_rng_state()
-    images = clean.clone(), adversarial.clone()
-    row.probe(network, clean, adversarial, device=CPU)
+    images = probed.clean.images.clone(), probed.adversarial.clone()
+    row.probe(probed)
     assert_same(everything(network), before)
     assert torch.get_rng_state().equal(random_state)
-    assert clean.equal(images[0])
-    assert adversarial.equal(images[1])
+    assert probed.clean.images.equal(images[0])
+    assert probed.adversarial.equal(images[1])
 
 
 class Failing(nn.Module):
@@ -115,12 +133,13 @@ class Failing(nn.Module):
 
 
 @every_probe
-def test_nothing_is_left_behind_when_the_network_fails(row, network, clean, adversarial):
+def test_nothing_is_left_behind_when_the_network_fails(row, probed):
+    network = probed.network
     network.train()
     network.layer3.append(Failing())
     before, random_state = everything(network), torch.get_rng_state()
     with pytest.raises(RuntimeError, match="the network broke"):
-        row.probe(network, clean, adversarial, device=CPU)
+        row.probe(probed)
     assert_same(everything(network), before)
     assert torch.get_rng_state().equal(random_state)
     assert torch.is_grad_enabled()
@@ -128,27 +147,35 @@ def test_nothing_is_left_behind_when_the_network_fails(row, network, clean, adve
 
 @every_probe
 @pytest.mark.parametrize("n", [1, 3])
-def test_too_few_examples_are_a_reason_and_no_error(row, network, clean, adversarial, n):
-    measures = row.probe(network, clean[:n], adversarial[:n], device=CPU)
+def test_too_few_examples_are_a_reason_and_no_error(row, probed, clean, n):
+    few = replace(probed, clean=clean.head(n), adversarial=probed.adversarial[:n])
+    measures = row.probe(few)
     assert tuple(measure.name for measure in measures) == row.columns
     assert all(math.isfinite(measure.value) or measure.reason for measure in measures)
 
 
 @every_probe
-def test_features_that_do_not_vary_are_a_reason_and_no_error(row, network, adversarial):
+def test_features_that_do_not_vary_are_a_reason_and_no_error(row, probed):
     with torch.no_grad():
-        for parameter in network.parameters():
+        for parameter in probed.network.parameters():
             parameter.zero_()
-    for measure in row.probe(network, adversarial, adversarial, device=CPU):
+    for measure in row.probe(probed):
         assert math.isfinite(measure.value) or measure.reason
+
+
+@pytest.mark.parametrize("row", [r for r in PROBES.values() if r.on_request], ids=lambda r: r.name)
+def test_without_training_images_there_are_reasons(row, probed):
+    measures = row.probe(replace(probed, training=None))
+    assert tuple(measure.name for measure in measures) == row.columns
+    assert {measure.reason for measure in measures} == {"no training images were given"}
 
 
 @every_probe
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_gives_the_same_numbers(row, network, clean, adversarial):
+def test_a_gpu_gives_the_same_numbers(row, probed):
     gpu = torch.device("cuda:0")
-    expected = row.probe(network, clean, adversarial, device=CPU)
-    found = row.probe(network.to(gpu), clean, adversarial, device=gpu)
+    expected = row.probe(probed)
+    found = row.probe(replace(probed, network=probed.network.to(gpu), device=gpu))
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.value == pytest.approx(theirs.value, abs=1e-2)

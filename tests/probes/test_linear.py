@@ -578,7 +578,7 @@ def scores_of(*taps):
 
 def test_the_columns_are_those_of_the_ends_of_the_stages():
     scores = scores_of("stem", "stage1.0", "stage1.1", "stage2.0", "stage2.1", "pool", "logits")
-    columns = stage_columns(scores)
+    columns = stage_columns(scores, n=10)
     assert tuple(column.name for column in columns) == COLUMNS
     assert COLUMNS[:4] == (
         *("probe_stage1_clean", "probe_stage1_adv", "probe_stage1_adaptive"),
@@ -589,7 +589,7 @@ def test_the_columns_are_those_of_the_ends_of_the_stages():
 
 
 def test_more_than_four_stages_are_shown_by_quarters():
-    columns = stage_columns(scores_of(*(f"stage{k}" for k in range(1, 9))))
+    columns = stage_columns(scores_of(*(f"stage{k}" for k in range(1, 9))), n=10)
     assert [column.value for column in columns[::3]] == [0.1, 0.3, 0.5, 0.7]
 
 
