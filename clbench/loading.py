@@ -19,6 +19,9 @@ MOST_FITTED = 10_000
 MOST_CHOSEN_BY = 2_000
 """Validation images that the penalties of layer probes are chosen by, at most."""
 
+_CHOSEN_BY_SHARE = 10
+"""One image in so many of a user's own is for choosing, as there may be a few hundred in all."""
+
 _PREFLIGHT_IMAGES = 16
 
 
@@ -97,7 +100,7 @@ def load_training(
     if setup.train_data:
         shape = (evalset.images.shape[1], evalset.images.shape[2], evalset.images.shape[3])
         info = DatasetInfo(evalset.name, shape, evalset.n_classes, len(evalset))
-        train, validation = training_files(info, setup.train_data)
+        train, validation = training_files(info, setup.train_data, one_in=_CHOSEN_BY_SHARE)
     elif own_images or (setup.data_dir is None and protocol.dataset not in PACKAGED):
         where = "" if own_images else ", or --data-dir DIR"
         raise BadValueError(

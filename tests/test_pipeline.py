@@ -102,6 +102,21 @@ def test_probes_that_are_missing_are_a_reason_to_run_again(request_for):
     assert again.record.measure("cka_mean").n == 24
 
 
+def test_layer_probes_are_columns_on_request(request_for, tmp_path):
+    assert run(request_for()).record.measure("probe_stage1_clean") is None
+    again = run(request_for(layer_probes=True))
+    assert not again.reused
+    assert again.record.measure("cka_mean").n == 24
+    clean, adv, adaptive = (
+        again.record.measure(f"probe_stage4_{kind}").value for kind in ("clean", "adv", "adaptive")
+    )
+    assert clean >= adv >= adaptive > 0
+    assert run(request_for(layer_probes=True)).reused
+    assert run(request_for()).reused
+    header = (tmp_path / "leaderboard.csv").read_text().partition("\n")[0]
+    assert "cka_mean,probe_stage1_clean,probe_stage1_adv,probe_stage1_adaptive," in header
+
+
 def test_adversarial_images_that_are_missing_are_a_reason_to_run_again(request_for):
     run(request_for())
     again = run(request_for(save_adversarial=True))

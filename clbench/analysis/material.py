@@ -15,7 +15,7 @@ from clbench.analysis.tables import shared
 from clbench.errors import RecordError
 from clbench.leaderboard import read_all
 from clbench.measure import Measure, undefined
-from clbench.names import look_up
+from clbench.names import SCENARIOS, SCHEMES, look_up
 from clbench.probes import Block
 from clbench.probes.summaries import end_mean
 from clbench.probes.taps import stage_ends
@@ -143,20 +143,23 @@ class Material:
 
 
 def gather(
-    records: Path, probe: Path | None, trained_at: Mapping[str, Fraction] | None = None
+    records: Path,
+    probe: Path | None,
+    *,
+    dataset: str = "",
+    trained_at: Mapping[str, Fraction] | None = None,
 ) -> Material:
     """Return what there is in a folder with records, and in one that ``clbench probe`` wrote.
 
     Only records that can be compared are taken: of one data set, threat model and attack, and of
-    the networks that were compared; of several such groups, that of the most models.
+    the networks that were compared; of several such groups, that of the most models. ``dataset``
+    names the only data set that counts, "" for any.
 
     Raises:
         RecordError: There are no records, or a file cannot be read.
         UnknownNameError: ``trained_at`` has a model that is not there.
     """
-    everything = read_all(records)
-    if not everything:
-        raise RecordError(f"no records under {records}; run clbench eval --out {records} first")
+    everything = read_records(records, dataset)
     analysis = load(probe) if probe else None
     chosen = comparable(everything, analysis.description if analysis else None)
     models = (
@@ -165,6 +168,29 @@ def gather(
     known = {model.name: model for model in models}
     eps = {look_up(known, name, "model").name: value for name, value in (trained_at or {}).items()}
     return Material(models, chosen, analysis, eps)
+
+
+def read_records(folder: Path, dataset: str = "") -> list[Record]:
+    """Return the records in a folder, only those of one data set where it is named.
+
+    Raises:
+        RecordError: There are none, or one cannot be read.
+    """
+    found = [one for one in read_all(folder) if dataset in ("", one.data.name)]
+    if not found:
+        of = f" of {dataset}" if dataset else ""
+        raise RecordError(f"no records{of} under {folder}; run clbench eval --out {folder} first")
+    return found
+
+
+def recorded_models(folder: Path, dataset: str) -> list[str]:
+    """Return the models that records of a data set are of, by scheme and scenario.
+
+    Raises:
+        RecordError: There are no records of the data set, or one cannot be read.
+    """
+    models = [one.model for one in comparable(read_records(folder, dataset)).values()]
+    return [model.name for model in sorted(models, key=_order)]
 
 
 def comparable(
@@ -183,6 +209,13 @@ def comparable(
             key = (record.data.name, threat.norm, threat.eps, record.attack.hash)
             groups.setdefault(key, {}).setdefault(record.model.name, record)
     return max(groups.values(), key=len, default={})
+
+
+def _order(model: ModelEntry) -> tuple[int, int, str]:
+    schemes, scenarios = list(SCHEMES), list(SCENARIOS)
+    scheme = schemes.index(model.scheme) if model.scheme in schemes else len(schemes)
+    scenario = scenarios.index(model.scenario) if model.scenario in scenarios else len(scenarios)
+    return scheme, scenario, model.name
 
 
 def _is_of(record: Record, description: Description) -> bool:

@@ -109,7 +109,7 @@ def _panel_page(analysis: Analysis, kind: str, matrices: Sequence[Matrix]) -> Fi
     return heatmaps.panels(
         [[matrix and _panel(matrix) for matrix in row] for row in places],
         f"{kind}: {_of(analysis)}",
-        KINDS[kind].meaning,
+        _meaning(analysis, kind),
     )
 
 
@@ -144,7 +144,7 @@ def _overview_page(analysis: Analysis, kind: str, matrices: Sequence[Matrix]) ->
     return heatmaps.panels(
         [[_overview(matrices, names, summary) for summary in _OVERVIEWS]],
         f"{kind}: {_of(analysis)}",
-        KINDS[kind].meaning,
+        _meaning(analysis, kind),
         numbers=True,
         upwards=False,
     )
@@ -158,6 +158,16 @@ def _overview(matrices: Sequence[Matrix], names: list[str], summary: str) -> hea
     # a triangle: nothing is above its first row, and nothing beside its last column
     below, beside = names[1:], names[:-1]
     return heatmaps.Panel(_OVERVIEWS[summary], values[1:, :-1], below, beside, empty="white")
+
+
+def _meaning(analysis: Analysis, kind: str) -> str:
+    """Return what a kind compares, and which images, where the models share adversarial ones."""
+    shared_images = {
+        matrix.block.rows.against
+        for matrix in analysis.of_kind(kind)
+        if matrix.block.rows.against not in ("", matrix.rows)
+    }
+    return ": ".join((KINDS[kind].meaning, *sorted(shared_images)))
 
 
 def _of(analysis: Analysis) -> str:

@@ -4,9 +4,10 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -14,9 +15,11 @@ from clbench.analysis.claims import CLAIMS, SIMILARITY_AND_ROBUSTNESS, Claim
 from clbench.analysis.figures import FORMATS, draw, scatter
 from clbench.analysis.figures.scatter import Point
 from clbench.analysis.findings import Finding, find
-from clbench.analysis.material import END, Material, gather
-from clbench.analysis.run import FIGURES
+from clbench.analysis.material import END, Material, gather, recorded_models
+from clbench.analysis.run import FIGURES, run
+from clbench.analysis.subjects import Request, Watch
 from clbench.analysis.tables import Cell, to_csv
+from clbench.loading import settle
 from clbench.provenance import commit, make_folder, utc_now, versions, write_atomically
 
 SCHEMA_VERSION = 1
@@ -34,12 +37,21 @@ trainings. Paired: a group is left out of both networks at a time. That of a cor
 models drawn with replacement. No row is corrected for how many rows there are."""
 
 
+class Report(NamedTuple):
+    """What was found, and lines that say what from."""
+
+    findings: list[Finding]
+    about: list[str]
+
+
 def report(
     records: Path,
     probe: Path | None,
     out: Path,
+    *,
+    dataset: str = "",
     trained_at: Mapping[str, Fraction] | None = None,
-) -> list[Finding]:
+) -> Report:
     """Hold the claims against records and a comparison, and write what is found.
 
     Written are ``findings.csv``, ``findings.md`` and ``findings.json``, and a figure of robust
@@ -49,6 +61,8 @@ def report(
         records: A folder that ``clbench eval`` wrote.
         probe: One that ``clbench probe`` wrote; without it, only similarities in records count.
         out: Where to write.
+        dataset: Which records count where several data sets are there; by default, and without a
+            comparison, that of the most models.
         trained_at: The eps of the training of models, where it is known.
 
     Raises:
@@ -57,7 +71,7 @@ def report(
         StorageError: The folder cannot be written.
     """
     make_folder(out)
-    material = gather(records, probe, trained_at)
+    material = gather(records, probe, dataset=dataset, trained_at=trained_at)
     files = _scatter_files(material)
     found = find(
         material, _places(material, probe, out) | {Path(name).stem: name for name in files}
@@ -65,7 +79,18 @@ def report(
     files |= _files(found, material)
     for name, content in files.items():
         write_atomically(out / name, content)
-    return found
+    return Report(found, _about(material))
+
+
+def compare_recorded(records: Path, request: Request, watch: Watch) -> None:
+    """Do what ``run`` does, for the models of the records of the request's data set.
+
+    Raises:
+        RecordError: There are no such records.
+        ClbenchError: A model or the data cannot be used.
+    """
+    models = recorded_models(records, settle(request).dataset)
+    run(replace(request, models=models), watch)
 
 
 def _files(found: Sequence[Finding], material: Material) -> dict[str, bytes]:
@@ -110,14 +135,14 @@ def _finite(value: Cell) -> Cell | None:
 
 
 def _markdown(found: Sequence[Finding], material: Material) -> str:
-    parts = ["# Findings", _EXPLANATION, _about(material)]
+    parts = ["# Findings", _EXPLANATION, "\n".join(_about(material))]
     for claim in CLAIMS.values():
         rows = [one for one in found if one.claim == claim.name]
         parts.append(_section(claim, rows))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _about(material: Material) -> str:
+def _about(material: Material) -> list[str]:
     lines = []
     if material.analysis:
         of = material.analysis.description
@@ -132,7 +157,7 @@ def _about(material: Material) -> str:
             f"Robust accuracy: {len(material.records)} records of {record.data.n} images of "
             f"{record.data.name}, {record.attack.name} in {threat.norm} {threat.eps}."
         )
-    return "\n".join(lines)
+    return lines
 
 
 def _section(claim: Claim, rows: Sequence[Finding]) -> str:

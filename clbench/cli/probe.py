@@ -13,10 +13,10 @@ EXIT_INTERRUPTED = 130
 EXAMPLES = """\b
 Examples:
   clbench probe --model simclr_st --model simclr_at
-  clbench probe --model simclr_st --model simclr_at --layer-probes --out layers
-  clbench probe --model simclr_at --tap 'layer*.conv2' --kind clean-clean --out convolutions
-  clbench probe --model a.py:make --model b.py:make --data images.npz --norm Linf --eps 2/255
-  clbench probe findings --records leaderboard --probe probe --out findings
+  clbench probe --model simclr_st --model simclr_at --layer-probes
+  clbench probe --model simclr_at --tap 'layer*.conv2' --kind clean-clean
+  clbench probe --model net.py:make --data images.npz --eps 2/255
+  clbench probe findings --records results --compare --out findings
 """
 
 probe = typer.Typer(
@@ -173,6 +173,25 @@ def findings(
             help="Folder that clbench probe wrote; without it, only the CKA columns count.",
         ),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Compare the models of the records first, and write that too."
+        ),
+    ] = False,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Only records of its data set; --compare takes its images and threat model, "
+            "those of digits-linf by default."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Images of that data set from a .npz file.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder with the public CIFAR archives.")
+    ] = None,
     trained_at: Annotated[
         list[str] | None,
         typer.Option(help="MODEL=EPS of its training, for models of several eps.", metavar="M=EPS"),
@@ -180,11 +199,23 @@ def findings(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Hold the paper's claims against records and a comparison: which hold, which do not."""
-    from clbench.analysis.report import report
+    """Tell which of the paper's claims hold for evaluated models."""
+    from clbench.analysis import Request
+    from clbench.analysis.report import compare_recorded, report
+    from clbench.cli.probe_progress import probe_progress
     from clbench.cli.probe_result import show_findings
+    from clbench.protocol import find_protocol
 
-    found = report(records, compared, out, _trained_at(trained_at or []))
+    eps = _trained_at(trained_at or [])
+    if compare:
+        with probe_progress(shown=not (quiet or as_json)) as watch:
+            request = Request(models=(), protocol=protocol, data=data, data_dir=data_dir, out=out)
+            compare_recorded(records, request, watch)
+    found = report(
+        *(records, out if compare else compared, out),
+        dataset=find_protocol(protocol).dataset if protocol else "",
+        trained_at=eps,
+    )
     if as_json:
         typer.echo((out / "findings.json").read_text(encoding="utf-8"), nl=False)
     elif not quiet:

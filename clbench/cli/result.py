@@ -10,9 +10,12 @@ from clbench.attacks import FLAGS
 from clbench.leaderboard import CKA_COLUMNS, CSV_NAME, left_after
 from clbench.measure import Measure
 from clbench.pipeline import Finished
+from clbench.probes.probe_scores import COLUMNS, KINDS
 from clbench.record import Record
 
 _BAR_WIDTH = 24
+
+_SCORES = {"clean": "clean", "adv": "network attacked", "adaptive": "probe attacked"}
 
 
 def show_result(finished: Finished, *, as_json: bool) -> None:
@@ -26,6 +29,9 @@ def show_result(finished: Finished, *, as_json: bool) -> None:
     if any(measure.name in CKA_COLUMNS for measure in record.measures):
         console.print("\nCKA of clean and adversarial images, 1 where the network sees them alike")
         console.print(_similarities(record))
+    if any(measure.name in COLUMNS for measure in record.measures):
+        console.print("\nlinear classifiers of the features of each stage")
+        console.print(_layer_probes(record))
     console.print()
     for flag in record.flags:
         console.print(f"[yellow]flag {flag}[/yellow]: {FLAGS[flag].meaning}")
@@ -62,6 +68,19 @@ def _similarities(record: Record) -> Table:
         measure = record.measure(column)
         if measure and not math.isnan(measure.value):
             table.add_row(f"  {column.removeprefix('cka_')}", *_cells(measure, percent=False))
+    return table
+
+
+def _layer_probes(record: Record) -> Table:
+    """Return the accuracies of each stage's probe, one column for each score."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(min_width=20)
+    for kind in KINDS:
+        table.add_column(_SCORES[kind], justify="right")
+    for stage in dict.fromkeys(column.rpartition("_")[0] for column in COLUMNS):
+        found = [record.measure(f"{stage}_{kind}") for kind in KINDS]
+        cells = [_cells(measure, percent=True)[0] for measure in found]
+        table.add_row(f"  {stage.removeprefix('probe_')}", *cells)
     return table
 
 

@@ -25,23 +25,26 @@ FILE_READERS: dict[str, Callable[[Path, int], Examples]] = {
 }
 """Who reads files with this ending; given the path and how many channels are wanted."""
 
-_VALIDATION_SHARE = 50
+VALIDATION_SHARE = 50
 """One image in so many is kept for validation."""
 
 _FEWEST = 2
 
 
-def training_files(dataset: str | DatasetInfo, paths: Sequence[Path]) -> tuple[EvalSet, EvalSet]:
+def training_files(
+    dataset: str | DatasetInfo, paths: Sequence[Path], *, one_in: int = VALIDATION_SHARE
+) -> tuple[EvalSet, EvalSet]:
     """Return the images to train on, and those that choose between trained networks.
 
     The files are joined in the order given, each in its own order. A picture that is in two files,
-    be it compressed again, is taken from the later one only. The last fiftieth of what is left, at
+    be it compressed again, is taken from the later one only. The last part of what is left, at
     least one image, is validation; a last file sorted by class would make it one of few classes.
 
     Args:
         dataset: A name of ``DATASETS``, or what to know of another data set; the images must have
             its shape, the labels its classes.
         paths: Files ending in .npz (as for ``load_arrays``) or .parquet (as for ``read_parquet``).
+        one_in: One image in so many is for validation.
 
     Raises:
         UnknownNameError: No such data set.
@@ -59,7 +62,7 @@ def training_files(dataset: str | DatasetInfo, paths: Sequence[Path]) -> tuple[E
         raise DataError(
             f"training on {info.name} needs at least {_FEWEST} images, got {len(labels)}"
         )
-    n_train = len(labels) - max(1, len(labels) // _VALIDATION_SHARE)
+    n_train = len(labels) - max(1, len(labels) // one_in)
     return (
         make_evalset(f"{info.name}-train", images[:n_train], labels[:n_train], info.n_classes),
         make_evalset(f"{info.name}-validation", images[n_train:], labels[n_train:], info.n_classes),

@@ -87,8 +87,8 @@ def score_probes(
 
     ``adv`` counts what is right on the adversarial images, whether or not it was right before. They
     were made to fool the last layer: a tap in the middle seems more robust than it is. ``adaptive``
-    counts what is right on the clean image and stays right when the probe itself is attacked,
-    through the network; it is never above ``clean``.
+    counts what is right on both images and stays right when the probe itself is attacked, through
+    the network; it is never above the others.
 
     Args:
         probes: Those of one network, which is on ``device`` and left as found.
@@ -156,12 +156,14 @@ class _Scoring(NamedTuple):
         if probe.network is None or n < FEWEST:
             return _scores(probe.tap, n, *[probe.reason or TOO_FEW] * len(KINDS))
         right = self._right(probe.network, self.clean.images)
+        standing = right
         adv: int | str = NO_ADVERSARIAL
-        if self.adversarial is not None:
-            adv = int(self._right(probe.network, self.adversarial).sum())
         adaptive: int | str = NO_ATTACK
+        if self.adversarial is not None:
+            transferred = self._right(probe.network, self.adversarial)
+            standing, adv = right & transferred, int(transferred.sum())
         if self.attacks:
-            adaptive = self._survivors(probe.network, right)
+            adaptive = self._survivors(probe.network, standing)
         return _scores(probe.tap, n, int(right.sum()), adv, adaptive)
 
     def _right(self, network: nn.Module, images: Float[Tensor, "n c h w"]) -> Bool[Tensor, " n"]:

@@ -228,7 +228,7 @@ def folders(make_analysis, make_records, tmp_path):
 
 def test_findings_are_written_for_machines_and_for_people(folders):
     out = folders / "findings"
-    found = report(folders / "results", folders / "probe", out)
+    found = report(folders / "results", folders / "probe", out).findings
     assert {path.name for path in out.iterdir()} == {
         *("findings.csv", "findings.md", "findings.json"),
         *("similarity-and-robustness.png", "similarity-and-robustness.svg"),
@@ -247,7 +247,9 @@ def test_findings_are_written_for_machines_and_for_people(folders):
 
 
 def test_figures_that_were_drawn_are_linked_from_the_findings(folders):
-    found = report(folders / "results", folders / "probe", folders / "deep" / "findings")
+    found = report(
+        *(folders / "results", folders / "probe", folders / "deep" / "findings")
+    ).findings
     figures = {finding.claim: finding.figure for finding in found}
     assert figures["end-similarity"] == "../../probe/figures/depth-curves.png"
     assert figures["cross-scheme"] == ""
@@ -270,4 +272,4 @@ def test_a_folder_without_records_is_named(folders):
 
 def test_a_mistyped_model_of_a_training_eps_is_met_with_the_nearest(folders):
     with pytest.raises(UnknownNameError, match="'simclr_tt'; did you mean 'simclr_st'"):
-        report(folders / "results", None, folders / "out", {"simclr_tt": Fraction(1, 2)})
+        report(folders / "results", None, folders / "out", trained_at={"simclr_tt": Fraction(1, 2)})

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from clbench.analysis.run import run
@@ -34,12 +35,15 @@ def make_more_classes():
     return lambda which: f"{file}:make_{which}"
 
 
+def make_images(n):
+    x = np.random.default_rng(n).random((n, 8, 8, 1), dtype=np.float32)
+    return {"x": x, "y": np.arange(n) % 4}
+
+
 @pytest.fixture
 def compare(clbench, nets, images, tmp_path):
     """Return a function that compares the two networks; options may be added."""
-    y = np.arange(24) % 4
-    x = np.random.default_rng(0).random((24, 8, 8, 1), dtype=np.float32)
-    data = images(x=x, y=y)
+    data = images(**make_images(24))
 
     def call(*options, models=("a", "b")):
         chosen = [part for which in models for part in ("--model", nets(which))]
@@ -52,7 +56,7 @@ def compare(clbench, nets, images, tmp_path):
 def test_two_networks_of_a_user_are_compared(compare, tmp_path):
     done = compare()
     assert done.status == 0, done.err
-    assert "adversarial-clean" in done.out
+    assert "adv x clean" in done.out
     assert "9 matrices and 7 figures of 24 images" in done.out
     assert "attacking" in done.err
     with np.load(tmp_path / "out" / "matrices.npz", allow_pickle=False) as arrays:
@@ -135,6 +139,27 @@ def test_an_interrupted_run_says_that_nothing_was_written(compare, monkeypatch, 
     assert callable(run)
 
 
+def test_layer_probes_of_own_images_are_a_table_and_curves(compare, images, tmp_path):
+    train = images("train.npz", **make_images(60))
+    done = compare("--layer-probes", "--train-data", train, "--tap", "all", "--kind", "clean-clean")
+    assert done.status == 0, done.err
+    table = pd.read_csv(tmp_path / "out" / "probe_accuracy.csv")
+    assert list(table["tap"].unique()) == ["0", "1", "2", "3", "logits"]
+    assert set(table["score"]) == {"clean", "adv", "adaptive"}
+    assert table["value"].between(0, 1).all()
+    assert (tmp_path / "out" / "figures" / "probe-accuracy.png").exists()
+    described = json.loads((tmp_path / "out" / "probe.json").read_text())
+    assert (described["training"]["name"], described["extent"]) == ("images.npz-train", "pooled")
+
+
+def test_layer_probes_without_images_to_fit_on_say_what_to_give(compare, tmp_path):
+    done = compare("--layer-probes")
+    assert done.status == 2
+    assert "--layer-probes needs training images of images.npz, got none" in done.err
+    assert "give --train-data FILE" in done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_help_names_every_kind(clbench):
     text = " ".join(clbench("probe", "--help").out.split()).replace("- ", "-")
     assert all(kind in text for kind in KINDS)
@@ -189,6 +214,9 @@ def test_findings_of_a_comparison_are_shown_and_written(
         (("--trained-at", "simclr_at=x"), "eps must read like '8/255' or '0.5', got 'x'"),
         (("--probe", "nowhere"), "nowhere/probe.json cannot be read"),
         (("--records", "nowhere"), "no records under nowhere"),
+        (("--protocol", "cifar10-linf"), "no records of cifar10 under"),
+        (("--compare",), "no records of digits under"),
+        (("--protocol", "cifar10-linff"), "did you mean 'cifar10-linf'"),
     ],
 )
 def test_bad_options_of_findings_are_met_with_one_line(
