@@ -1,5 +1,6 @@
 """Where a training runs: one device, or all processes of torchrun."""
 
+import logging
 import os
 
 from lightning_fabric import Fabric
@@ -19,6 +20,8 @@ def make_fabric(device: str, precision: Precision) -> Fabric:
     Raises:
         BadValueError: No such device on this machine.
     """
+    # Fabric has a handler of its own on stderr, which repeats what the recipe says of precision
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     found = find_device(device)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1:
