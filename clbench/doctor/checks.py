@@ -42,6 +42,7 @@ OTHERS: dict[str, str] = {
     "torchattacks": "torchattacks",
     "pandas": "pandas",
     "safetensors": "safetensors",
+    "scipy": "scipy",
     "sklearn": "scikit-learn",
     "pyarrow": "pyarrow",
     "PIL": "pillow",
