@@ -1,7 +1,7 @@
 """What is to be compared: the models of a request with their taps, images and matrices."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -126,10 +126,14 @@ def _load_models(
     classes: dict[int, str] = {}
     for done, typed in enumerate(request.models):
         watch(f"loading {typed}", done, len(request.models))
+        name, _, weights = typed.partition("=")
+        path = Path(weights) if weights else None
         try:
-            model, seen = load_checked(typed, request, protocol, evalset, device)
+            model, seen = load_checked(name, request, protocol, evalset, device, weights=path)
         except (ModelError, WeightsError) as error:
             raise type(error)(f"{typed}: {error}") from error
+        if path:  # named after the folder of the training, so that several of a kind can be told
+            model = replace(model, name=f"{model.name}@{path.resolve().parent.name}")
         if model.name in models:
             raise BadValueError(f"models must have different names, got {model.name!r} twice")
         models[model.name] = model

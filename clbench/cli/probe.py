@@ -16,6 +16,7 @@ Examples:
   clbench probe --model simclr_st --model simclr_at --layer-probes
   clbench probe --model simclr_at --tap 'layer*.conv2' --kind clean-clean
   clbench probe --model net.py:make --data images.npz --eps 2/255
+  clbench probe --model simclr_at --model simclr_at=run/weights.safetensors
   clbench probe findings --records results --compare --out findings
 """
 
@@ -36,7 +37,7 @@ def probe_models(
     context: typer.Context,
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", help="As for clbench eval; once for every model."),
+        typer.Option("--model", help="As for clbench eval, or NAME=WEIGHTS; once for every model."),
     ] = None,
     protocol: Annotated[
         str | None,

@@ -1,6 +1,7 @@
 """Two networks of the zoo on a few digits, from their names to the files."""
 
 import json
+from shutil import copyfile
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from clbench.analysis import Request, load, run
 from clbench.errors import BadValueError, UnknownNameError, WeightsError
+from clbench.models.zoo import WEIGHTS_DIR
 from clbench.pipeline import Request as Evaluation
 from clbench.pipeline import run as evaluate
 from clbench.probes.kinds import KINDS
@@ -118,6 +120,19 @@ def test_the_diagonal_is_what_the_cka_columns_of_an_evaluation_say(tmp_path):
         assert found.low == pytest.approx(expected.low, abs=1e-4)
 
 
+def test_trainings_of_ones_own_stand_beside_the_zoo(tmp_path):
+    own = tmp_path / "longer" / "weights.safetensors"
+    own.parent.mkdir()
+    copyfile(WEIGHTS_DIR / "simclr_st.digits.safetensors", own)
+    found = run(
+        quick(tmp_path / "out", models=["simclr_st", f"simclr_st={own}"], kinds=["cross-clean"])
+    )
+    assert [model.name for model in found.description.models] == ["simclr_st", "simclr_st@longer"]
+    assert found.description.models[1].scheme == "simclr"
+    block = found.find("cross-clean", "simclr_st", "simclr_st@longer")
+    assert block.entry("pool", "pool").value == pytest.approx(1)
+
+
 def test_only_what_is_needed_is_attacked(tmp_path):
     told = []
     run(quick(tmp_path, kinds=["cross-common"], common="supcon_st"), lambda *one: told.append(one))
@@ -132,6 +147,7 @@ def test_only_what_is_needed_is_attacked(tmp_path):
         ({"models": ("simclr_stt",)}, UnknownNameError, "did you mean 'simclr_st'"),
         ({"models": ("simclr_st", "supcon_st.cifar10")}, BadValueError, "is of cifar10, but"),
         ({"models": ("timm:vit_tiny_patch16_224",)}, WeightsError, "^timm:vit_tiny_patch16_224: "),
+        ({"models": ("simclr_st=no.safetensors",)}, WeightsError, "^simclr_st=no.safetensors: "),
         ({"steps": 0}, BadValueError, "--attack-steps must be at least 1, got 0"),
         (
             {"kinds": ["clean-clear"]},
