@@ -49,12 +49,22 @@ def pages(analysis: Analysis) -> Iterator[tuple[str, Figure]]:
 
 
 def grouped(models: Sequence[ModelEntry]) -> list[Group]:
-    """Return the models by scheme, labelled by scenario; all in one group where one has none."""
+    """Return the models by scheme, labelled by scenario; all in one group where one has none.
+
+    A training of the user's own has its folder in the label.
+    """
     if not all(model.scheme and model.scenario for model in models):
         return [Group("", {model.name: model.name for model in models})]
     schemes = dict.fromkeys(model.scheme for model in models)
     return [
-        Group(scheme, {model.name: model.scenario for model in models if model.scheme == scheme})
+        Group(
+            scheme,
+            {
+                model.name: model.name.removeprefix(f"{scheme}_")
+                for model in models
+                if model.scheme == scheme
+            },
+        )
         for scheme in schemes
     ]
 

@@ -210,6 +210,13 @@ def test_pages_of_models_from_elsewhere_are_readable(make_analysis):
         assert_readable(figure)
 
 
+def test_several_trainings_of_a_kind_have_a_curve_each(make_analysis):
+    (group,) = grouped(
+        make_analysis(["simclr_at", "simclr_at@short", "simclr_at@long"]).description.models
+    )
+    assert list(group.labels.values()) == ["at", "at@short", "at@long"]
+
+
 @pytest.mark.parametrize("form", ["png", "svg"])
 def test_the_same_figure_gives_the_same_bytes(make_block, form):
     once, again = (draw(heatmap(make_block(0.5)), form) for _ in range(2))
