@@ -163,9 +163,10 @@ CLAIMS: dict[str, Claim] = {
 
 def _changed(material: Material, scheme: str, more: str, less: str, place: str) -> Case:
     names = material.model(scheme, more), material.model(scheme, less)
-    measured = f"{scheme}_{more} - {scheme}_{less}, {place}"
     if not all(names):
-        return _missing(scheme, measured, f"{scheme}_{more}", f"{scheme}_{less}")
+        needed = f"{scheme}_{more}", f"{scheme}_{less}"
+        return _missing(scheme, f"{' - '.join(needed)}, {place}", *needed)
+    measured = f"{' - '.join(names)}, {place}"
     return Case(scheme, measured, material.difference(*names, place), material.how)
 
 
@@ -195,8 +196,9 @@ def _cross(material: Material, a: str, b: str, what: str, summary: Summary) -> C
 
 
 def _within(material: Material, scheme: str, more: str, less: str) -> Case:
-    measured = f"{scheme}_{more} - {scheme}_{less}, taps at least a third of the depth apart"
-    blocks = [material.matrix("clean-clean", material.model(scheme, one)) for one in (more, less)]
+    names = [material.model(scheme, one) or f"{scheme}_{one}" for one in (more, less)]
+    measured = f"{' - '.join(names)}, taps at least a third of the depth apart"
+    blocks = [material.matrix("clean-clean", name) for name in names]
     one, other = blocks
     if one is None or other is None:
         return _missing(scheme, measured, f"a clean-clean matrix of {more}", f"one of {less}")

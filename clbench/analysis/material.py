@@ -84,9 +84,13 @@ class Material:
         return PAIRED if self.analysis else SEPARATE
 
     def model(self, scheme: str, scenario: str) -> str:
-        """Return the name of the first model of a scheme and scenario, or ""."""
-        of = (m.name for m in self.models if (m.scheme, m.scenario) == (scheme, scenario))
-        return next(of, "")
+        """Return the model of a scheme and scenario, or "".
+
+        Of several, it is the one that is called after them, otherwise the first.
+        """
+        of = [m.name for m in self.models if (m.scheme, m.scenario) == (scheme, scenario)]
+        usual = f"{scheme}_{scenario}"
+        return usual if usual in of else next(iter(of), "")
 
     def by_training_eps(self, scheme: str) -> dict[Fraction, str]:
         """Return the models of a scheme by the eps that they were trained with, in its order.

@@ -31,7 +31,7 @@ def make_block():
 def entry(name):
     scheme, _, scenario = name.partition("_")
     known = scheme in ("simclr", "supcon", "supervised")
-    sides = (scheme, scenario) if known else ("", "")
+    sides = (scheme, scenario.partition("@")[0]) if known else ("", "")
     return ModelEntry(name, *sides, "resnet18", "cifar10", "f" * 64, "package")
 
 

@@ -156,6 +156,13 @@ def test_a_fall_between_two_eps_is_told(material):
     assert "not at every step" in found.note
 
 
+def test_of_several_trainings_of_a_kind_the_claims_are_about_the_usual_one(material):
+    found = find(material(("simclr_st", "simclr_at@long", "simclr_at")))
+    assert of(found, "end-similarity")[0].measured == "simclr_at - simclr_st, last stage"
+    only = find(material(("simclr_st", "simclr_at@long")))
+    assert of(only, "end-similarity")[0].measured == "simclr_at@long - simclr_st, last stage"
+
+
 def test_robustness_is_correlated_over_all_models_and_without_the_standard_ones(material):
     rising = {name: 0.3 + 0.08 * i for i, name in enumerate(sorted(MODELS, key=MODELS.index))}
     everything, trained = of(
