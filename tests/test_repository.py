@@ -1,5 +1,6 @@
 """What holds of the repository as a whole: shipped files, stored results, the command line."""
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -168,3 +169,14 @@ def test_the_cards_of_our_networks_tell_their_test_figures():
         attacked = f"| test, AutoAttack standard, {threat_model} | {robust:.2%} |"
         assert f"{attacked} {one.data.n} |" in card
         assert one.model.weights_sha256 in card
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"), [("digits-linf", "digits"), ("cifar10-linf", "cifar10")]
+)
+def test_our_findings_are_of_our_records_and_all_have_an_interval(name, dataset):
+    content = json.loads((OURS / "findings" / name / "findings.json").read_text())
+    assert content["records"] == {one.model.name: one.run.identity for one in ours(dataset)}
+    for row in content["findings"]:
+        assert row["low"] <= row["effect"] <= row["high"], row
+        assert (OURS / "findings" / name / row["figure"]).exists()
