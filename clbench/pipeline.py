@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from clbench.measure import Measure
 from clbench.models import LoadedModel
 from clbench.models.device import device_name, find_device
 from clbench.probes import PROBES, Probed, ProbeRow
+from clbench.probes.probed import Watch
 from clbench.protocol import Protocol
 from clbench.provenance import commit, make_folder, utc_now, versions, write_atomically
 from clbench.record import Places, Record, Run
@@ -64,11 +66,16 @@ class Finished:
     reused: bool
 
 
-def run(request: Request, on_progress: Callable[[Progress], None] | None = None) -> Finished:
+def run(
+    request: Request,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_probe: Watch = lambda _what, _done, _total: None,
+) -> Finished:
     """Evaluate what ``request`` asks for, write its record and evidence, rebuild the leaderboard.
 
     An identical finished run is returned as it is, unless a restart was asked for; an unfinished
-    one goes on from its last finished batch.
+    one goes on from its last finished batch. ``on_progress`` is told how far the attacks are, and
+    ``on_probe`` how far the probes are.
 
     Raises:
         ClbenchError: The request, the data, the model or the place to write cannot be used.
@@ -105,6 +112,7 @@ def run(request: Request, on_progress: Callable[[Progress], None] | None = None)
         training=training,
         batch_size=outcome.batch_size,
         device=device,
+        watch=on_probe,
     )
     finished = _record(
         this=this,
@@ -180,6 +188,7 @@ def _probe(
     training: tuple[EvalSet, EvalSet] | None,
     batch_size: int,
     device: torch.device,
+    watch: Watch,
 ) -> tuple[Measure, ...]:
     if not rows:
         return ()
@@ -190,6 +199,7 @@ def _probe(
         seed=protocol.seed,
         batch_size=batch_size,
         device=device,
+        on_progress=partial(watch, "attacking for the probes"),
     )
     probed = Probed(
         network=model.network,
@@ -200,6 +210,7 @@ def _probe(
         attacks=(QUICK_ATTACK, PROBE_ATTACK),
         training=training,
         seed=protocol.seed,
+        watch=watch,
     )
     return tuple(measure for row in rows for measure in row.probe(probed))
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from clbench.analysis.result import SCORES, Accuracy
-from clbench.analysis.subjects import Adversarial, Subjects, Watch
+from clbench.analysis.subjects import Adversarial, Subjects
 from clbench.probes import TapScores, fit_probes, score_probes
+from clbench.probes.probed import Watch
 
 
 def layer_accuracies(

@@ -17,9 +17,10 @@ from clbench.analysis.figures.scatter import Point
 from clbench.analysis.findings import Finding, find
 from clbench.analysis.material import END, Material, gather, recorded_models
 from clbench.analysis.run import FIGURES, run
-from clbench.analysis.subjects import Request, Watch
+from clbench.analysis.subjects import Request
 from clbench.analysis.tables import Cell, to_csv
 from clbench.loading import settle
+from clbench.probes.probed import Watch
 from clbench.provenance import commit, make_folder, utc_now, versions, write_atomically
 
 SCHEMA_VERSION = 1

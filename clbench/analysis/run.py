@@ -8,11 +8,12 @@ from clbench.analysis.layers import layer_accuracies
 from clbench.analysis.pages import pages
 from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
 from clbench.analysis.store import save
-from clbench.analysis.subjects import Adversarial, Request, Subjects, Watch, load_subjects
+from clbench.analysis.subjects import Adversarial, Request, Subjects, load_subjects
 from clbench.evaluate import perturb
 from clbench.loading import data_entry, model_entry
 from clbench.models.device import device_name
 from clbench.probes import Inputs, View, compare
+from clbench.probes.probed import Watch
 from clbench.provenance import commit, make_folder, utc_now, versions
 from clbench.record import AttackEntry, ThreatEntry
 from clbench.threat import format_eps

@@ -1,6 +1,6 @@
 """What is to be compared: the models of a request with their taps, images and matrices."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from clbench.probes.engine import DEFAULT_ESTIMATOR
 from clbench.probes.estimators import ESTIMATORS
 from clbench.probes.extents import DEFAULT_EXTENT, EXTENTS
 from clbench.probes.kinds import KINDS, Plan, Subject, plan
+from clbench.probes.probed import Watch
 from clbench.probes.taps import Taps
 from clbench.protocol import Protocol
 
@@ -28,9 +29,6 @@ DEFAULT_STEPS = 40
 
 QUICK_STEPS = 10
 """Steps of a first attack on layer probes, which most examples do not withstand."""
-
-Watch = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
 
 
 Adversarial = Mapping[str, Float[Tensor, "n c h w"]]

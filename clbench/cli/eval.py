@@ -114,7 +114,7 @@ def evaluate_model(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Evaluate a model under attack and write it into the leaderboard."""
-    from clbench.cli.progress import attack_progress
+    from clbench.cli.progress import evaluation_progress
     from clbench.cli.result import show_result
     from clbench.pipeline import Request, run
 
@@ -142,8 +142,8 @@ def evaluate_model(
         save_adversarial=save_adversarial,
     )
     try:
-        with attack_progress(shown=not (quiet or as_json)) as on_progress:
-            finished = run(request, on_progress)
+        with evaluation_progress(shown=not (quiet or as_json)) as (on_progress, on_probe):
+            finished = run(request, on_progress, on_probe)
     except KeyboardInterrupt:
         typer.echo("clbench: interrupted and saved; the same command goes on from here", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -8,12 +8,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clbench.evaluate import Progress as AttackProgress
 
+ShowAttack = Callable[[AttackProgress], None]
+ShowProbe = Callable[[str, int, int], None]
+
 
 @contextmanager
-def attack_progress(*, shown: bool) -> Iterator[Callable[[AttackProgress], None] | None]:
-    """Give a function that shows how far the attacks are, on stderr; None when not ``shown``."""
+def evaluation_progress(*, shown: bool) -> Iterator[tuple[ShowAttack, ShowProbe]]:
+    """Give functions that show on stderr how far the attacks are, and then the probes."""
     if not shown:
-        yield None
+        yield (lambda _at: None), (lambda _what, _done, _total: None)
         return
     console = Console(stderr=True)
     columns = (
@@ -41,7 +44,16 @@ def attack_progress(*, shown: bool) -> Iterator[Callable[[AttackProgress], None]
             if not console.is_terminal:
                 console.print(f"{at.attack} {at.batch}/{at.n_batches}: {at.accuracy_left:.2%} left")
 
-        yield show
+        latest = ""
+
+        def show_probe(what: str, done: int, total: int) -> None:
+            nonlocal latest
+            if what != latest and not console.is_terminal:
+                console.print(what)
+            latest = what
+            bars.update(task, description=what, total=total, completed=done, left="", to_go="")
+
+        yield show, show_probe
 
 
 def _duration(seconds: float) -> str:

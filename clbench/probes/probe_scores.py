@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -60,6 +61,7 @@ def layer_probe_columns(probed: Probed) -> list[Measure]:
         *(probed.network, *probed.training, ends),
         seed=probed.seed,
         device=probed.device,
+        on_progress=partial(probed.watch, "fitting layer probes"),
     )
     scores = score_probes(
         *(probes, probed.clean, probed.adversarial),
@@ -67,6 +69,7 @@ def layer_probe_columns(probed: Probed) -> list[Measure]:
         threat_model=probed.threat_model,
         seed=probed.seed,
         device=probed.device,
+        on_progress=partial(probed.watch, "attacking layer probes"),
     )
     return stage_columns(scores, n)
 

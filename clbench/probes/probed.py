@@ -1,6 +1,6 @@
 """What a probe looks at: a network that was evaluated, and the images it was shown."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -44,6 +44,10 @@ class Attack(Protocol):
         ...
 
 
+Watch = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Probed:
     """A network on ``device``, what it was shown, and how it was attacked.
@@ -62,3 +66,4 @@ class Probed:
     attacks: Sequence[Attack] = ()
     training: tuple[Labelled, Labelled] | None = None
     seed: int = 0
+    watch: Watch = lambda _what, _done, _total: None
