@@ -129,7 +129,8 @@ def _load_models(
         try:
             model, seen = load_checked(name, request, protocol, evalset, device, weights=path)
         except (ModelError, WeightsError) as error:
-            raise type(error)(f"{typed}: {error}") from error
+            here = f" (here: --model {name}=FILE)" if "--weights" in str(error) else ""
+            raise type(error)(f"{typed}: {error}{here}") from error
         if path:  # named after the folder of the training, so that several of a kind can be told
             model = replace(model, name=f"{model.name}@{path.resolve().parent.name}")
         if model.name in models:

@@ -146,7 +146,11 @@ def test_only_what_is_needed_is_attacked(tmp_path):
         ({"models": ("simclr_st", "simclr_st.digits")}, BadValueError, "got 'simclr_st' twice"),
         ({"models": ("simclr_stt",)}, UnknownNameError, "did you mean 'simclr_st'"),
         ({"models": ("simclr_st", "supcon_st.cifar10")}, BadValueError, "is of cifar10, but"),
-        ({"models": ("timm:vit_tiny_patch16_224",)}, WeightsError, "^timm:vit_tiny_patch16_224: "),
+        (
+            {"models": ("timm:vit_tiny_patch16_224",)},
+            WeightsError,
+            r"^timm:vit_tiny_patch16_224: .* \(here: --model timm:vit_tiny_patch16_224=FILE\)$",
+        ),
         ({"models": ("simclr_st=no.safetensors",)}, WeightsError, "^simclr_st=no.safetensors: "),
         ({"steps": 0}, BadValueError, "--attack-steps must be at least 1, got 0"),
         (
