@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 if TYPE_CHECKING:
     from clbench.train import Epoch, Phase
 
-LINE_EVERY = 10
-"""Where there is no terminal for a bar, so many epochs share a line."""
+LINE_EVERY_S = 60.0
+"""Where there is no terminal for a bar, epochs of so many seconds together share a line."""
 
 _SPEED_OVER = 24 * 3600.0
 """Seconds of epochs that tell the time to go; rich's own half a minute may hold not even two."""
@@ -24,6 +24,7 @@ class TrainingBar:
         self._bars, self._task = bars, task
         self._costs: dict[str, int] = {}
         self._accuracies = ""
+        self._untold_s = 0.0
 
     def start(self, phases: "dict[str, Phase]", rows: "list[Epoch]") -> None:
         """Take the length from the phases; ``rows`` are the epochs that were there already."""
@@ -45,8 +46,10 @@ class TrainingBar:
         figures = " ".join(figures.split())
         self._bars.update(self._task, description=at, figures=figures)
         self._bars.advance(self._task, self._costs[row.phase])
-        if measured or row.epoch in (1, row.n_epochs) or row.epoch % LINE_EVERY == 0:
+        self._untold_s += row.seconds
+        if measured or row.epoch in (1, row.n_epochs) or self._untold_s >= LINE_EVERY_S:
             self._print(f"{at}: {figures}{self._to_go()}")
+            self._untold_s = 0.0
 
     def _to_go(self) -> str:
         (task,) = self._bars.tasks
