@@ -1,8 +1,10 @@
 """Where a training runs: one device, or all processes of torchrun."""
 
+import gc
 import logging
 import os
 
+import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
@@ -40,3 +42,13 @@ def make_fabric(device: str, precision: Precision) -> Fabric:
         devices=[found.index or 0] if found.type == "cuda" else 1,
         precision=_FABRIC_PRECISION[precision],
     )
+
+
+def end_processes(fabric: Fabric) -> None:
+    """End what the processes of torchrun share, once the networks trained with it are let go.
+
+    A thread of the group still at work would abort a process that exits, after all was written.
+    """
+    if fabric.world_size > 1:
+        gc.collect()  # a wrapped network is part of a cycle and holds the group
+        torch.distributed.destroy_process_group()

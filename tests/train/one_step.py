@@ -15,7 +15,7 @@ from clbench.data import training_set
 from clbench.models import build_backbone
 from clbench.train import ranks, terms
 from clbench.train.adversary import Adversary
-from clbench.train.devices import make_fabric
+from clbench.train.devices import end_processes, make_fabric
 from clbench.train.phases import Job, PhaseRun
 from clbench.train.recipe import Optimizer, Phase, Validation
 
@@ -86,7 +86,7 @@ def one_step(case, fabric):
     alike = all(
         torch.equal(rank, value)
         for value in after.values()
-        for rank in (fabric.all_gather(value) if fabric.world_size > 1 else [value])
+        for rank in ranks.gather(fabric, value[None, None])[0]
     )
     return {
         "loss": row.loss,
@@ -111,7 +111,7 @@ def gathered(fabric):
     labels = ranks.gather(fabric, torch.arange(3) + 10 * rank)
     return {
         "joined": joined.detach(),
-        "slopes": fabric.all_gather(rows.grad) if world > 1 else rows.grad[None],
+        "slopes": ranks.gather(fabric, rows.grad),
         "labels": labels,
         "parts": [ranks.own_part(fabric, n).indices(n)[:2] for n in (6, 7)],
     }
@@ -134,5 +134,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     processes = make_fabric("cpu", "float32")
     results = everything(processes)
+    end_processes(processes)
     if processes.is_global_zero:
         torch.save(results, Path(sys.argv[1]))
