@@ -7,12 +7,13 @@ import runpy
 import sys
 from pathlib import Path
 
-try:
-    runpy.run_module("clbench", run_name="__main__", alter_sys=True)
-except SystemExit as end:
-    if end.code:
-        raise
-names = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
-left = [name.strip() for name in names if "gloo" in name]
-if left:
-    sys.exit(f"threads are left: {left}")
+if __name__ == "__main__":
+    try:
+        runpy.run_module("clbench", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code:
+            raise
+    names = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
+    left = [name.strip() for name in names if "gloo" in name]
+    if left:
+        sys.exit(f"threads are left: {left}")
