@@ -113,6 +113,12 @@ def test_every_record_lies_where_its_run_belongs():
         assert record.places(OURS, record.read(path).run).record == path
 
 
+def test_what_is_shipped_was_made_by_committed_code():
+    made = [*OURS.rglob("*.json"), *WEIGHTS_DIR.glob("*.md")]
+    assert len(made) > len(ZOO)
+    assert not [str(path) for path in made if "-dirty" in path.read_text(encoding="utf-8")]
+
+
 def test_the_version_has_an_entry_in_the_changelog():
     text = (ROOT / "CHANGELOG.md").read_text()
     assert "## Unreleased" in text or f"## {clbench.__version__}" in text

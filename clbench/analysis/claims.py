@@ -189,7 +189,7 @@ def _cross(material: Material, a: str, b: str, what: str, summary: Summary) -> C
     measured, scheme = f"at - st, {what}", f"{a} x {b}"
     names = [[material.model(one, scenario) for one in (a, b)] for scenario in ("at", "st")]
     blocks = [material.matrix("cross-scheme", *pair) for pair in names if all(pair)]
-    if len(blocks) < 2 or blocks[0] is None or blocks[1] is None:  # noqa: PLR2004 - at and st
+    if len(blocks) < 2 or blocks[0] is None or blocks[1] is None:  # noqa: PLR2004 - one of at, one of st
         return _missing(scheme, measured, "a cross-scheme matrix of at", "one of st")
     at, st = (shared(block) if summary is end_mean else block for block in blocks if block)
     return Case(scheme, measured, paired_difference("cka", at, st, summary), material.how)

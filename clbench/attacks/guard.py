@@ -96,7 +96,7 @@ class _Gate(torch.autograd.Function):
         return images.view_as(images)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - same
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - untyped in torch
         (gradient,) = gradients
         ctx.victim.backward_passes += len(gradient)
         return gradient.contiguous(), None
@@ -224,7 +224,7 @@ def untouched(network: nn.Module) -> Iterator[None]:
 def randomness(seed: int) -> Iterator[None]:
     """Seed torch, numpy and Python's generator for a while; afterwards they go on as before."""
     devices = range(torch.cuda.device_count())
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - theirs
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - kept for them
     with torch.random.fork_rng(devices=devices):
         try:
             torch.manual_seed(seed)
@@ -232,7 +232,7 @@ def randomness(seed: int) -> Iterator[None]:
             random.seed(seed)
             yield
         finally:
-            np.random.set_state(numpy_state)  # noqa: NPY002 - theirs
+            np.random.set_state(numpy_state)  # noqa: NPY002 - given back to them
             random.setstate(python_state)
 
 

@@ -122,7 +122,7 @@ def _images(name: str, x: Array) -> Tensor:
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise DataError(f"x of {name} must be uint8, or float in [0, 1], got {x.dtype}")
     if x.ndim != 4:  # noqa: PLR2004 - the axes n, h, w, c
-        hint = "; grey images are [n, h, w, 1]" if x.ndim == 3 else ""  # noqa: PLR2004
+        hint = "; grey images are [n, h, w, 1]" if x.ndim == 3 else ""  # noqa: PLR2004 - no channel axis
         raise DataError(f"x of {name} must be [n, h, w, c], got shape {shape}{hint}")
     if x.shape[1] in _CHANNELS and x.shape[3] not in _CHANNELS:
         raise DataError(

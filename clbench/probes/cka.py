@@ -50,7 +50,7 @@ def minibatches(n: int, size: int = MINIBATCH) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-def debiased_hsic(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:  # noqa: E741
+def debiased_hsic(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:  # noqa: E741 - k, l as in the papers
     """Return the unbiased estimate of HSIC from two Gram matrices of the same examples.
 
     Its expectation is zero for independent representations, whatever ``n`` is; it may be negative.
@@ -113,10 +113,10 @@ def linear_cka(x: Float[Tensor, "n dx"], y: Float[Tensor, "n dy"]) -> float:
     >>> round(linear_cka(x, 5 * x + 1), 6)
     1.0
     """
-    k, l = centred_gram(x), centred_gram(y)  # noqa: E741
+    k, l = centred_gram(x), centred_gram(y)  # noqa: E741 - k, l as in the papers
     return float(cka_from_hsic(_hsic(k, l), _hsic(k, k), _hsic(l, l)))
 
 
-def _hsic(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:  # noqa: E741
+def _hsic(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:  # noqa: E741 - k, l as in the papers
     n = len(k)
     return (k * l).sum() / (n * (n - 3) if n >= FEWEST else math.nan)

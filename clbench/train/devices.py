@@ -1,5 +1,6 @@
 """Where a training runs: one device, or all processes of torchrun."""
 
+import atexit
 import gc
 import logging
 import os
@@ -35,6 +36,8 @@ def make_fabric(device: str, precision: Precision) -> Fabric:
             strategy=DDPStrategy(broadcast_buffers=False),  # batch norms are synchronised
             precision=_FABRIC_PRECISION[precision],
         )
+        if not torch.distributed.is_initialized():
+            atexit.register(_end_processes)
         fabric.launch()
         return fabric
     return Fabric(
@@ -44,11 +47,11 @@ def make_fabric(device: str, precision: Precision) -> Fabric:
     )
 
 
-def end_processes(fabric: Fabric) -> None:
-    """End what the processes of torchrun share, once the networks trained with it are let go.
+def _end_processes() -> None:
+    """End the group of processes that was begun here; Fabric does so for nccl, but not for gloo.
 
-    A thread of the group still at work would abort a process that exits, after all was written.
+    A thread of the group that is still at work aborts a process that exits, after all was written.
     """
-    if fabric.world_size > 1:
-        gc.collect()  # a wrapped network is part of a cycle and holds the group
+    gc.collect()  # a wrapped network is in a cycle and holds the group
+    if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -17,7 +17,7 @@ from clbench.models.device import device_name
 from clbench.provenance import commit, utc_now, versions
 from clbench.train.card import write_card
 from clbench.train.checkpoint import discard_checkpoint
-from clbench.train.devices import end_processes, make_fabric
+from clbench.train.devices import make_fabric
 from clbench.train.phases import Job
 from clbench.train.recipe import Precision, Recipe, to_table
 from clbench.train.recipe_file import DEFAULT, read_recipe
@@ -98,7 +98,6 @@ def train(
         command=_command(recipe, recipe_name, changes or {}, precision, files),
         files=[path.name for path in files],
     )
-    end_processes(fabric)
     return Trained(summary, out, new=True)
 
 

@@ -15,7 +15,10 @@ def gather(fabric: Fabric, rows: Tensor) -> Tensor:
     """
     if fabric.world_size == 1:
         return rows
-    gathered: Tensor = _Rows.apply(rows.contiguous(), 1 if rows.ndim > 1 else 0)
+    # torch's gather with gradients binds the group as a default value, which never lets it end
+    parts = [torch.zeros_like(rows) for _ in range(fabric.world_size)]
+    parts[fabric.global_rank] = rows
+    gathered: Tensor = _Sum.apply(torch.cat(parts, dim=1 if rows.ndim > 1 else 0))
     return gathered
 
 
@@ -47,28 +50,9 @@ class _Sum(torch.autograd.Function):
         return _summed(rows)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> Tensor:  # noqa: ANN401 - same
+    def backward(ctx: Any, *slopes: Tensor) -> Tensor:  # noqa: ANN401 - untyped in torch
         del ctx
         return _summed(slopes[0])
-
-
-class _Rows(torch.autograd.Function):
-    """The rows of all processes along ``axis``, whose losses are summed.
-
-    torch's own binds the group of processes as a default value, which keeps it from ever ending.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, axis: int) -> Tensor:  # noqa: ANN401 - untyped in torch
-        ctx.axis = axis
-        parts = [torch.empty_like(rows) for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather(parts, rows)
-        return torch.cat(parts, dim=axis)
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - same
-        parts = _summed(slopes[0]).chunk(torch.distributed.get_world_size(), dim=ctx.axis)
-        return parts[torch.distributed.get_rank()], None
 
 
 def _summed(rows: Tensor) -> Tensor:

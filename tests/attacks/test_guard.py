@@ -190,7 +190,7 @@ def test_random_generators_are_seeded_and_restored():
     def draw():
         return (
             torch.rand(2).tolist(),
-            np.random.rand(2).tolist(),  # noqa: NPY002
+            np.random.rand(2).tolist(),  # noqa: NPY002 - the generator that attack packages use
             [random.random() for _ in range(2)],
         )
 

@@ -125,7 +125,7 @@ def watched_run(name, norm):
     torch.manual_seed(7)
     np.random.seed(7)  # noqa: NPY002 - the generator that attack packages share
     outcome = run(name, norm, EPS[norm][1], network)
-    drawn = torch.rand(3).tolist(), np.random.rand(3).tolist()  # noqa: NPY002
+    drawn = torch.rand(3).tolist(), np.random.rand(3).tolist()  # noqa: NPY002 - the generator that attack packages use
     return SimpleNamespace(
         network=network, before=before, hooks=hooks, outcome=outcome, drawn=drawn
     )
@@ -162,6 +162,6 @@ def test_gradients_and_hooks_of_the_network_stay(name, norm):
 @every_attack
 def test_random_numbers_go_on_as_if_nothing_had_happened(name, norm):
     torch.manual_seed(7)
-    np.random.seed(7)  # noqa: NPY002
-    expected = torch.rand(3).tolist(), np.random.rand(3).tolist()  # noqa: NPY002
+    np.random.seed(7)  # noqa: NPY002 - the generator that attack packages use
+    expected = torch.rand(3).tolist(), np.random.rand(3).tolist()  # noqa: NPY002 - the generator that attack packages use
     assert watched_run(name, norm).drawn == expected

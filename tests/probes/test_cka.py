@@ -19,7 +19,7 @@ def features(n=64, d=40, dtype=torch.float64):
 
 def test_hsic_is_the_average_over_all_quadruples(slow, related):
     x, y = related(7, 3)
-    k, l = x @ x.T, y @ y.T  # noqa: E741
+    k, l = x @ x.T, y @ y.T  # noqa: E741 - k, l as in the papers
     expected = slow.hsic_by_quadruples(k.numpy(), l.numpy())
     assert float(debiased_hsic(k, l)) == pytest.approx(expected, rel=1e-11)
     assert slow.hsic(k.numpy(), l.numpy()) == pytest.approx(expected, rel=1e-11)

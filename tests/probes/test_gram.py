@@ -5,7 +5,7 @@ from clbench.probes import gram as module
 from clbench.probes.gram import PRECISIONS, as_rows, centred_gram, quick_gram, u_centred
 
 
-def cka(k, l):  # noqa: E741
+def cka(k, l):  # noqa: E741 - k, l as in the papers
     """CKA of one minibatch from its two centred Gram matrices."""
     return float((k * l).sum() / (k * k).sum().sqrt() / (l * l).sum().sqrt())
 

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 
 
-def hsic_by_quadruples(k, l):  # noqa: E741
+def hsic_by_quadruples(k, l):  # noqa: E741 - k, l as in the papers
     """Average k_st (l_st + l_uv - 2 l_su) over all quadruples of different examples."""
     terms = [
         k[s, t] * (l[s, t] + l[u, v] - 2 * l[s, u]) for s, t, u, v in permutations(range(len(k)), 4)
@@ -13,10 +13,10 @@ def hsic_by_quadruples(k, l):  # noqa: E741
     return sum(terms) / len(terms)
 
 
-def hsic(k, l):  # noqa: E741
+def hsic(k, l):  # noqa: E741 - k, l as in the papers
     """Song et al., 2012, equation 5."""
     n = len(k)
-    k, l = k.copy(), l.copy()  # noqa: E741
+    k, l = k.copy(), l.copy()  # noqa: E741 - k, l as in the papers
     np.fill_diagonal(k, 0)
     np.fill_diagonal(l, 0)
     one = np.ones(n)
@@ -38,7 +38,7 @@ def minibatch_cka(batches):
     sums = np.zeros(3)
     for x, y in batches:
         # more digits than float64, since nothing is centred before the large sums cancel
-        k, l = (f.astype(np.longdouble) @ f.astype(np.longdouble).T for f in (x, y))  # noqa: E741
+        k, l = (f.astype(np.longdouble) @ f.astype(np.longdouble).T for f in (x, y))  # noqa: E741 - k, l as in the papers
         sums += hsic(k, l), hsic(k, k), hsic(l, l)
     return sums[0] / np.sqrt(sums[1] * sums[2])
 

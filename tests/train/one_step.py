@@ -15,7 +15,7 @@ from clbench.data import training_set
 from clbench.models import build_backbone
 from clbench.train import ranks, terms
 from clbench.train.adversary import Adversary
-from clbench.train.devices import end_processes, make_fabric
+from clbench.train.devices import make_fabric
 from clbench.train.phases import Job, PhaseRun
 from clbench.train.recipe import Optimizer, Phase, Validation
 
@@ -134,6 +134,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     processes = make_fabric("cpu", "float32")
     results = everything(processes)
-    end_processes(processes)
     if processes.is_global_zero:
         torch.save(results, Path(sys.argv[1]))
