@@ -71,8 +71,8 @@ def report(
         UnknownNameError: ``trained_at`` has a model that is not there.
         StorageError: The folder cannot be written.
     """
-    make_folder(out)
     material = gather(records, probe, dataset=dataset, trained_at=trained_at)
+    make_folder(out)
     files = _scatter_files(material)
     found = find(
         material, _places(material, probe, out) | {Path(name).stem: name for name in files}

@@ -227,3 +227,4 @@ def test_bad_options_of_findings_are_met_with_one_line(
     assert done.status == 2
     assert message in done.err
     assert done.err.count("\n") == 1
+    assert not out.exists()
