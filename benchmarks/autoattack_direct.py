@@ -10,11 +10,11 @@ import torch
 import typer
 from pyautoattack import AutoAttack
 
-from clbench.attacks import plan_attack
-from clbench.data import load_evalset
-from clbench.evaluate import evaluate
+from clbench.attacks.registry import plan_attack
+from clbench.data.load import load_evalset
+from clbench.evaluation.run import evaluate
 from clbench.models.load import load_model
-from clbench.threat import ThreatModel
+from clbench.schema.threat_model import ThreatModel
 
 
 def compare(model: str = "simclr_at", n: int = 360, eps: str = "1/6", bs: int = 250) -> None:

@@ -10,8 +10,9 @@ import resource
 import torch
 import typer
 
-from clbench.models.backbone import build_backbone
-from clbench.probes import Inputs, View, compare
+from clbench.models.backbones.resnet import build_backbone
+from clbench.probes.similarity.compare import compare
+from clbench.probes.similarity.representations import Inputs, View
 
 LARGEST_RATIO = 1.1
 SHAPE = (3, 32, 32)

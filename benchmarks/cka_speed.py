@@ -17,9 +17,11 @@ import typer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from clbench.models.backbone import build_backbone
-from clbench.probes import Inputs, View, compare, select_taps
+from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.features import fastest_layout
+from clbench.probes.layers import select_taps
+from clbench.probes.similarity.compare import compare
+from clbench.probes.similarity.representations import Inputs, View
 
 SIZE = 64
 CPU = torch.device("cpu")

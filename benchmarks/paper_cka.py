@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from clbench.probes.summaries import (
+from clbench.probes.similarity.summaries import (
     column_means,
     diagonal,
     diagonal_mean,

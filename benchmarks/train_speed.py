@@ -20,14 +20,16 @@ import typer
 from torch import nn
 from torch.nn import functional
 
-from clbench.data import EvalSet, load_arrays, make_evalset
+from clbench.data.image_set import EvalSet, make_evalset
+from clbench.data.readers.npz import load_arrays
 from clbench.models import build_backbone
-from clbench.train import Phase, read_recipe
-from clbench.train.adversary import Adversary
-from clbench.train.devices import make_fabric
-from clbench.train.losses import supcon
-from clbench.train.phases import Job, PhaseRun
-from clbench.train.views import augment
+from clbench.training.adversary import Adversary
+from clbench.training.augmentation import augment
+from clbench.training.devices import make_fabric
+from clbench.training.losses import supcon
+from clbench.training.phases import Job, PhaseRun
+from clbench.training.recipe import Phase
+from clbench.training.recipe_file import read_recipe
 
 SCENARIOS = {
     "simclr_st": "pretraining",

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import torch
 
-from clbench.data import PACKAGED, EvalSet, load_arrays, load_evalset, training_files, training_set
-from clbench.errors import BadValueError
-from clbench.models import LoadedModel, load_model, preflight
-from clbench.names import DATASETS, DatasetInfo
-from clbench.protocol import CUSTOM, DEFAULT_PROTOCOL, Protocol, find_protocol
-from clbench.record import DataEntry, ModelEntry
+from clbench.data.datasets import DATASETS, PACKAGED
+from clbench.data.image_set import EvalSet
+from clbench.data.interface import DatasetInfo
+from clbench.data.load import load_evalset, training_set
+from clbench.data.readers.npz import load_arrays
+from clbench.data.splits import training_files
+from clbench.models import LoadedModel, load_model, validate_network
+from clbench.schema.errors import BadValueError
+from clbench.schema.protocol import CUSTOM, DEFAULT_PROTOCOL, Protocol, find_protocol
+from clbench.schema.records import DataEntry, ModelEntry
 
 MOST_FITTED = 10_000
 """Training images that layer probes are fitted on, at most; more changes them little."""
@@ -142,7 +146,7 @@ def load_checked(
         weights=weights,
     )
     network, images = model.network.to(device), evalset.images[:_PREFLIGHT_IMAGES].to(device)
-    flags = preflight(network, images, evalset.n_classes, or_more=own_data)
+    flags = validate_network(network, images, evalset.n_classes, or_more=own_data)
     with torch.no_grad():
         n_classes = network(images[:1]).shape[1]
     model = replace(model, network=network, flags=tuple(dict.fromkeys((*model.flags, *flags))))

@@ -9,18 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clbench import leaderboard, record
-from clbench.attacks import AttackPlan, is_unreliable, plan_attack
-from clbench.attacks.guard import Precision
-from clbench.data import EvalSet
-from clbench.evaluate import (
-    PROBE_ATTACK,
-    QUICK_ATTACK,
-    Outcome,
-    Progress,
-    evaluate,
-    perturb,
-)
+from clbench.attacks.interface import AttackPlan
+from clbench.attacks.registry import plan_attack
+from clbench.data.image_set import EvalSet
+from clbench.evaluation.attacked_model import Precision
+from clbench.evaluation.reliability import is_unreliable
+from clbench.evaluation.run import PROBE_ATTACK, QUICK_ATTACK, Outcome, Progress, evaluate, perturb
+from clbench.leaderboard import table
 from clbench.loading import (
     Setup,
     data_entry,
@@ -30,15 +25,17 @@ from clbench.loading import (
     model_entry,
     settle,
 )
-from clbench.measure import Measure
 from clbench.models import LoadedModel
-from clbench.models.device import device_name, find_device
-from clbench.probes import PROBES, Probed, ProbeRow
-from clbench.probes.probed import Watch
-from clbench.protocol import Protocol
-from clbench.provenance import commit, make_folder, utc_now, versions, write_atomically
-from clbench.record import Places, Record, Run
-from clbench.threat import ThreatModel, format_eps
+from clbench.probes.interface import Probed, Watch
+from clbench.probes.table import PROBES, ProbeRow
+from clbench.runtime.devices import device_name, find_device
+from clbench.schema import records
+from clbench.schema.estimate import Measure
+from clbench.schema.files import make_folder, write_atomically
+from clbench.schema.protocol import Protocol
+from clbench.schema.provenance import commit, utc_now, versions
+from clbench.schema.records import Places, Record, Run
+from clbench.schema.threat_model import ThreatModel, format_eps
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def run(
     threat_model = protocol.threat_model
     plan = plan_attack(protocol.attack, threat_model.norm, evalset.n_classes, request.backend)
     this = _describe(model, evalset, threat_model, plan, protocol.seed)
-    places = record.places(request.out, this, replace_damaged=request.restart)
+    places = records.places(request.out, this, replace_damaged=request.restart)
     if known := _already_there(places, request):
         return Finished(known, places, reused=True)
     _make_room(places, restart=request.restart)
@@ -126,9 +123,9 @@ def run(
     write_atomically(
         places.evidence, _evidence(outcome, evalset, adversarial=request.save_adversarial)
     )
-    record.write(finished, places.record)
+    records.write(finished, places.record)
     places.progress.unlink(missing_ok=True)
-    leaderboard.build(request.out)
+    table.build(request.out)
     return Finished(finished, places, reused=False)
 
 
@@ -138,8 +135,8 @@ def _describe(
     return Run(
         model_entry(model),
         data_entry(evalset),
-        record.ThreatEntry(threat_model.norm, format_eps(threat_model.eps)),
-        record.AttackEntry(plan.name, plan.backend, plan.parameters, plan.hash),
+        records.ThreatEntry(threat_model.norm, format_eps(threat_model.eps)),
+        records.AttackEntry(plan.name, plan.backend, plan.parameters, plan.hash),
         seed,
     )
 
@@ -148,7 +145,7 @@ def _already_there(places: Places, request: Request) -> Record | None:
     """Return the identical finished run, unless it lacks what is asked for now."""
     if request.restart or not places.record.exists():
         return None
-    known = record.read(places.record)
+    known = records.read(places.record)
     enough = all(known.measure(row.columns[0]) for row in _wanted(request))
     if request.save_adversarial:
         enough = enough and _holds(places.evidence, "adversarial")
@@ -227,7 +224,7 @@ def _record(
 ) -> Record:
     flags = tuple(dict.fromkeys((*model.flags, *outcome.flags)))
     return Record(
-        schema_version=record.SCHEMA_VERSION,
+        schema_version=records.SCHEMA_VERSION,
         protocol=protocol.name,
         model=this.model,
         data=this.data,
@@ -237,7 +234,7 @@ def _record(
         flags=flags,
         unreliable=is_unreliable(flags),
         seed=this.seed,
-        counts=record.Counts(outcome.forward_passes, outcome.backward_passes),
+        counts=records.Counts(outcome.forward_passes, outcome.backward_passes),
         wall_s=outcome.seconds,
         device=device_name(device),
         precision=precision,

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clbench.measure import proportion
-from clbench.record import AttackEntry, Counts, DataEntry, ModelEntry, Record, ThreatEntry
+from clbench.schema.estimate import proportion
+from clbench.schema.records import AttackEntry, Counts, DataEntry, ModelEntry, Record, ThreatEntry
 
 LONGEST = "tests/test_readme.py"
 """Takes minutes: one process begins with it while the other does the rest."""

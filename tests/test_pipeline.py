@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clbench import leaderboard
-from clbench.errors import BadValueError, StorageError
+from clbench.leaderboard import table
 from clbench.pipeline import Request, run, settle
-from clbench.record import read
+from clbench.schema import records
+from clbench.schema.errors import BadValueError, StorageError
+from clbench.schema.records import read
 
 ATTACK = "pgd,steps=3"
 
@@ -127,8 +128,8 @@ def test_adversarial_images_that_are_missing_are_a_reason_to_run_again(request_f
 def test_runs_of_one_model_with_other_settings_stand_side_by_side(request_for, tmp_path):
     for eps in ("1/10", "1/5"):
         run(request_for(eps=eps))
-    assert len(leaderboard.read_all(tmp_path)) == 2
-    assert leaderboard.check(tmp_path) == 2
+    assert len(records.read_records(tmp_path)) == 2
+    assert table.check(tmp_path) == 2
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(request_for, monkeypatch):

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 import clbench
-from clbench import leaderboard, record
-from clbench.attacks import FLAGS as FLAG_ROWS
-from clbench.attacks import plan_attack
+from clbench.attacks.registry import plan_attack
+from clbench.data.datasets import DATASETS
+from clbench.evaluation.reliability import FLAGS as FLAG_ROWS
+from clbench.leaderboard import table
 from clbench.models import ZOO
 from clbench.models.zoo import WEIGHTS_DIR
-from clbench.names import DATASETS
-from clbench.protocol import config_dir, protocols
+from clbench.schema import records
+from clbench.schema.protocol import config_dir, protocols
 
 ROOT = Path(__file__).parents[1]
 OURS = ROOT / "leaderboard"
@@ -69,22 +70,22 @@ def test_the_options_of_every_command_are_a_contract(command):
 
 
 def ours(dataset):
-    return [r for r in leaderboard.read_all(OURS) if r.data.name == dataset]
+    return [r for r in records.read_records(OURS) if r.data.name == dataset]
 
 
 def test_our_leaderboard_is_what_our_records_give():
-    assert leaderboard.check(OURS) == 20
+    assert table.check(OURS) == 20
 
 
 def test_our_records_are_of_the_weights_that_are_shipped():
     shipped = {spec.full_name: spec.weights.sha256 for spec in ZOO if spec.weights is not None}
-    records = {f"{r.model.name}.{r.model.tag}": r for r in leaderboard.read_all(OURS)}
-    assert {name: r.model.weights_sha256 for name, r in records.items()} == shipped
+    found = {f"{r.model.name}.{r.model.tag}": r for r in records.read_records(OURS)}
+    assert {name: r.model.weights_sha256 for name, r in found.items()} == shipped
 
 
 def test_our_records_are_of_the_protocols_data_threat_model_and_attack():
     by_dataset = {"digits": protocols()["digits-linf"], "cifar10": protocols()["cifar10-linf"]}
-    for one in leaderboard.read_all(OURS):
+    for one in records.read_records(OURS):
         protocol = by_dataset[one.data.name]
         assert f"{one.threat_model.norm} {one.threat_model.eps}" == str(protocol.threat_model)
         plan = plan_attack(protocol.attack, protocol.threat_model.norm, 10)
@@ -110,7 +111,7 @@ def test_adversarial_training_makes_clean_and_adversarial_representations_alike(
 
 def test_every_record_lies_where_its_run_belongs():
     for path in (OURS / "records").rglob("*.json"):
-        assert record.places(OURS, record.read(path).run).record == path
+        assert records.places(OURS, records.read(path).run).record == path
 
 
 def test_what_is_shipped_was_made_by_committed_code():
@@ -151,7 +152,7 @@ def test_the_pre_commit_hooks_are_the_tools_of_the_check():
 
 def test_the_figures_in_the_leaderboard_page_are_those_of_the_records():
     page = (OURS / "README.md").read_text()
-    for one in leaderboard.read_all(OURS):
+    for one in records.read_records(OURS):
         clean, robust = (100 * one.measure(name).value for name in ("clean_acc", "robust_acc"))
         low, high = (
             100 * bound for bound in (one.measure("robust_acc").low, one.measure("robust_acc").high)
@@ -167,7 +168,7 @@ def test_the_flags_in_the_leaderboard_page_are_all_there_are():
 
 
 def test_the_cards_of_our_networks_tell_their_test_figures():
-    for one in leaderboard.read_all(OURS):
+    for one in records.read_records(OURS):
         card = (WEIGHTS_DIR / f"{one.model.name}.{one.model.tag}.md").read_text()
         robust = one.measure("robust_acc").value
         threat_model = f"{one.threat_model.norm} {one.threat_model.eps}"

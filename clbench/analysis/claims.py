@@ -12,13 +12,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from clbench.analysis.material import END, STAGE, Material
+from clbench.analysis.inputs import END, STAGE, Material
 from clbench.analysis.pages import DEPTH_CURVES
 from clbench.analysis.statistics import paired_difference, spearman
 from clbench.analysis.tables import shared
-from clbench.measure import Measure, undefined
-from clbench.probes.summaries import end_mean, long_range_mean, whole_mean
-from clbench.threat import format_eps
+from clbench.probes.similarity.summaries import end_mean, long_range_mean, whole_mean
+from clbench.schema.estimate import Measure, undefined
+from clbench.schema.threat_model import format_eps
 
 SIMILARITY_AND_ROBUSTNESS = "similarity-and-robustness"
 """The figure of robust accuracy against similarity, which findings draw themselves."""

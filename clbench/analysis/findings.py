@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from clbench.analysis.claims import CLAIMS, Case
-from clbench.analysis.material import Material, has_interval
-from clbench.measure import Measure, undefined
+from clbench.analysis.inputs import Material, has_interval
+from clbench.schema.estimate import Measure, undefined
 
 HOLDS = "holds"
 FAILS = "does not hold"

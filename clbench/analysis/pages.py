@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from clbench.analysis.comparisons import KINDS
 from clbench.analysis.figures import curves, heatmaps
 from clbench.analysis.result import SCORES, Analysis, Matrix
 from clbench.analysis.tables import shared, summarised
-from clbench.measure import Measure
-from clbench.probes.kinds import KINDS
-from clbench.record import ModelEntry
+from clbench.schema.estimate import Measure
+from clbench.schema.records import ModelEntry
 
 DEPTH_CURVES = "depth-curves"
 PROBE_ACCURACY = "probe-accuracy"

@@ -15,13 +15,14 @@ from clbench.analysis.claims import CLAIMS, SIMILARITY_AND_ROBUSTNESS, Claim
 from clbench.analysis.figures import FORMATS, draw, scatter
 from clbench.analysis.figures.scatter import Point
 from clbench.analysis.findings import Finding, find
-from clbench.analysis.material import END, Material, gather, recorded_models
+from clbench.analysis.inputs import END, Material, gather, recorded_models
+from clbench.analysis.models import Request
 from clbench.analysis.run import FIGURES, run
-from clbench.analysis.subjects import Request
 from clbench.analysis.tables import Cell, to_csv
 from clbench.loading import settle
-from clbench.probes.probed import Watch
-from clbench.provenance import commit, make_folder, utc_now, versions, write_atomically
+from clbench.probes.interface import Watch
+from clbench.schema.files import make_folder, write_atomically
+from clbench.schema.provenance import commit, utc_now, versions
 
 SCHEMA_VERSION = 1
 

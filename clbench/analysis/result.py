@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clbench.probes import Block
-from clbench.record import AttackEntry, DataEntry, ModelEntry, ThreatEntry
+from clbench.probes.similarity.matrix import Block
+from clbench.schema.records import AttackEntry, DataEntry, ModelEntry, ThreatEntry
 
 SCHEMA_VERSION = 1
 """Of ``probe.json``: raised when a field changes its meaning or goes."""

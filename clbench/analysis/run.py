@@ -4,19 +4,21 @@ import time
 from functools import partial
 
 from clbench.analysis.figures import FORMATS, draw
-from clbench.analysis.layers import layer_accuracies
+from clbench.analysis.linear_probes import layer_accuracies
+from clbench.analysis.models import Adversarial, Request, Subjects, load_subjects
 from clbench.analysis.pages import pages
 from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
 from clbench.analysis.store import save
-from clbench.analysis.subjects import Adversarial, Request, Subjects, load_subjects
-from clbench.evaluate import perturb
+from clbench.evaluation.run import perturb
 from clbench.loading import data_entry, model_entry
-from clbench.models.device import device_name
-from clbench.probes import Inputs, View, compare
-from clbench.probes.probed import Watch
-from clbench.provenance import commit, make_folder, utc_now, versions
-from clbench.record import AttackEntry, ThreatEntry
-from clbench.threat import format_eps
+from clbench.probes.interface import Watch
+from clbench.probes.similarity.compare import compare
+from clbench.probes.similarity.representations import Inputs, View
+from clbench.runtime.devices import device_name
+from clbench.schema.files import make_folder
+from clbench.schema.provenance import commit, utc_now, versions
+from clbench.schema.records import AttackEntry, ThreatEntry
+from clbench.schema.threat_model import format_eps
 
 FIGURES = "figures"
 """The folder of the figures, inside that of the comparison."""

@@ -10,10 +10,10 @@ from jaxtyping import Float, Float64
 from scipy.stats import rankdata
 
 from clbench.analysis.tables import NO_TAPS
-from clbench.errors import BadValueError
-from clbench.measure import Measure, undefined
-from clbench.probes import Block
-from clbench.probes.cka import summarise
+from clbench.probes.similarity.cka import summarise
+from clbench.probes.similarity.matrix import Block
+from clbench.schema.errors import BadValueError
+from clbench.schema.estimate import Measure, undefined
 
 FEWEST_MODELS = 4
 """With fewer, no order of the models is unlikely enough to say anything."""

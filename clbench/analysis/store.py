@@ -23,13 +23,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from clbench.analysis.comparisons import Sight
 from clbench.analysis.result import SCHEMA_VERSION, Accuracy, Analysis, Description, Matrix
 from clbench.analysis.tables import SUMMARY_COLUMNS, accuracy_rows, summary_rows, to_csv
-from clbench.errors import RecordError
-from clbench.probes import Axis, Block
-from clbench.probes.kinds import Sight
-from clbench.provenance import sha256_of, write_atomically
-from clbench.record import AttackEntry, DataEntry, ModelEntry, ThreatEntry
+from clbench.probes.similarity.matrix import Axis, Block
+from clbench.schema.errors import RecordError
+from clbench.schema.files import sha256_of, write_atomically
+from clbench.schema.records import AttackEntry, DataEntry, ModelEntry, ThreatEntry
 
 DESCRIPTION = "probe.json"
 MATRICES = "matrices.npz"

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from clbench.analysis.result import Accuracy, Matrix
-from clbench.errors import BadValueError
-from clbench.measure import Measure, undefined
-from clbench.probes import Block
-from clbench.probes.summaries import SUMMARIES, whole_mean
+from clbench.probes.similarity.matrix import Block
+from clbench.probes.similarity.summaries import SUMMARIES, whole_mean
+from clbench.schema.errors import BadValueError
+from clbench.schema.estimate import Measure, undefined
 
 Cell = str | int | float
 

@@ -17,7 +17,7 @@ from clbench.cli.probe import probe
 from clbench.cli.protocols import protocols
 from clbench.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from clbench.cli.train import train
-from clbench.errors import ClbenchError
+from clbench.schema.errors import ClbenchError
 
 EXIT_USER = 2
 

@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clbench.attacks import AttackRow
+    from clbench.attacks.interface import AttackRow
 
 _EXAMPLE_CLASSES = 10
 
@@ -22,8 +22,8 @@ def attacks(
 
     What ends in _per_eps is in proportion to eps; step_size=1/100 or alpha=1/100 fixes it.
     """
-    from clbench.attacks import ATTACKS
-    from clbench.cli.show import show_entries
+    from clbench.attacks.registry import ATTACKS
+    from clbench.cli.render.tables import show_entries
 
     rows = [_describe(row) for row in ATTACKS.values()]
     if as_json:

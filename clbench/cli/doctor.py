@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from clbench.doctor import Row
+    from clbench.diagnosis.diagnose import Row
 
 _COLOURS = {"ok": "green", "warning": "yellow", "broken": "red"}
 
@@ -19,8 +19,8 @@ def doctor(
     """
     from rich.console import Console
 
-    from clbench.cli.show import show_rows
-    from clbench.doctor import diagnose
+    from clbench.cli.render.tables import show_rows
+    from clbench.diagnosis.diagnose import diagnose
 
     with Console(stderr=True).status("importing every package once"):
         rows = diagnose()

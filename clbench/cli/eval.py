@@ -18,7 +18,7 @@ Examples:
 
 
 def _known_protocols(incomplete: str) -> list[str]:
-    from clbench.protocol import protocols
+    from clbench.schema.protocol import protocols
 
     return [name for name in protocols() if name.startswith(incomplete)]
 
@@ -114,8 +114,8 @@ def evaluate_model(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Evaluate a model under attack and write it into the leaderboard."""
-    from clbench.cli.progress import evaluation_progress
-    from clbench.cli.result import show_result
+    from clbench.cli.render.evaluation import show_result
+    from clbench.cli.render.evaluation_progress import evaluation_progress
     from clbench.pipeline import Request, run
 
     request = Request(

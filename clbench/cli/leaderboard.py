@@ -13,7 +13,7 @@ Out = Annotated[Path, typer.Option(help="Folder that holds records/ and leaderbo
 @leaderboard.command()
 def build(out: Out = Path("results")) -> None:
     """Write leaderboard.csv from the records."""
-    from clbench.leaderboard import build as build_csv
+    from clbench.leaderboard.table import build as build_csv
 
     typer.echo(f"wrote {build_csv(out)}")
 
@@ -21,7 +21,7 @@ def build(out: Out = Path("results")) -> None:
 @leaderboard.command()
 def check(out: Out = Path("results")) -> None:
     """Say whether leaderboard.csv is what its records give."""
-    from clbench.leaderboard import CSV_NAME
-    from clbench.leaderboard import check as check_csv
+    from clbench.leaderboard.table import CSV_NAME
+    from clbench.leaderboard.table import check as check_csv
 
     typer.echo(f"{out / CSV_NAME} is what its {check_csv(out)} records give")

@@ -21,7 +21,7 @@ def models(
     """List the models of the zoo, and those that installed packages registered."""
     from rich import print as show
 
-    from clbench.cli.show import show_rows
+    from clbench.cli.render.tables import show_rows
 
     if as_json:
         show_rows("models", _by_tag(), as_json=True)
@@ -65,6 +65,6 @@ def _by_name() -> list[dict[str, str]]:
 
 
 def _registered() -> list[dict[str, str]]:
-    from clbench.models.factory import registered_models
+    from clbench.models.sources.python import registered_models
 
     return [{"model": name, "from": point.value} for name, point in registered_models().items()]

@@ -26,7 +26,7 @@ probe = typer.Typer(
 
 
 def _known_kinds(incomplete: str) -> list[str]:
-    from clbench.probes.kinds import KINDS
+    from clbench.analysis.comparisons import KINDS
 
     return [name for name in KINDS if name.startswith(incomplete)]
 
@@ -123,9 +123,10 @@ def probe_models(
     """Compare how models see clean and adversarial images, layer by layer, with linear CKA."""
     if context.invoked_subcommand:
         return
-    from clbench.analysis import Request, run
-    from clbench.cli.probe_progress import probe_progress
-    from clbench.cli.probe_result import show_comparison
+    from clbench.analysis.models import Request
+    from clbench.analysis.run import run
+    from clbench.cli.render.probe import show_comparison
+    from clbench.cli.render.probe_progress import probe_progress
 
     request = Request(
         models=models or [],
@@ -201,11 +202,11 @@ def findings(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Tell which of the paper's claims hold for evaluated models."""
-    from clbench.analysis import Request
+    from clbench.analysis.models import Request
     from clbench.analysis.report import compare_recorded, report
-    from clbench.cli.probe_progress import probe_progress
-    from clbench.cli.probe_result import show_findings
-    from clbench.protocol import find_protocol
+    from clbench.cli.render.probe import show_findings
+    from clbench.cli.render.probe_progress import probe_progress
+    from clbench.schema.protocol import find_protocol
 
     eps = _trained_at(trained_at or [])
     if compare:
@@ -224,8 +225,8 @@ def findings(
 
 
 def _trained_at(pairs: list[str]) -> "dict[str, Fraction]":
-    from clbench.errors import BadValueError
-    from clbench.threat import parse_eps
+    from clbench.schema.errors import BadValueError
+    from clbench.schema.threat_model import parse_eps
 
     found = {}
     for pair in pairs:

@@ -4,18 +4,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clbench.threat import format_eps
+from clbench.schema.threat_model import format_eps
 
 if TYPE_CHECKING:
-    from clbench.protocol import Protocol
+    from clbench.schema.protocol import Protocol
 
 
 def protocols(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """List the protocols: data, threat model, attack, sample size."""
-    from clbench.cli.show import show_entries, show_rows
-    from clbench.protocol import protocols as known
+    from clbench.cli.render.tables import show_entries, show_rows
+    from clbench.schema.protocol import protocols as known
 
     if as_json:
         show_rows("protocols", [_row(protocol) for protocol in known().values()], as_json=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from clbench.train import Trained
+    from clbench.training.loop import Trained
 
 EXIT_INTERRUPTED = 130
 
@@ -22,7 +22,7 @@ Examples:
 
 
 def _known_models(incomplete: str) -> list[str]:
-    from clbench.names import SCENARIOS, SCHEMES
+    from clbench.schema.names import SCENARIOS, SCHEMES
 
     names = [f"{scheme}_{scenario}" for scheme in SCHEMES for scenario in SCENARIOS]
     return [name for name in names if name.startswith(incomplete)]
@@ -82,9 +82,10 @@ def train(
 
     A training that was stopped goes on with the same command.
     """
-    from clbench.cli.train_progress import progress
-    from clbench.train import Watch, tensorboard_writer
-    from clbench.train import train as run
+    from clbench.cli.render.training_progress import progress
+    from clbench.training.loop import train as run
+    from clbench.training.tensorboard import tensorboard_writer
+    from clbench.training.training import Watch
 
     first = os.environ.get("RANK", "0") == "0"  # one process of torchrun speaks
     shown = first and not quiet
@@ -116,7 +117,7 @@ def train(
 
 
 def _pairs(changes: list[str]) -> dict[str, str]:
-    from clbench.errors import BadValueError
+    from clbench.schema.errors import BadValueError
 
     for change in changes:
         if "=" not in change:

@@ -5,13 +5,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from clbench.errors import InstallationError
-from clbench.interop.installed import (
-    find_installed,
-    install_line,
-    requirement_of,
-    uninstall_line,
-)
+from clbench.interop.installed import find_installed, install_line, requirement_of, uninstall_line
+from clbench.schema.errors import InstallationError
 
 CLASSIC = "autoattack"
 PUBLISHED = "pyautoattack"

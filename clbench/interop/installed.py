@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from clbench.errors import InstallationError
+from clbench.schema.errors import InstallationError
 
 ROBUSTBENCH = "robustbench"
 TORCHATTACKS = "torchattacks"

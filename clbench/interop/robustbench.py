@@ -18,15 +18,10 @@ from typing import Any
 
 from torch import nn
 
-from clbench.errors import ClbenchError, InstallationError, UnknownNameError, WeightsError
-from clbench.interop.installed import (
-    ROBUSTBENCH,
-    install_line,
-    require_robustbench,
-    requirement_of,
-)
-from clbench.interop.stand_in import pkg_resources_answered, provide_autoattack
-from clbench.names import closest, look_up
+from clbench.interop.import_shims import pkg_resources_answered, provide_autoattack
+from clbench.interop.installed import ROBUSTBENCH, install_line, require_robustbench, requirement_of
+from clbench.schema.errors import ClbenchError, InstallationError, UnknownNameError, WeightsError
+from clbench.schema.names import closest, look_up
 
 _KNOWN_WARNINGS = (
     "pkg_resources is deprecated",

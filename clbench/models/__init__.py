@@ -1,10 +1,10 @@
 """The model zoo; importing it registers every model in timm."""
 
-from clbench.models.backbone import BACKBONES, Backbone, CifarResNet, build_backbone
+from clbench.models.backbones.resnet import BACKBONES, Backbone, CifarResNet, build_backbone
 from clbench.models.load import LoadedModel, load_model
-from clbench.models.preflight import preflight
 from clbench.models.register import register
 from clbench.models.spec import ModelSpec, WeightsRow
+from clbench.models.validate import validate_network
 from clbench.models.weights import load_weights, read_weights, save_weights
 from clbench.models.zoo import ZOO, find_spec
 
@@ -22,8 +22,8 @@ __all__ = [
     "find_spec",
     "load_model",
     "load_weights",
-    "preflight",
     "read_weights",
     "register",
     "save_weights",
+    "validate_network",
 ]

@@ -8,15 +8,23 @@ from typing import NamedTuple
 import timm
 from torch import nn
 
-from clbench.errors import BadValueError, ClbenchError, ModelError, UnknownNameError, WeightsError
-from clbench.models.backbone import build_backbone
-from clbench.models.factory import build_from_code, build_registered, registered_models
-from clbench.models.normalise import normalise_inside
-from clbench.models.preflight import describe
-from clbench.models.weights import availability, load_weights, read_about, state_sha256
+from clbench.data.datasets import DATASETS
+from clbench.models.backbones.resnet import build_backbone
+from clbench.models.normalization import normalise_inside
+from clbench.models.sources.python import build_from_code, build_registered, registered_models
+from clbench.models.weights import availability, load_weights, read_about
 from clbench.models.zoo import find_spec, zoo_names
-from clbench.names import DATASETS, Norm, closest, look_up, unknown
-from clbench.provenance import version_of
+from clbench.runtime.hashing import state_sha256
+from clbench.schema.errors import (
+    BadValueError,
+    ClbenchError,
+    ModelError,
+    UnknownNameError,
+    WeightsError,
+    describe,
+)
+from clbench.schema.names import Norm, closest, look_up, unknown
+from clbench.schema.provenance import version_of
 
 ROBUSTBENCH_DIR = Path("models")
 """Where RobustBench keeps its weights by default, below the working folder."""
@@ -28,7 +36,7 @@ class LoadedModel:
 
     ``scheme``, ``scenario`` and ``tag`` are "" outside the zoo. ``weights_sha256`` is of the
     weights file, or of the network's state where there is none. ``flags`` are those of
-    ``preflight``.
+    ``validate_network``.
     """
 
     network: nn.Module

@@ -11,11 +11,11 @@ from timm.models import (
 )
 from torch import Tensor, nn
 
-from clbench.errors import WeightsError
-from clbench.models.backbone import BACKBONES, CifarResNet
+from clbench.models.backbones.resnet import BACKBONES, CifarResNet
 from clbench.models.spec import ModelSpec
 from clbench.models.weights import locate, no_weights_yet
 from clbench.models.zoo import WEIGHTS_DIR, ZOO
+from clbench.schema.errors import WeightsError
 
 __all__ = ["register"]  # timm adds the name of each model to it
 

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from clbench.names import DATASETS, DatasetInfo, Scenario, Scheme
+from clbench.data.datasets import DATASETS
+from clbench.data.interface import DatasetInfo
+from clbench.schema.names import Scenario, Scheme
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Weights files: safetensors only, loaded strictly, known by their sha256."""
 
-import hashlib
 import os
 import re
 import urllib.request
@@ -13,10 +12,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from clbench.errors import WeightsError
 from clbench.models.spec import ModelSpec
 from clbench.models.zoo import WEIGHTS_DIR
-from clbench.provenance import sha256_of, write_atomically
+from clbench.schema.errors import WeightsError
+from clbench.schema.files import sha256_of, write_atomically
 
 _PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -147,20 +146,6 @@ def save_weights(
     )
     tensors = {key: _stored(tensor, half=half) for key, tensor in state.items()}
     write_atomically(path, safetensors.torch.save(tensors, dict(about or {})))
-
-
-def state_sha256(network: nn.Module) -> str:
-    """Return a sha256 over names, types, shapes and values of a network's state.
-
-    It tells networks without a weights file from each other; where they run does not matter.
-    """
-    digest = hashlib.sha256()
-    for key, value in sorted(network.state_dict().items()):
-        if isinstance(value, Tensor):
-            digest.update(f"{key} {value.dtype} {list(value.shape)}\n".encode())
-            plain = value.detach().cpu().contiguous().reshape(-1)
-            digest.update(plain.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _stored(tensor: Tensor, *, half: bool) -> Tensor:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clbench.errors import BadValueError
+from clbench.data.datasets import DATASETS
 from clbench.models.spec import ModelSpec, WeightsRow
-from clbench.names import DATASETS, SCENARIOS, Scenario, Scheme, look_up
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import SCENARIOS, Scenario, Scheme, look_up
 
 WEIGHTS_DIR = Path(__file__).with_name("weights")
 """The folder of packaged weights, each with its model card, and of the manifest."""

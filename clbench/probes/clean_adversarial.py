@@ -4,14 +4,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clbench.measure import Measure, undefined
-from clbench.probes.cka import MINIBATCH
-from clbench.probes.engine import compare
-from clbench.probes.probed import Probed
-from clbench.probes.similarity import Block
-from clbench.probes.summaries import diagonal_mean
-from clbench.probes.taps import MOST_STAGES, find_taps, quarter_ends
-from clbench.probes.views import Inputs, View
+from clbench.probes.interface import Probed
+from clbench.probes.layers import MOST_STAGES, find_taps, quarter_ends
+from clbench.probes.similarity.cka import MINIBATCH
+from clbench.probes.similarity.compare import compare
+from clbench.probes.similarity.matrix import Block
+from clbench.probes.similarity.representations import Inputs, View
+from clbench.probes.similarity.summaries import diagonal_mean
+from clbench.schema.estimate import Measure, undefined
 
 COLUMNS = (
     "cka_stem",

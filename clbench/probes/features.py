@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from clbench.probes.taps import Tap
+from clbench.probes.layers import Tap
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
 
@@ -72,29 +72,6 @@ class _Listener:
         return found
 
 
-@contextmanager
-def undisturbed(network: nn.Module, device: torch.device, *, seed: int = 0) -> Iterator[None]:
-    """Let the network be run in evaluation mode, without gradients and with known randomness.
-
-    CUDA keeps all digits of float32. Afterwards every module has its own mode again, and the random
-    state of the CPU and of ``device`` is what it was. ``seed`` matters to networks that draw random
-    numbers only. Several networks are let run by a ``nn.ModuleList`` of them.
-    """
-    modes = {module: module.training for module in network.modules()}
-    gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus), torch.no_grad(), _whole_float32():
-        torch.default_generator.manual_seed(seed)
-        for gpu in gpus:
-            with torch.cuda.device(gpu):
-                torch.cuda.manual_seed(seed)
-        network.eval()
-        try:
-            yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
-
-
 def fastest_layout(
     network: nn.Module, images: Float[Tensor, "n c h w"], device: torch.device
 ) -> torch.memory_format:
@@ -119,15 +96,3 @@ def _hook(name: str, tap: Tap, note: Callable[[str, object], None]) -> Removable
     return tap.module.register_forward_pre_hook(
         lambda _module, args: note(name, args[0] if args else None)
     )
-
-
-@contextmanager
-def _whole_float32() -> Iterator[None]:
-    """Keep CUDA from shortening float32 to the ten bits of TF32."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    try:
-        matmul.allow_tf32 = cudnn.allow_tf32 = False
-        yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before

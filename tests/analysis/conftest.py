@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from clbench.analysis.comparisons import Subject, plan
 from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
-from clbench.measure import proportion
-from clbench.probes import Axis, Block
-from clbench.probes.kinds import Subject, plan
-from clbench.record import AttackEntry, DataEntry, ModelEntry, ThreatEntry
+from clbench.probes.similarity.matrix import Axis, Block
+from clbench.schema.estimate import proportion
+from clbench.schema.records import AttackEntry, DataEntry, ModelEntry, ThreatEntry
 
 TAPS = ("stem", "stage1.0", "stage1.1", "stage2.0", "pool", "logits")
 

@@ -9,7 +9,7 @@ from clbench.analysis.figures.scatter import Point
 from clbench.analysis.figures.style import COLOURS, SMALLEST, WIDTH, elided, numbered, styled
 from clbench.analysis.pages import grouped, pages
 from clbench.analysis.result import Accuracy
-from clbench.measure import Measure
+from clbench.schema.estimate import Measure
 
 SCENARIOS = ("st", "at", "partial_at", "full_at")
 TEN = [

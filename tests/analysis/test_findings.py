@@ -6,14 +6,14 @@ from fractions import Fraction
 import pandas as pd
 import pytest
 
-from clbench import record as records
 from clbench.analysis.claims import CLAIMS
 from clbench.analysis.findings import FAILS, HOLDS, NOT_TESTABLE, UNDECIDED, find, verdict
-from clbench.analysis.material import Material, comparable
+from clbench.analysis.inputs import Material, comparable
 from clbench.analysis.report import COLUMNS, report
 from clbench.analysis.store import save
-from clbench.errors import RecordError, UnknownNameError
-from clbench.measure import Measure, undefined
+from clbench.schema import records
+from clbench.schema.errors import RecordError, UnknownNameError
+from clbench.schema.estimate import Measure, undefined
 
 TRAINED = ("simclr_at", "simclr_full_at", "supcon_at", "supervised_at")
 MODELS = ("simclr_st", *TRAINED, "supcon_st", "supervised_st")

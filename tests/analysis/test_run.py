@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clbench.analysis import Request, load, run
-from clbench.errors import BadValueError, UnknownNameError, WeightsError
+from clbench.analysis.comparisons import KINDS
+from clbench.analysis.models import Request
+from clbench.analysis.run import run
+from clbench.analysis.store import load
 from clbench.models.zoo import WEIGHTS_DIR
 from clbench.pipeline import Request as Evaluation
 from clbench.pipeline import run as evaluate
-from clbench.probes.kinds import KINDS
-from clbench.probes.summaries import SUMMARIES
+from clbench.probes.similarity.summaries import SUMMARIES
+from clbench.schema.errors import BadValueError, UnknownNameError, WeightsError
 
 PAIR = ("simclr_st", "supcon_st")
 

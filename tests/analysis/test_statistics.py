@@ -6,8 +6,8 @@ from scipy.stats import spearmanr
 
 from clbench.analysis.statistics import mean_of, paired_difference, separate_difference
 from clbench.analysis.statistics import spearman as spearman_of_floats
-from clbench.measure import Measure, undefined
-from clbench.probes.summaries import long_range_mean, whole_mean
+from clbench.probes.similarity.summaries import long_range_mean, whole_mean
+from clbench.schema.estimate import Measure, undefined
 
 
 def spearman(name, x, y, **options):

@@ -5,7 +5,7 @@ import pytest
 
 from clbench.analysis.result import Accuracy
 from clbench.analysis.store import load, save
-from clbench.errors import RecordError, StorageError
+from clbench.schema.errors import RecordError, StorageError
 
 MODELS = ("simclr_st", "simclr_at")
 

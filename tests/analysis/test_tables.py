@@ -5,7 +5,7 @@ import pytest
 
 from clbench.analysis.result import Matrix
 from clbench.analysis.tables import SUMMARY_COLUMNS, shared, summaries, summary_rows, to_csv
-from clbench.probes.summaries import SUMMARIES
+from clbench.probes.similarity.summaries import SUMMARIES
 
 
 def by_name(block):

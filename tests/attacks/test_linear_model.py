@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.attacks import plan_attack
-from clbench.data.evalset import make_evalset
-from clbench.evaluate import evaluate
-from clbench.threat import ThreatModel
+from clbench.attacks.registry import plan_attack
+from clbench.data.image_set import make_evalset
+from clbench.evaluation.run import evaluate
+from clbench.schema.threat_model import ThreatModel
 
 EPS = {"Linf": Fraction(1, 50), "L2": Fraction(1, 8)}
 

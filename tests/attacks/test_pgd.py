@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.attacks.guard import within
-from clbench.attacks.pgd import PGD, project
-from clbench.threat import ThreatModel
+from clbench.attacks.native.pgd import PGD
+from clbench.attacks.norms import project, within
+from clbench.schema.threat_model import ThreatModel
 
 BALLS = [ThreatModel("Linf", Fraction(1, 10)), ThreatModel("L2", Fraction(1, 2))]
 both_norms = pytest.mark.parametrize("threat_model", BALLS, ids=str)

@@ -3,7 +3,7 @@ import json
 from typer import Typer
 from typer.testing import CliRunner
 
-from clbench.attacks import ATTACKS, plan_attack
+from clbench.attacks.registry import ATTACKS, plan_attack
 from clbench.cli.attacks import attacks
 
 app = Typer()

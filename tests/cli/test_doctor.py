@@ -6,9 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import clbench.doctor
+import clbench.diagnosis.diagnose
 from clbench.cli.doctor import doctor
-from clbench.doctor import Row
+from clbench.diagnosis.diagnose import Row
 
 FINE = Row("python", "version of Python", "ok", "3.11.7", "")
 WORKED_AROUND = Row("hub", "timm and hub", "warning", "timm [says] no", 'pip install "hub<1"')
@@ -22,7 +22,7 @@ def run(monkeypatch):
     app.command()(doctor)
 
     def call(rows, *options):
-        monkeypatch.setattr(clbench.doctor, "diagnose", lambda: rows)
+        monkeypatch.setattr(clbench.diagnosis.diagnose, "diagnose", lambda: rows)
         return CliRunner().invoke(app, options)
 
     return call

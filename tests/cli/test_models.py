@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from clbench.cli.models import models
 from clbench.models import ZOO
-from clbench.models.factory import ENTRY_POINT_GROUP
+from clbench.models.sources.python import ENTRY_POINT_GROUP
 
 app = Typer()
 app.command()(models)

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clbench.analysis.comparisons import KINDS
 from clbench.analysis.run import run
 from clbench.cli.probe import _known_kinds, probe
-from clbench.probes.kinds import KINDS
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_an_interrupted_run_says_that_nothing_was_written(compare, monkeypatch, 
     def interrupted(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clbench.analysis.run", interrupted)
+    monkeypatch.setattr("clbench.analysis.run.run", interrupted)
     done = compare("--quiet")
     assert done.status == 130
     assert "interrupted" in done.err

@@ -3,8 +3,8 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from clbench.cli.train import train
-from clbench.data import training_set
-from clbench.errors import (
+from clbench.data.load import training_set
+from clbench.schema.errors import (
     BadValueError,
     DataError,
     InstallationError,
@@ -12,7 +12,7 @@ from clbench.errors import (
     StorageError,
     UnknownNameError,
 )
-from clbench.train import loop
+from clbench.training import loop
 
 app = Typer()
 app.command()(train)

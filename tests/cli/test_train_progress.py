@@ -1,5 +1,6 @@
-from clbench.cli.train_progress import progress
-from clbench.train import Epoch, read_recipe
+from clbench.cli.render.training_progress import progress
+from clbench.training.phases import Epoch
+from clbench.training.recipe_file import read_recipe
 
 
 def lines_of(epochs, capsys):

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.attacks import ATTACKS, FLAGS, plan_attack
-from clbench.attacks.guard import within
-from clbench.data.evalset import make_evalset
-from clbench.evaluate import evaluate
-from clbench.threat import ThreatModel
+from clbench.attacks.norms import within
+from clbench.attacks.registry import ATTACKS, plan_attack
+from clbench.data.image_set import make_evalset
+from clbench.evaluation.reliability import FLAGS
+from clbench.evaluation.run import evaluate
+from clbench.schema.threat_model import ThreatModel
 
 SHORT = {
     "apgd": "n_iter=5",

@@ -7,12 +7,13 @@ import timm
 import torch
 from timm.data import resolve_model_data_config
 
-from clbench.errors import WeightsError
+from clbench.data.datasets import DATASETS
 from clbench.models import BACKBONES, ZOO, load_model, load_weights
 from clbench.models.register import ROBUSTBENCH_DATASETS, robustbench_name
 from clbench.models.zoo import WEIGHTS_DIR
-from clbench.names import DATASETS, SCENARIOS, SCHEMES
-from clbench.provenance import sha256_of_file
+from clbench.schema.errors import WeightsError
+from clbench.schema.files import sha256_of_file
+from clbench.schema.names import SCENARIOS, SCHEMES
 
 MOST_BYTES = 1_500_000
 

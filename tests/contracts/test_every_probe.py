@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.attacks.pgd import PGD
-from clbench.data import load_evalset, training_set
-from clbench.models.backbone import build_backbone
-from clbench.probes import PROBES, Probe, Probed
-from clbench.threat import ThreatModel
+from clbench.attacks.native.pgd import PGD
+from clbench.data.load import load_evalset, training_set
+from clbench.models.backbones.resnet import build_backbone
+from clbench.probes.interface import Probed
+from clbench.probes.table import PROBES, Probe
+from clbench.schema.threat_model import ThreatModel
 
 CPU = torch.device("cpu")
 every_probe = pytest.mark.parametrize("row", PROBES.values(), ids=list(PROBES))

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-from clbench.data import load_evalset, training_set
-from clbench.errors import BadValueError, DataError, UnknownNameError
+from clbench.data.load import load_evalset, training_set
+from clbench.schema.errors import BadValueError, DataError, UnknownNameError
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])

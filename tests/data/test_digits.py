@@ -1,7 +1,7 @@
 import torch
 from sklearn.datasets import load_digits
 
-from clbench.data import load_evalset, training_set
+from clbench.data.load import load_evalset, training_set
 
 
 def test_the_test_split_is_every_fifth_digit_in_order():

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from clbench.data.parquet import read_parquet
-from clbench.errors import DataError
+from clbench.data.readers.parquet import read_parquet
+from clbench.schema.errors import DataError
 
 
 @pytest.fixture

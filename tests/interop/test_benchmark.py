@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torchvision.datasets import CIFAR10
 
-from clbench.attacks import plan_attack
-from clbench.data import load_evalset
-from clbench.evaluate import evaluate
+from clbench.attacks.registry import plan_attack
+from clbench.data.load import load_evalset
+from clbench.evaluation.run import evaluate
 from clbench.interop.robustbench import benchmark
-from clbench.threat import ThreatModel
+from clbench.schema.threat_model import ThreatModel
 
 N = 64
 EPS = Fraction(8, 255)

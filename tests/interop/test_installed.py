@@ -5,7 +5,6 @@ import time
 
 import pytest
 
-from clbench.errors import InstallationError
 from clbench.interop.installed import (
     find_installed,
     install_line,
@@ -16,6 +15,7 @@ from clbench.interop.installed import (
     uninstall_line,
     unmet,
 )
+from clbench.schema.errors import InstallationError
 
 OWN = {
     "robustbench/__init__.py": "from .eval import benchmark",

@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from clbench.errors import InstallationError, UnknownNameError, WeightsError
 from clbench.interop import robustbench as interop
+from clbench.schema.errors import InstallationError, UnknownNameError, WeightsError
 
 NAME = "Wong2020Fast"
 

@@ -4,9 +4,9 @@ import pytest
 import timm
 import torch
 
-from clbench.errors import BadValueError, UnknownNameError, WeightsError
 from clbench.models import load_model, save_weights
-from clbench.models.weights import state_sha256
+from clbench.runtime.hashing import state_sha256
+from clbench.schema.errors import BadValueError, UnknownNameError, WeightsError
 
 COLOUR = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

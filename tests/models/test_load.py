@@ -4,10 +4,10 @@ import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import BasicBlock, ResNet
 
-from clbench.errors import BadValueError, ModelError, UnknownNameError, WeightsError
 from clbench.models import ZOO, build_backbone, load_model, save_weights
-from clbench.models.weights import state_sha256
-from clbench.provenance import sha256_of_file
+from clbench.runtime.hashing import state_sha256
+from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
+from clbench.schema.files import sha256_of_file
 
 GREY = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 COLOUR = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -8,11 +8,11 @@ import timm
 import torch
 from timm.models import get_pretrained_cfg
 
-from clbench.errors import WeightsError
 from clbench.models import ZOO, register
 from clbench.models import weights as weights_module
 from clbench.models.register import robustbench_name
 from clbench.models.zoo import WEIGHTS_DIR
+from clbench.schema.errors import WeightsError
 
 GREY = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 COLOUR = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

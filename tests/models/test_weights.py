@@ -5,10 +5,11 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from clbench.errors import StorageError, WeightsError
 from clbench.models import ModelSpec, WeightsRow, load_weights, read_weights, save_weights
-from clbench.models.weights import availability, cache_dir, locate, read_about, state_sha256
-from clbench.provenance import sha256_of_file
+from clbench.models.weights import availability, cache_dir, locate, read_about
+from clbench.runtime.hashing import state_sha256
+from clbench.schema.errors import StorageError, WeightsError
+from clbench.schema.files import sha256_of_file
 
 REMEDY = r"safetensors\.torch\.save_file\(state_dict, 'x\.safetensors'\)$"
 

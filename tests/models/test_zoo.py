@@ -1,8 +1,8 @@
 import pytest
 
-from clbench.errors import BadValueError, UnknownNameError
 from clbench.models import ZOO, WeightsRow, find_spec
 from clbench.models.zoo import WEIGHTS_DIR, read_manifest, zoo_names
+from clbench.schema.errors import BadValueError, UnknownNameError
 
 
 @pytest.mark.parametrize("spec", ZOO, ids=lambda spec: spec.full_name)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.probes import Inputs, View, compare
+from clbench.probes.similarity.compare import compare
+from clbench.probes.similarity.representations import Inputs, View
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from clbench.probes.cka import (
+from clbench.probes.similarity.cka import (
     cka_from_hsic,
     debiased_hsic,
     linear_cka,

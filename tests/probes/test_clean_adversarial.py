@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.models.backbone import build_backbone
-from clbench.probes.cka import minibatches
+from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.clean_adversarial import COLUMNS, MINIBATCH, _columns, clean_adversarial_cka
+from clbench.probes.similarity.cka import minibatches
 
 CPU = torch.device("cpu")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from clbench.probes import estimators
-from clbench.probes.cka import minibatches
-from clbench.probes.estimators import ESTIMATORS
-from clbench.probes.full_set import shifted
+from clbench.probes.similarity import estimators
+from clbench.probes.similarity.cka import minibatches
+from clbench.probes.similarity.estimators import ESTIMATORS
+from clbench.probes.similarity.full_set import shifted
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 every_type = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.models.backbone import build_backbone
-from clbench.probes.features import capture, fastest_layout, flat_copy, undisturbed
-from clbench.probes.taps import Tap, find_taps
+from clbench.models.backbones.resnet import build_backbone
+from clbench.probes.features import capture, fastest_layout, flat_copy
+from clbench.probes.layers import Tap, find_taps
+from clbench.runtime.as_found import undisturbed
 
 
 def n_hooks(network):

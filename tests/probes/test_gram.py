@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from clbench.probes import gram as module
-from clbench.probes.gram import PRECISIONS, as_rows, centred_gram, quick_gram, u_centred
+from clbench.probes.similarity import gram as module
+from clbench.probes.similarity.gram import PRECISIONS, as_rows, centred_gram, quick_gram, u_centred
 
 
 def cka(k, l):  # noqa: E741 - k, l as in the papers

@@ -12,21 +12,21 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional
 
-from clbench.attacks.pgd import PGD
-from clbench.data import load_evalset, training_set
-from clbench.errors import BadValueError, ModelError, UnknownNameError
-from clbench.evaluate import PROBE_ATTACK, perturb
-from clbench.measure import proportion
+from clbench.attacks.native.pgd import PGD
+from clbench.data.load import load_evalset, training_set
+from clbench.evaluation.run import PROBE_ATTACK, perturb
 from clbench.models import load_model
-from clbench.models.backbone import build_backbone
-from clbench.probes import logistic
-from clbench.probes.extents import EXTENTS, AveragedOver, grid_of
-from clbench.probes.linear import ProbedNetwork, fit_probes
-from clbench.probes.logistic import STRENGTHS, Layer, Rows, fit_logistic, why_unfit
-from clbench.probes.probe_scores import COLUMNS, TapScores, score_probes, stage_columns
-from clbench.probes.taps import Tap, find_taps, select_taps
-from clbench.probes.truncated import UpTo
-from clbench.threat import ThreatModel
+from clbench.models.backbones.resnet import build_backbone
+from clbench.probes.layers import Tap, find_taps, select_taps
+from clbench.probes.linear import solver
+from clbench.probes.linear.fit import ProbedNetwork, fit_probes
+from clbench.probes.linear.pooling import EXTENTS, AveragedOver, grid_of
+from clbench.probes.linear.score import COLUMNS, TapScores, score_probes, stage_columns
+from clbench.probes.linear.solver import STRENGTHS, Layer, Rows, fit_logistic, why_unfit
+from clbench.probes.linear.truncated import UpTo
+from clbench.schema.errors import BadValueError, ModelError, UnknownNameError
+from clbench.schema.estimate import proportion
+from clbench.schema.threat_model import ThreatModel
 
 CPU = torch.device("cpu")
 EPS = {"Linf": Fraction(1, 50), "L2": Fraction(1, 8)}
@@ -221,9 +221,9 @@ def test_the_layer_gives_the_decision_values_of_scikit_learn(n_classes):
     train, new = rows(n_classes=n_classes), rows(seed=1).x
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())
     pipeline.fit(train.x.double().numpy(), train.y.numpy())
-    scaler, solver = pipeline
-    layer = logistic._folded(
-        logistic._rows(solver),
+    scaler, fitted = pipeline
+    layer = solver._folded(
+        solver._rows(fitted),
         torch.from_numpy(scaler.mean_),
         torch.from_numpy(scaler.scale_).reciprocal(),
     )
@@ -253,7 +253,7 @@ def test_a_probe_gives_the_decision_values_of_its_fit_in_single_precision(networ
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_every_fit_is_as_good_as_that_of_a_cold_start(strength):
     train = rows()
-    ours = next(one for one in logistic._fits(train) if one.strength == strength)
+    ours = next(one for one in solver._fits(train) if one.strength == strength)
     x = StandardScaler().fit_transform(train.x.double().numpy())
     cold = LogisticRegression(C=1 / (strength * len(x)), max_iter=10_000, tol=1e-8)
     cold.fit(x, train.y.numpy())
@@ -272,7 +272,7 @@ def test_the_strength_is_the_one_that_suits_the_validation_examples():
     train, validation = rows(n=60, noise=1), rows(n=300, noise=1, seed=1)
     losses = {
         one.strength: float(functional.cross_entropy(one.layer(validation.x), validation.y))
-        for one in logistic._fits(train)
+        for one in solver._fits(train)
     }
     chosen = fit_logistic(train, validation)
     assert losses[chosen.strength] == min(losses.values())
@@ -307,7 +307,7 @@ def test_classes_that_were_never_fitted_are_wrong(blobs):
 
 
 def test_a_solver_that_does_not_come_to_its_end_is_recorded(monkeypatch):
-    monkeypatch.setattr(logistic, "MOST_STEPS", 2)
+    monkeypatch.setattr(solver, "MOST_STEPS", 2)
     assert not fit_logistic(rows(), rows(seed=1)).converged
 
 

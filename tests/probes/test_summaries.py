@@ -3,8 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from clbench.errors import BadValueError
-from clbench.probes.summaries import (
+from clbench.probes.similarity.summaries import (
     SUMMARIES,
     column_means,
     diagonal,
@@ -15,6 +14,7 @@ from clbench.probes.summaries import (
     row_means,
     whole_mean,
 )
+from clbench.schema.errors import BadValueError
 
 MATRIX = np.arange(36, dtype=np.float64).reshape(6, 6)
 

@@ -6,7 +6,9 @@ import torch_cka
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from clbench.probes import Inputs, View, compare, select_taps
+from clbench.probes.layers import select_taps
+from clbench.probes.similarity.compare import compare
+from clbench.probes.similarity.representations import Inputs, View
 
 LAYERS = ["conv", "act", "pool", "fc"]
 

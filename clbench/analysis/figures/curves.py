@@ -24,7 +24,7 @@ from clbench.analysis.figures.style import (
     styled,
     text_width,
 )
-from clbench.measure import Measure
+from clbench.schema.estimate import Measure
 
 Curves = Mapping[str, Sequence[Measure]]
 """Lines by their label; each measure is called after its tap."""

@@ -13,16 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from clbench.analysis.figures.grid import Cell, Page, lay_out
-from clbench.analysis.figures.style import (
-    MAP,
-    SMALL,
-    SMALLEST,
-    TEXT,
-    UNDEFINED,
-    elided,
-    styled,
-)
-from clbench.probes import Block
+from clbench.analysis.figures.style import MAP, SMALL, SMALLEST, TEXT, UNDEFINED, elided, styled
+from clbench.probes.similarity.matrix import Block
 
 LIMITS = (0.0, 1.0)
 """Of the colours, always; debiased CKA slightly below 0 has the colour of 0."""

@@ -20,7 +20,7 @@ from clbench.analysis.figures.style import (
     styled,
     text_width,
 )
-from clbench.measure import Measure
+from clbench.schema.estimate import Measure
 
 _HEIGHT, _WIDEST = 2.75, 2.6
 _LEFT, _BOTTOM, _TOP, _GAP = 0.45, 0.4, 0.45, 0.35

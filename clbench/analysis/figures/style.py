@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from clbench.names import SCENARIOS
+from clbench.schema.names import SCENARIOS
 
 WIDTH = 6.9
 """Inches: the width of the text in a two-column paper."""

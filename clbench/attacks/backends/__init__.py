@@ -1,0 +1,1 @@
+"""Who runs an attack, one file a package."""

@@ -1,0 +1,173 @@
+"""Projected gradient descent with restarts, and random numbers that belong to each example."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clbench.attacks.interface import AttackPlan, AttackRow, AttackStep
+from clbench.attacks.norms import draw_in_unit_ball, project, steepest
+from clbench.runtime.seeding import seed_from
+from clbench.schema.attack_spec import Option, Parameter
+from clbench.schema.names import NORMS, Norm
+from clbench.schema.threat_model import ThreatModel
+
+NAME = "pgd"
+REACH = 2.5
+"""The default step size lets all steps together go this many times eps far."""
+
+
+OPTIONS: dict[str, Option] = {
+    "steps": Option(40),
+    "step_size": Option(REACH / 40),
+    "restarts": Option(1),
+    "start": Option("random", choices=("random", "zero")),
+}
+"""The default of ``step_size`` only says that it is a number; without it, see ``PGD``."""
+
+
+@dataclass(frozen=True)
+class PGD:
+    """Ascent on the cross-entropy loss, projected into the ball and the pixel range.
+
+    Every run goes all ``steps`` steps; kept is the point of the highest loss among those that are
+    misclassified, or among all where none is. ``step_size`` is in units of the pixel range;
+    None stands for 2.5 * eps / steps. The start of an example depends on the seed, the example's
+    index and the restart alone, so that no batch size changes it.
+
+    Source:
+        Madry et al., 2018, "Towards deep learning models resistant to adversarial attacks".
+    """
+
+    steps: int
+    step_size: float | None = None
+    restarts: int = 1
+    start: str = "random"
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Float[Tensor, "n c h w"],
+        labels: Int[Tensor, " n"],
+        threat_model: ThreatModel,
+        *,
+        seed: int,
+        index: Int[Tensor, " n"],
+    ) -> Float[Tensor, "n c h w"]:
+        """Return for every image the point found best."""
+        best = _Best.of(images)
+        for restart in range(self.restarts):
+            standing = (~best.wrong).nonzero()[:, 0]
+            if len(standing) == 0:
+                break
+            examples = index[standing.cpu()]
+            starts = self._starts(images[standing], threat_model, seed, examples, restart)
+            found = self._run(model, images[standing], labels[standing], threat_model, starts)
+            best.improve(standing, found)
+        return best.images
+
+    def _starts(
+        self,
+        images: Float[Tensor, "n c h w"],
+        threat_model: ThreatModel,
+        seed: int,
+        index: Int[Tensor, " n"],
+        restart: int,
+    ) -> Float[Tensor, "n c h w"]:
+        if self.start == "zero":
+            return images
+        seeds = [seed_from(seed, NAME, restart, example) for example in index.tolist()]
+        shape = images.shape[1:]
+        noise = torch.stack([draw_in_unit_ball(shape, threat_model.norm, one) for one in seeds])
+        return (images + float(threat_model.eps) * noise.to(images.device)).clamp(0, 1)
+
+    def _run(
+        self,
+        model: nn.Module,
+        images: Float[Tensor, "n c h w"],
+        labels: Int[Tensor, " n"],
+        threat_model: ThreatModel,
+        starts: Float[Tensor, "n c h w"],
+    ) -> "_Best":
+        eps = float(threat_model.eps)
+        step_size = REACH * eps / self.steps if self.step_size is None else self.step_size
+        best, everything = _Best.of(starts), torch.arange(len(images), device=images.device)
+        current = starts
+        for _ in range(self.steps):
+            with torch.enable_grad():
+                current = current.detach().requires_grad_()
+                logits = model(current)
+                loss = functional.cross_entropy(logits, labels, reduction="none")
+                (gradient,) = torch.autograd.grad(loss.sum(), current)
+            best.improve(everything, _seen(current, logits, loss, labels))
+            moved = current.detach() + step_size * steepest(gradient, threat_model.norm)
+            current = project(moved, images, threat_model)
+        with torch.no_grad():
+            logits = model(current)
+            loss = functional.cross_entropy(logits, labels, reduction="none")
+        best.improve(everything, _seen(current, logits, loss, labels))
+        return best
+
+
+class _Seen(NamedTuple):
+    """Points, whether each is misclassified, and its loss."""
+
+    images: Float[Tensor, "n c h w"]
+    wrong: Bool[Tensor, " n"]
+    loss: Float[Tensor, " n"]
+
+
+class _Best(_Seen):
+    """The best points so far; changed in place."""
+
+    @classmethod
+    def of(cls, images: Float[Tensor, "n c h w"]) -> "_Best":
+        n, device = len(images), images.device
+        wrong = torch.zeros(n, dtype=torch.bool, device=device)
+        return cls(images.clone(), wrong, torch.full((n,), -math.inf, device=device))
+
+    def improve(self, where: Int[Tensor, " m"], seen: _Seen) -> None:
+        """Take over at ``where`` what is better: first misclassified, then of higher loss."""
+        wrong, loss = self.wrong[where], self.loss[where]
+        better = (seen.wrong & ~wrong) | ((seen.wrong == wrong) & (seen.loss > loss))
+        target = where[better]
+        for mine, theirs in zip(self, seen, strict=True):
+            mine[target] = theirs[better]
+
+
+def _seen(
+    images: Float[Tensor, "n c h w"],
+    logits: Float[Tensor, "n k"],
+    loss: Float[Tensor, " n"],
+    labels: Int[Tensor, " n"],
+) -> _Seen:
+    return _Seen(images.detach(), logits.detach().argmax(1) != labels, loss.detach())
+
+
+def _plan(_norm: Norm, _n_classes: int, values: Mapping[str, Parameter]) -> AttackPlan:
+    chosen = {name: values.get(name, option.default) for name, option in OPTIONS.items()}
+    steps, restarts = int(chosen["steps"]), int(chosen["restarts"])
+    step_size = float(values["step_size"]) if "step_size" in values else None
+    attack = PGD(steps, step_size, restarts, str(chosen["start"]))
+    if step_size is None:
+        del chosen["step_size"]
+        chosen["step_size_per_eps"] = REACH / steps
+    cost = float(restarts * (3 * steps + 1))
+    return AttackPlan(NAME, "clbench", (AttackStep(NAME, attack, chosen, cost=cost),))
+
+
+ROWS = (
+    AttackRow(
+        NAME,
+        "projected gradient descent: restarts, steps and step size explicit",
+        NORMS,
+        ("clbench",),
+        lambda: OPTIONS,
+        _plan,
+    ),
+)

@@ -1,0 +1,116 @@
+"""How a finished evaluation is shown: a table that a person reads, or the record itself."""
+
+import math
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from clbench.evaluation.reliability import FLAGS
+from clbench.leaderboard.table import CSV_NAME
+from clbench.pipeline import Finished
+from clbench.probes.linear.score import COLUMNS, KINDS
+from clbench.schema.estimate import Measure
+from clbench.schema.records import CKA_COLUMNS, Record, left_after
+
+_BAR_WIDTH = 24
+
+_SCORES = {"clean": "clean", "adv": "network attacked", "adaptive": "probe attacked"}
+
+
+def show_result(finished: Finished, *, as_json: bool) -> None:
+    """Print the result of an evaluation to stdout."""
+    if as_json:
+        print(finished.places.record.read_text(encoding="utf-8"), end="")
+        return
+    record, console = finished.record, Console(highlight=False)
+    console.print(f"\n{_title(record)}\n", soft_wrap=True)
+    console.print(_accuracies(record))
+    if any(measure.name in CKA_COLUMNS for measure in record.measures):
+        console.print("\nCKA of clean and adversarial images, 1 where the network sees them alike")
+        console.print(_similarities(record))
+    if any(measure.name in COLUMNS for measure in record.measures):
+        console.print("\nlinear classifiers of the features of each stage")
+        console.print(_layer_probes(record))
+    console.print()
+    for flag in record.flags:
+        console.print(f"[yellow]flag {flag}[/yellow]: {FLAGS[flag].meaning}")
+    if record.unreliable:
+        console.print("[yellow]the robust accuracy is unreliable[/yellow]")
+    for line in _footer(finished):
+        console.print(line, style="dim", soft_wrap=True)
+
+
+def _title(record: Record) -> str:
+    threat = f"{record.threat_model.norm} {record.threat_model.eps}"
+    attack = f"{record.attack.name} ({record.attack.backend})"
+    return (
+        f"[bold]{record.model.name}[/bold] on {record.data.n} examples of {record.data.name} "
+        f"under {attack}, {threat}"
+    )
+
+
+def _accuracies(record: Record) -> Table:
+    table = _table("95 % interval")
+    table.add_row("clean accuracy", *_cells(record.measure("clean_acc"), percent=True))
+    steps = list(record.attack.parameters)
+    for attack in steps if len(steps) > 1 else ():
+        cells = _cells(record.measure(left_after(attack)), percent=True)
+        table.add_row(f"  left after {attack}", *cells, style="dim")
+    cells = _cells(record.measure("robust_acc"), percent=True)
+    table.add_row("robust accuracy", *cells, style="bold")
+    return table
+
+
+def _similarities(record: Record) -> Table:
+    table = _table("")
+    for column in CKA_COLUMNS:
+        measure = record.measure(column)
+        if measure and not math.isnan(measure.value):
+            table.add_row(f"  {column.removeprefix('cka_')}", *_cells(measure, percent=False))
+    return table
+
+
+def _layer_probes(record: Record) -> Table:
+    """Return the accuracies of each stage's probe, one column for each score."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(min_width=20)
+    for kind in KINDS:
+        table.add_column(_SCORES[kind], justify="right")
+    for stage in dict.fromkeys(column.rpartition("_")[0] for column in COLUMNS):
+        found = [record.measure(f"{stage}_{kind}") for kind in KINDS]
+        cells = [_cells(measure, percent=True)[0] for measure in found]
+        table.add_row(f"  {stage.removeprefix('probe_')}", *cells)
+    return table
+
+
+def _table(interval: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", show_header=bool(interval))
+    table.add_column(min_width=20)
+    table.add_column(justify="right", min_width=8)
+    table.add_column(interval, justify="right", min_width=18)
+    table.add_column(no_wrap=True)
+    return table
+
+
+def _cells(measure: Measure | None, *, percent: bool) -> tuple[str, str, str]:
+    if measure is None or math.isnan(measure.value):
+        return ("undefined", "", "")
+    scale, digits, unit = (100, 2, " %") if percent else (1, 3, "")
+    interval = f"{measure.low * scale:.{digits}f} to {measure.high * scale:.{digits}f}{unit}"
+    bar = "━" * round(min(max(measure.value, 0.0), 1.0) * _BAR_WIDTH)
+    return (
+        f"{measure.value * scale:.{digits}f}{unit}",
+        "" if math.isnan(measure.low) else interval,
+        bar,
+    )
+
+
+def _footer(finished: Finished) -> Iterator[str]:
+    record, places = finished.record, finished.places
+    out = places.record.parents[3]
+    if finished.reused:
+        yield f"this run was finished on {record.created}; --restart runs it again"
+    else:
+        yield f"{record.wall_s:.0f} s on {record.device}, seed {record.seed}"
+    yield f"record {places.record}, leaderboard {out / CSV_NAME}"

@@ -1,0 +1,73 @@
+"""How a comparison of models and its findings are shown to a person."""
+
+import math
+from pathlib import Path
+
+from clbench.analysis.claims import CLAIMS
+from clbench.analysis.findings import Finding
+from clbench.analysis.report import Report
+from clbench.analysis.result import Analysis
+from clbench.analysis.store import DESCRIPTION
+from clbench.analysis.tables import summarised
+from clbench.cli.render.tables import show_entries, show_rows
+
+_SHOWN = {
+    "adv x clean": ("adversarial-clean", "diagonal_mean"),
+    "at the end": ("adversarial-clean", "end_mean"),
+    "far layers": ("clean-clean", "long_range_mean"),
+    "far layers, adv": ("adversarial-adversarial", "long_range_mean"),
+}
+"""What is said of each model: title, kind and summary."""
+
+
+def show_comparison(analysis: Analysis, out: Path) -> None:
+    """Print what is said about each model, and where everything is."""
+    described = analysis.description
+    shown = {title: what for title, what in _SHOWN.items() if what[0] in described.kinds}
+    if shown:
+        rows = [
+            {"model": model.name}
+            | {title: _cell(analysis, model.name, *what) for title, what in shown.items()}
+            for model in described.models
+        ]
+        show_rows("mean CKA, with half of the 95 % interval", rows, as_json=False)
+    figures = sum(name.endswith(".png") for name in described.files)
+    print(
+        f"{len(analysis.matrices)} matrices and {figures} figures of {described.data.n} images in "
+        f"{described.wall_s:.0f} s on {described.device}; {out / DESCRIPTION} describes them"
+    )
+
+
+def show_findings(report: Report, out: Path) -> None:
+    """Print every claim with what was measured of it, and where the files are."""
+    claims = dict.fromkeys(one.claim for one in report.findings)
+    show_entries(
+        [
+            (
+                f"{claim}: {CLAIMS[claim].statement}",
+                [_line(one) for one in report.findings if one.claim == claim],
+            )
+            for claim in claims
+        ]
+    )
+    print("\n".join(report.about))
+    print(f"Sources, notes and figures are in {out / 'findings.md'}.")
+
+
+def _line(finding: Finding) -> str:
+    effect = "" if math.isnan(finding.effect) else f"{finding.effect:+.3f}"
+    bounds = "" if math.isnan(finding.low) else f"[{finding.low:+.3f}, {finding.high:+.3f}]"
+    what = finding.measured
+    if finding.scheme not in what:
+        what = f"{finding.scheme}: {what}"
+    why = "" if bounds else f" ({finding.note})"
+    return f"{finding.verdict:13}  {effect:6} {bounds:16}  {what}{why}"
+
+
+def _cell(analysis: Analysis, model: str, kind: str, summary: str) -> str:
+    block = analysis.find(kind, model)
+    measure = summarised(block, summary) if block else None
+    if measure is None or math.isnan(measure.value):
+        return "undefined"
+    half = measure.value - measure.low
+    return f"{measure.value:.3f}" + ("" if math.isnan(half) else f" ± {half:.3f}")

@@ -1,0 +1,141 @@
+"""Images with their labels in protocol order, checked once and hashed."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from clbench.schema.errors import BadValueError, DataError
+
+PIXEL_MAX = 255
+"""The brightest 8-bit pixel; it becomes 1.0."""
+
+
+@dataclass(frozen=True, eq=False)
+class EvalSet:
+    """Images in [0, 1] and their labels, in protocol order; make one with ``make_evalset``.
+
+    ``sha256`` is that of the content: both shapes, the labels and the images. Two sets are the same
+    exactly when their hashes are.
+    """
+
+    name: str
+    images: Float32[Tensor, "n c h w"]
+    labels: Int64[Tensor, " n"]
+    n_classes: int
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def head(self, n_examples: int) -> "EvalSet":
+        """Return the first examples as a set of their own, with their own hash.
+
+        Raises:
+            BadValueError: ``n_examples`` is not from 1 to the length of this set.
+        """
+        n = count_examples(self.name, n_examples, available=len(self))
+        return make_evalset(self.name, self.images[:n], self.labels[:n], self.n_classes)
+
+    def at_most(self, n_examples: int) -> "EvalSet":
+        """Return evenly spaced examples, or itself where it has no more than ``n_examples``."""
+        if len(self) <= n_examples:
+            return self
+        places = torch.arange(n_examples) * len(self) // n_examples
+        return make_evalset(self.name, self.images[places], self.labels[places], self.n_classes)
+
+
+def make_evalset(name: str, images: Tensor, labels: Tensor, n_classes: int) -> EvalSet:
+    """Return the checked and hashed set of ``images`` (floats in [0, 1]) and integer ``labels``.
+
+    Raises:
+        DataError: Wrong number of axes, no examples, unequal lengths, a NaN, a pixel outside
+            [0, 1], or a label that is no class.
+
+    >>> digit = make_evalset("one", torch.zeros(1, 1, 8, 8), torch.tensor([7]), n_classes=10)
+    >>> len(digit), digit.sha256[:8]
+    (1, 'bc8845c4')
+    """
+    _check_shapes(name, images, labels)
+    check_labels(name, labels, n_classes)
+    images = images.to(torch.float32).contiguous()
+    check_pixels(name, images)
+    labels = labels.to(torch.int64)
+    return EvalSet(name, images, labels, n_classes, _sha256(images, labels))
+
+
+def to_floats(images: Tensor) -> Tensor:
+    """Return 8-bit images in [0, 1], as torchvision's ``ToTensor`` does; floats stay as they are.
+
+    >>> to_floats(torch.tensor([0, 51, 255], dtype=torch.uint8))
+    tensor([0.0000, 0.2000, 1.0000])
+    """
+    return images if images.is_floating_point() else images.to(torch.float32) / PIXEL_MAX
+
+
+def count_examples(name: str, n_examples: int | None, *, available: int) -> int:
+    """Return how many examples to take; None means all that ``name`` has.
+
+    Raises:
+        BadValueError: ``n_examples`` is not from 1 to ``available``.
+    """
+    if n_examples is None:
+        return available
+    if not 1 <= n_examples <= available:
+        raise BadValueError(
+            f"n_examples must be from 1 to {available}, all that {name} has, got {n_examples}"
+        )
+    return n_examples
+
+
+def check_labels(name: str, labels: Tensor, n_classes: int) -> None:
+    """Check that every label is a class.
+
+    Raises:
+        DataError: A label is negative, or ``n_classes`` or above; the message names the first.
+    """
+    wrong = ((labels < 0) | (labels >= n_classes)).nonzero().flatten()
+    if len(wrong) > 0:
+        first = int(wrong[0])
+        raise DataError(
+            f"labels of {name} must be from 0 to {n_classes - 1}, "
+            f"got {int(labels[first])} at example {first}"
+        )
+
+
+def check_pixels(name: str, images: Tensor) -> None:
+    """Check that floating-point pixels are in [0, 1].
+
+    Raises:
+        DataError: A pixel is not, or is NaN.
+    """
+    low, high = float(images.min()), float(images.max())
+    if low != low:  # noqa: PLR0124 - a NaN anywhere makes the minimum one
+        first = int(images.isnan().flatten(1).any(dim=1).nonzero()[0])
+        raise DataError(f"images of {name} must be numbers, got NaN in example {first}")
+    if low < 0 or high > 1:
+        raise DataError(
+            f"images of {name} must be in [0, 1], got values from {low:g} to {high:g}"
+            + ("; divide them by 255" if 1 < high <= PIXEL_MAX and low >= 0 else "")
+        )
+
+
+def _check_shapes(name: str, images: Tensor, labels: Tensor) -> None:
+    if images.ndim != 4 or labels.ndim != 1:  # noqa: PLR2004 - the axes n, c, h, w
+        raise DataError(
+            f"{name} must have images [n, c, h, w] and labels [n], "
+            f"got {list(images.shape)} and {list(labels.shape)}"
+        )
+    if len(images) != len(labels):
+        raise DataError(f"{name} has {len(images)} images but {len(labels)} labels")
+    if images.numel() == 0:
+        raise DataError(f"{name} holds no images, got shape {list(images.shape)}")
+
+
+def _sha256(images: Float32[Tensor, "n c h w"], labels: Int64[Tensor, " n"]) -> str:
+    digest = hashlib.sha256(f"{list(images.shape)}{list(labels.shape)}".encode())
+    digest.update(labels.contiguous().numpy().astype("<i8", copy=False).data)
+    digest.update(images.numpy().astype("<f4", copy=False).data)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Robust accuracy under a plan of attacks."""

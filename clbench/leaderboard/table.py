@@ -1,0 +1,149 @@
+"""The leaderboard: every record of a folder as one row of a CSV file."""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+from filelock import FileLock
+
+from clbench.schema.errors import RecordError, StorageError
+from clbench.schema.files import write_atomically
+from clbench.schema.records import CKA_COLUMNS, Record, left_after, read_records
+
+Cell = str | int | float | bool
+
+CSV_NAME = "leaderboard.csv"
+
+GROUP = ("dataset", "norm", "eps", "attack_hash")
+"""Only rows that agree in these are ranked together."""
+
+
+_ACCURACIES = ("clean_acc", "robust_acc")
+
+
+def build(out: Path) -> Path:
+    """Write ``out/leaderboard.csv`` from the records under ``out`` and return its path.
+
+    Safe beside other processes that build the same file: each reads the records inside a lock.
+
+    Raises:
+        RecordError: A record cannot be read; the CSV stays as it was.
+        StorageError: The folder cannot be written.
+    """
+    path = out / CSV_NAME
+    if not (out / "records").is_dir():
+        raise RecordError(f"no records under {out}; run clbench eval --out {out} first")
+    try:
+        with FileLock(out / ".leaderboard.lock"):
+            write_atomically(path, render(read_records(out)))
+    except OSError as error:
+        raise StorageError(f"cannot lock {out}: {error.strerror}; choose another --out") from error
+    return path
+
+
+def check(out: Path) -> int:
+    """Return how many records ``out/leaderboard.csv`` was generated from, after comparing bytes.
+
+    Raises:
+        RecordError: A record cannot be read, or the CSV is not what the records give.
+    """
+    records, path = read_records(out), out / CSV_NAME
+    if not path.exists() or path.read_bytes() != render(records):
+        raise RecordError(
+            f"{path} is not what the {len(records)} records under {out} give; "
+            f"run clbench leaderboard build --out {out}"
+        )
+    return len(records)
+
+
+def render(records: Sequence[Record]) -> bytes:
+    """Return the leaderboard of ``records`` as CSV; the same records give the same bytes."""
+    csv: str = table(records).to_csv(index=False, lineterminator="\n", float_format=_digits)
+    return csv.encode()
+
+
+def table(records: Sequence[Record]) -> pd.DataFrame:
+    """Return the leaderboard of ``records``: one row each, sorted and ranked within its group.
+
+    Undefined values are NaN. Rows with equal robust accuracy share a rank.
+    """
+    ordered = sorted(records, key=_order)
+    board = pd.DataFrame([row(record) for record in ordered], columns=columns(ordered))
+    if ordered:
+        within = board.groupby(list(GROUP), sort=False)["robust_acc"]
+        board["rank"] = within.rank(method="min", ascending=False).astype(int)
+    return board
+
+
+def columns(records: Sequence[Record]) -> list[str]:
+    """Return the columns in order: the fixed ones, and what ``records`` have beside them."""
+    attacks = _distinct([left_after(step) for r in records for step in r.attack.parameters])
+    fixed = {*_ACCURACIES, *attacks, *CKA_COLUMNS}
+    probes = _distinct([m.name for r in records for m in r.measures if m.name not in fixed])
+    return [
+        *("rank", "model", "scheme", "scenario", "backbone"),
+        *("dataset", "norm", "eps", "n_examples"),
+        *(f"{accuracy}{bound}" for accuracy in _ACCURACIES for bound in ("", "_low", "_high")),
+        *("attack", "attack_backend", "attack_hash"),
+        *attacks,
+        *CKA_COLUMNS,
+        *probes,
+        *("unreliable", "flags", "seed", "weights_sha256", "data_sha256"),
+        *("clbench_version", "commit", "created", "device", "wall_s"),
+    ]
+
+
+def row(record: Record) -> dict[str, Cell]:
+    """Return what one record shows, by column; ``rank`` is only known among others."""
+    cells: dict[str, Cell] = {
+        "model": record.model.name,
+        "scheme": record.model.scheme,
+        "scenario": record.model.scenario,
+        "backbone": record.model.backbone,
+        "dataset": record.data.name,
+        "norm": record.threat_model.norm,
+        "eps": record.threat_model.eps,
+        "n_examples": record.data.n,
+        "attack": record.attack.name,
+        "attack_backend": record.attack.backend,
+        "attack_hash": record.attack.hash,
+        "unreliable": record.unreliable,
+        "flags": " ".join(record.flags),
+        "seed": record.seed,
+        "weights_sha256": record.model.weights_sha256,
+        "data_sha256": record.data.sha256,
+        "clbench_version": record.versions.get("clbench", ""),
+        "commit": record.commit,
+        "created": record.created,
+        "device": record.device,
+        "wall_s": round(record.wall_s, 1),
+    }
+    for measure in record.measures:
+        cells[measure.name] = measure.value
+        if measure.name in _ACCURACIES:
+            cells |= {f"{measure.name}_low": measure.low, f"{measure.name}_high": measure.high}
+    return cells
+
+
+def _digits(value: object) -> str:
+    # six digits give back the count among up to 500,000 examples
+    return str(round(cast("float", value), 6))
+
+
+def _order(record: Record) -> tuple[object, ...]:
+    def descending(name: str) -> float:
+        measure = record.measure(name)
+        return math.inf if measure is None or math.isnan(measure.value) else -measure.value
+
+    return (
+        *(record.data.name, record.threat_model.norm, Fraction(record.threat_model.eps)),
+        *(record.attack.hash, descending("robust_acc"), descending("clean_acc")),
+        *(record.model.name, record.run.identity),
+    )
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,1 @@
+"""Linear classifiers of the features at a layer."""

@@ -1,0 +1,91 @@
+"""A network that is run only as far as a tap, with gradients."""
+
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from clbench.probes.layers import Tap, find_taps
+from clbench.schema.errors import ModelError
+
+
+class UpTo(nn.Module):
+    """The features of a network at one tap; what comes after it is not run.
+
+    ``passing`` says which of several passes through the tap in one run is meant, counted from 1 as
+    ``capture`` counts them. The network has a hook only while it runs.
+    """
+
+    def __init__(self, network: nn.Module, tap: Tap, passing: int = 1) -> None:
+        super().__init__()
+        self.network = network
+        self.tap = tap
+        self.passing = passing
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n *shape"]:
+        """Return the features, through which gradients flow where they are enabled.
+
+        Raises:
+            ModelError: These images do not pass the tap so often.
+        """
+        passes = 0
+
+        def note(carried: object) -> None:
+            nonlocal passes
+            if _is_features(carried, len(images)):
+                passes += 1
+                if passes == self.passing:
+                    raise _ReachedError(carried)
+
+        with _hook(self.tap, note):
+            try:
+                self.network(images)
+            except _ReachedError as reached:
+                return reached.features
+        raise ModelError(
+            f"all images must pass a probed tap as often, which is {self.passing} or more, "
+            f"got {passes}; leave this tap out"
+        )
+
+    def folded(self) -> "UpTo":
+        """Return the same of the faster equal that the network offers, or itself.
+
+        Only what ``find_taps`` finds is the same place in both.
+        """
+        offer = getattr(self.network, "folded", None)
+        places = find_taps(self.network) if callable(offer) else {}
+        name = next((name for name, tap in places.items() if tap == self.tap), "")
+        if not callable(offer) or not name:
+            return self
+        twin = offer()
+        return UpTo(twin, find_taps(twin)[name], self.passing)
+
+
+class _ReachedError(Exception):
+    """Ends a forward pass at the tap, and carries out what flows there."""
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.features = features
+
+
+def _is_features(carried: object, n_images: int) -> TypeGuard[Tensor]:
+    return (
+        isinstance(carried, Tensor)
+        and carried.is_floating_point()
+        and carried.shape[:1] == (n_images,)
+    )
+
+
+def _hook(tap: Tap, note: Callable[[object], None]) -> RemovableHandle:
+    def after(_module: nn.Module, _args: Any, out: object) -> None:  # noqa: ANN401 - as torch has it
+        note(out)
+
+    def before(_module: nn.Module, args: tuple[object, ...]) -> None:
+        note(args[0] if args else None)
+
+    if tap.side == "output":
+        return tap.module.register_forward_hook(after)
+    return tap.module.register_forward_pre_hook(before)

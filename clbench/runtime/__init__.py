@@ -1,0 +1,1 @@
+"""What runs networks, and knows nothing of robustness."""

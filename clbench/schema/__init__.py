@@ -1,0 +1,1 @@
+"""What files mean; nothing here loads torch."""

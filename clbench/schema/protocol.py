@@ -1,0 +1,108 @@
+"""Evaluation protocols, one TOML file each: data, threat model, attack, sample size and seed."""
+
+import tomllib
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import look_up, unknown
+from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
+
+DEFAULT_PROTOCOL = "digits-linf"
+CUSTOM = "custom"
+"""The name that a record bears when an option given by hand overrode its protocol."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a model is evaluated, complete: nothing else changes the number.
+
+    ``attack`` is written as on the command line, ``NAME[,key=value...]``; ``n_examples`` counts
+    from the first test example in the data set's own order.
+    """
+
+    name: str
+    dataset: str
+    threat_model: ThreatModel
+    attack: str
+    n_examples: int
+    seed: int
+    about: str = ""
+
+    def override(
+        self,
+        *,
+        norm: str | None = None,
+        eps: str | None = None,
+        attack: str | None = None,
+        n_examples: int | None = None,
+        seed: int | None = None,
+    ) -> "Protocol":
+        """Return this protocol with the given values, named ``custom`` if one of them is another.
+
+        Raises:
+            BadValueError: A norm, eps or number of examples that cannot be, or another norm
+                without an eps of its own.
+        """
+        if n_examples is not None and n_examples < 1:
+            raise BadValueError(f"--n-examples must be at least 1, got {n_examples}")
+        given = {"attack": attack, "n_examples": n_examples, "seed": seed}
+        changed = replace(
+            self,
+            threat_model=self._threat_model(norm, eps),
+            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+        )
+        return self if changed == self else replace(changed, name=CUSTOM)
+
+    def _threat_model(self, norm: str | None, eps: str | None) -> ThreatModel:
+        wanted = self.threat_model.norm if norm is None else parse_norm(norm)
+        if eps is not None:
+            return ThreatModel(wanted, parse_eps(eps))
+        if wanted != self.threat_model.norm:
+            raise BadValueError(f"--norm {wanted} needs an --eps of its own, such as --eps 1/2")
+        return self.threat_model
+
+
+def config_dir() -> Path:
+    """Return the folder of configuration files, in an installed package or the source tree."""
+    package = Path(__file__).parents[1]
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+@cache
+def protocols() -> dict[str, Protocol]:
+    """Return all protocols by name."""
+    files = sorted((config_dir() / "protocols").glob("*.toml"))
+    return {file.stem: _read(file) for file in files}
+
+
+def find_protocol(name: str) -> Protocol:
+    """Return the protocol called ``name``.
+
+    Raises:
+        UnknownNameError: There is none; the message suggests the nearest.
+    """
+    return look_up(protocols(), name, "protocol")
+
+
+def _read(file: Path) -> Protocol:
+    table: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    fields = ("about", "dataset", "norm", "eps", "attack", "n_examples", "seed")
+    for key in table:
+        if key not in fields:
+            raise unknown(key, fields, f"field of {file.name}")
+    for key in fields:
+        if key not in table:
+            raise BadValueError(f"field {key!r} is missing in {file}")
+    return Protocol(
+        name=file.stem,
+        dataset=table["dataset"],
+        threat_model=ThreatModel(parse_norm(table["norm"]), parse_eps(table["eps"])),
+        attack=table["attack"],
+        n_examples=table["n_examples"],
+        seed=table["seed"],
+        about=table["about"],
+    )

@@ -1,0 +1,83 @@
+"""The threat model: which perturbations an attacker may use."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import NORMS, Norm
+
+_NUMBER = r"\d+(?:\.\d+)?|\.\d+"
+_EPS = re.compile(rf"\s*(-?(?:{_NUMBER}))\s*(?:/\s*({_NUMBER})\s*)?")
+
+PIXEL_STEP = 255
+"""8-bit images have this many steps from black to white; the field writes eps in such steps."""
+
+
+@dataclass(frozen=True)
+class ThreatModel:
+    """Perturbations of at most ``eps`` in ``norm``, cut to the pixel range [0, 1].
+
+    ``eps`` is in units of the pixel range and exact; it becomes a float only where an attack is
+    called.
+
+    Raises:
+        BadValueError: A negative eps, or an Linf eps above the pixel range.
+
+    >>> str(ThreatModel("Linf", Fraction(8, 255)))
+    'Linf 8/255'
+    """
+
+    norm: Norm
+    eps: Fraction
+
+    def __post_init__(self) -> None:
+        if self.eps < 0:
+            raise BadValueError(f"eps must not be negative, got {format_eps(self.eps)!r}")
+        if self.norm == "Linf" and self.eps > 1:
+            raise BadValueError(
+                f"Linf eps must be at most 1, the pixel range, got {format_eps(self.eps)!r}; "
+                f"did you mean '{format_eps(self.eps)}/{PIXEL_STEP}'?"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.norm} {format_eps(self.eps)}"
+
+
+def parse_norm(text: str) -> Norm:
+    """Return the norm that ``text`` names, in RobustBench's spelling.
+
+    Raises:
+        BadValueError: ``text`` is no norm that clbench measures.
+    """
+    for norm in NORMS:
+        if text == norm:
+            return norm
+    raise BadValueError(f"norm must be one of {', '.join(NORMS)}, got {text!r}")
+
+
+def parse_eps(text: str) -> Fraction:
+    """Return the exact number that ``text`` writes as a fraction or a decimal.
+
+    Raises:
+        BadValueError: ``text`` is neither.
+
+    >>> parse_eps("8/255"), parse_eps("0.5")
+    (Fraction(8, 255), Fraction(1, 2))
+    """
+    match = _EPS.fullmatch(text)
+    if match is None or (match[2] is not None and Fraction(match[2]) == 0):
+        raise BadValueError(f"eps must read like '8/255' or '0.5', got {text!r}")
+    return Fraction(match[1]) / Fraction(match[2] or 1)
+
+
+def format_eps(eps: Fraction) -> str:
+    """Return ``eps`` as the field writes it: whole pixel steps over 255 where small, else reduced.
+
+    >>> format_eps(Fraction(3, 255)), format_eps(Fraction(1, 2))
+    ('3/255', '1/2')
+    """
+    steps = eps * PIXEL_STEP
+    if steps.denominator == 1 and 0 < steps <= PIXEL_STEP // 8:
+        return f"{steps}/{PIXEL_STEP}"
+    return str(eps)

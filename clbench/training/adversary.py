@@ -1,0 +1,106 @@
+"""The adversary that a network is trained against."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from clbench.attacks.norms import project
+from clbench.schema.errors import BadValueError
+from clbench.schema.threat_model import ThreatModel
+
+Target = Literal["views", "one_view", "image"]
+AttackMode = Literal["eval", "frozen_statistics", "train"]
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """Projected gradient ascent in an Linf ball.
+
+    Attributes:
+        eps: The radius in units of the pixel range. During the first ``warmup_epochs`` it grows
+            evenly to its full size.
+        steps: How many gradient steps.
+        step_size: The size of a step as a multiple of eps, so that all steps together reach
+            ``steps * step_size`` balls far at any eps.
+        fixed_step: The size of a step in units of the pixel range, whatever eps is, instead of
+            ``step_size``; the paper's way, by which five steps of 0.01 never fill a ball of 16/255.
+        target: What is perturbed: all augmented ``views`` of an image together; ``one_view``,
+            compared with clean other ones; or the ``image`` without any augmentation, whose loss is
+            added to that of the clean views.
+        start: A random point of the ball, or its centre (``zero``).
+        mode: The network under attack uses the statistics of its batch norms (``eval``); or those
+            of the attacked batch, without or with an update of its own (``frozen_statistics``,
+            ``train``).
+    """
+
+    eps: Fraction
+    steps: int
+    step_size: float = 0.0
+    fixed_step: float = 0.0
+    target: Target = "views"
+    start: Literal["random", "zero"] = "random"
+    mode: AttackMode = "eval"
+    warmup_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        ThreatModel("Linf", self.eps)  # checks the range
+        for name, least in (("steps", 1), ("warmup_epochs", 0)):
+            if getattr(self, name) < least:
+                raise BadValueError(
+                    f"{name} of an adversary must be at least {least}, got {getattr(self, name)}"
+                )
+        if min(self.step_size, self.fixed_step) < 0 or (self.step_size > 0) is (
+            self.fixed_step > 0
+        ):
+            raise BadValueError(
+                "an adversary needs a step_size or a fixed_step above 0, and only one of them, "
+                f"got {self.step_size!r} and {self.fixed_step!r}"
+            )
+
+    def eps_in(self, epoch: int) -> Fraction:
+        """Return the eps of an epoch, counted from 1."""
+        return self.eps * min(Fraction(1), Fraction(epoch, self.warmup_epochs + 1))
+
+    def step_at(self, eps: Fraction) -> float:
+        """Return the size of a step, in units of the pixel range."""
+        return self.fixed_step or self.step_size * float(eps)
+
+
+def perturb(
+    objective: Callable[[Float[Tensor, "n c h w"]], Float[Tensor, ""]],
+    images: Float[Tensor, "n c h w"],
+    adversary: Adversary,
+    *,
+    eps: Fraction,
+    generator: torch.Generator,
+) -> Float[Tensor, "n c h w"]:
+    """Return the images moved so that the objective grows, inside the eps ball and [0, 1].
+
+    Args:
+        objective: Makes one number of the images, through a network whose parameters take no
+            gradients.
+        images: Where the balls are centred.
+        adversary: Start, number and size of the steps.
+        eps: The radius, which may still be growing; 0 returns the images.
+        generator: On the images' device; all that decides a random start.
+
+    Source:
+        Madry et al., 2018, arXiv:1706.06083, Section 2.1.
+    """
+    ball, step = ThreatModel("Linf", eps), adversary.step_at(eps)
+    adversarial = images
+    if adversary.start == "random":
+        start = torch.rand(images.shape, generator=generator, device=images.device)
+        adversarial = project(images + float(eps) * (2 * start - 1), images, ball)
+    with torch.enable_grad():
+        for _ in range(adversary.steps):
+            adversarial = adversarial.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(objective(adversarial), adversarial)
+            moved = adversarial.detach() + step * slope.sign()
+            adversarial = project(moved, images, ball)
+    return adversarial.detach()

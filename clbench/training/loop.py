@@ -1,0 +1,239 @@
+"""From a recipe to weights: both phases, validation, and the files of a run."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from clbench.data.image_set import EvalSet
+from clbench.data.load import training_set
+from clbench.data.splits import training_files
+from clbench.models import CifarResNet, load_weights, save_weights
+from clbench.runtime.devices import device_name
+from clbench.schema.errors import BadValueError
+from clbench.schema.provenance import commit, utc_now, versions
+from clbench.training.artifacts import WEIGHTS, Summary, read_summary, write_summary
+from clbench.training.card import write_card
+from clbench.training.checkpoint import discard_checkpoint
+from clbench.training.devices import make_fabric
+from clbench.training.phases import Job
+from clbench.training.recipe import Precision, Recipe, to_table
+from clbench.training.recipe_file import DEFAULT, read_recipe
+from clbench.training.training import Training, Watch
+from clbench.training.validate import accuracy
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training; ``new`` is False where it had been finished before."""
+
+    summary: Summary
+    out: Path
+    new: bool
+
+
+def train(
+    name: str,
+    dataset: str,
+    out: Path,
+    *,
+    recipe_name: str = DEFAULT,
+    changes: Mapping[str, str] | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    precision: Precision | None = None,
+    files: Sequence[Path] = (),
+    data_dir: Path | None = None,
+    download: bool = False,
+    pretrained: Path | None = None,
+    restart: bool = False,
+    watch: Watch | None = None,
+) -> Trained:
+    """Train a zoo model by its recipe and write its files into ``out``.
+
+    A training that was stopped goes on where it stood, and reaches the same weights on a CPU.
+
+    Args:
+        name: A name of the zoo, such as ``simclr_at``, or another one that the recipe file has.
+        dataset: A name of ``DATASETS``.
+        out: The folder of the run.
+        recipe_name: Which recipes of the data set, such as ``default`` or ``paper``; or a file.
+        changes: Fields of the recipe and their values as text, such as ``finetuning.epochs``.
+        seed: Instead of the recipe's own.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: Of the arithmetic, instead of the recipe's own; weights are updated in float32.
+        files: Images to train on, instead of the public archives; see ``training_files``.
+        data_dir: The folder that holds the data set's own folder.
+        download: Whether to fetch a data set that is not there.
+        pretrained: The folder of a finished run whose pretrained backbone is reused.
+        restart: Train from the beginning where ``out`` holds a run.
+        watch: Told how the training goes.
+
+    Raises:
+        ClbenchError: Anything that the user can mend; nothing that was finished is lost.
+    """
+    recipe = read_recipe(name, dataset, seed, recipe_name=recipe_name, changes=changes or {})
+    if precision is not None:
+        recipe = replace(recipe, precision=precision)
+    finished = None if restart else _finished(out, recipe, files)
+    if finished is not None:
+        return Trained(finished, out, new=False)
+    fabric = make_fabric(device, recipe.precision)
+    images, validation = _images(dataset, files, data_dir=data_dir, download=download)
+    if restart:
+        discard_checkpoint(out)
+    summary = train_recipe(
+        *(recipe, out, images, validation),
+        fabric=fabric,
+        pretrained=pretrained,
+        watch=watch,
+        command=_command(recipe, recipe_name, changes or {}, precision, files),
+        files=[path.name for path in files],
+    )
+    return Trained(summary, out, new=True)
+
+
+def train_recipe(
+    recipe: Recipe,
+    out: Path,
+    images: EvalSet,
+    validation: EvalSet,
+    *,
+    fabric: Fabric,
+    pretrained: Path | None = None,
+    watch: Watch | None = None,
+    command: str = "",
+    files: Sequence[str] = (),
+) -> Summary:
+    """Train by ``recipe`` on the images given; see ``train``.
+
+    ``command`` and ``files``, the names of images of the user's own, are for the model card.
+    """
+    if pretrained is not None:
+        _check_pretraining(pretrained, recipe)
+    if recipe.validation.examples:
+        validation = validation.head(min(recipe.validation.examples, len(validation)))
+    job = Job(
+        train=images,
+        validation=validation,
+        attack=recipe.validation,
+        criterion=recipe.criterion,
+        seed=recipe.seed,
+        fabric=fabric,
+    )
+    training = Training(recipe, out, job, pretrained, watch or Watch())
+    network = training.run()
+    if fabric.is_global_zero:
+        save_weights(network, out / WEIGHTS, about={"backbone": recipe.backbone})
+        sha256 = load_weights(network, out / WEIGHTS)  # the figures are those of this file
+        summary = _summary(recipe, job, training, network, sha256)
+        summary = replace(
+            summary,
+            command=command,
+            files=list(files),
+            pretrained_from="" if pretrained is None else pretrained.name,
+        )
+        write_card(out, recipe, summary)
+        write_summary(out, summary)
+        discard_checkpoint(out)
+    fabric.barrier()
+    return _read_finished(out)
+
+
+def _summary(
+    recipe: Recipe, job: Job, training: Training, network: CifarResNet, weights_sha256: str
+) -> Summary:
+    """Return what a finished training was and reached."""
+    device = job.fabric.device
+    network.to(device)
+    return Summary(
+        model=recipe.full_name,
+        seed=recipe.seed,
+        recipe=to_table(recipe),
+        selected=training.selected,
+        n_train=len(job.train),
+        n_validation=len(job.validation),
+        data_sha256=job.train.sha256,
+        clean_acc=accuracy(network, job.validation, None, device=device),
+        robust_acc=accuracy(network, job.validation, job.attack, device=device),
+        seconds=round(training.seconds, 1),
+        device=device_name(device),
+        processes=job.fabric.world_size,
+        precision=recipe.precision,
+        threads=torch.get_num_threads(),
+        weights_sha256=weights_sha256,
+        versions=versions("lightning-fabric"),
+        commit=commit(),
+        created=utc_now(),
+    )
+
+
+def _command(
+    recipe: Recipe,
+    recipe_name: str,
+    changes: Mapping[str, str],
+    precision: Precision | None,
+    files: Sequence[Path],
+) -> str:
+    """Return the command that trains it again; places of files are the user's own affair."""
+    options = [
+        *([("--recipe", recipe_name)] if recipe_name != DEFAULT else []),
+        *(("--set", f"{field}={text}") for field, text in changes.items()),
+        *([("--precision", precision)] if precision else []),
+        *(("--data", path.name) for path in files),
+        *(("--seed", str(recipe.seed)), ("--out", "DIR")),
+    ]
+    words = ("clbench", "train", recipe.name, "--dataset", recipe.dataset, *chain(*options))
+    return shlex.join(words)
+
+
+def _images(
+    dataset: str, files: Sequence[Path], *, data_dir: Path | None, download: bool
+) -> tuple[EvalSet, EvalSet]:
+    """Return the images to train on and those to validate with."""
+    if files:
+        return training_files(dataset, files)
+    read = partial(training_set, dataset, data_dir=data_dir, download=download)
+    return read("train"), read("validation")
+
+
+def _finished(out: Path, recipe: Recipe, files: Sequence[Path]) -> Summary | None:
+    """Return the summary of the same training where it is finished in ``out``."""
+    summary = read_summary(out)
+    if summary is None:
+        return None
+    other = [
+        *(["by another recipe"] if summary.recipe != to_table(recipe) else []),
+        *(["of other images"] if summary.files != [path.name for path in files] else []),
+    ]
+    if other:
+        raise BadValueError(
+            f"{out} holds {summary.model} (seed {summary.seed}) {' and '.join(other)}; choose "
+            "another --out, or replace it with --restart"
+        )
+    return summary
+
+
+def _read_finished(out: Path) -> Summary:
+    summary = read_summary(out)
+    assert summary is not None, "the first process writes the summary before it lets others go on"
+    return summary
+
+
+def _check_pretraining(folder: Path, recipe: Recipe) -> None:
+    """Check that ``folder`` holds a finished run with the pretraining that the recipe wants."""
+    summary = read_summary(folder)
+    if summary is None:
+        raise BadValueError(f"{folder} holds no finished training, nothing to pretrain from")
+    if recipe.finetuning is None:
+        raise BadValueError(f"{recipe.full_name} is trained in one phase, so --from has no use")
+    if summary.recipe["pretraining"] != to_table(recipe.pretraining):
+        raise BadValueError(
+            f"{folder} holds {summary.model}, which was pretrained otherwise than "
+            f"{recipe.full_name} is; train it without --from"
+        )

@@ -1,0 +1,236 @@
+"""Training recipes as data."""
+
+from dataclasses import dataclass, fields, is_dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+from clbench.models import BACKBONES
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import Scenario, Scheme, look_up
+from clbench.schema.threat_model import format_eps
+from clbench.training.adversary import Adversary
+from clbench.training.augmentation import NO_VIEWS, Views
+from clbench.training.losses import LOSSES, Loss, Weights
+
+Criterion = Literal["clean_acc", "robust_acc"]
+Precision = Literal["float32", "bfloat16"]
+
+CRITERION: dict[Scenario, Criterion] = {
+    "st": "clean_acc",
+    "at": "robust_acc",
+    "partial_at": "robust_acc",
+    "full_at": "robust_acc",
+}
+"""Which validation accuracy chooses between the epochs of a phase that has a classifier."""
+
+_LARGEST_SEED = 2**32 - 1
+"""numpy takes no larger one."""
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How weights follow the gradient.
+
+    ``lr`` rises for ``warmup_epochs``, then falls as a cosine to 0 or stays ``constant``.
+    ``momentum`` is for ``sgd``, where it is Nesterov's; the others have their own and ignore it.
+    """
+
+    name: Literal["sgd", "adam", "adamw"]
+    lr: float
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    warmup_epochs: int = 0
+    schedule: Literal["cosine", "constant"] = "cosine"
+
+    def __post_init__(self) -> None:
+        _at_least("optimizer", self, warmup_epochs=0, weight_decay=0, momentum=0)
+        if self.lr <= 0:
+            raise BadValueError(f"lr of an optimizer must be above 0, got {self.lr!r}")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One run of an optimizer over the training images.
+
+    Attributes:
+        loss: A row of ``LOSSES``.
+        trains: What changes: ``everything``, or the ``classifier`` alone on a frozen backbone.
+        epochs: How often all images are seen.
+        batch_size: Images of a step, on all devices together.
+        optimizer: How weights follow the gradient.
+        views: How the loss sees an image.
+        adversary: Without one, the phase is standard training.
+        temperature: Of contrastive losses.
+        beta: Of TRADES.
+        projection: The width of the projector's output, for losses that look at one.
+        labelled: The share of images whose labels are known, chosen class by class. A loss that
+            needs no label has the others; one that does has all, each image without a label alone
+            in its class. Without a ``labelled_loss`` only images with labels are used.
+        labelled_loss: A second loss, on the images with labels; "" for none.
+        keep: The weights kept of a phase with a classifier: of the ``best`` validated epoch, or of
+            the ``last``.
+        validate_every: Such a phase is validated every so many epochs, and after the last.
+        unit_logits: Where logits have unit length: ``never``, as an ``attack`` of the training sees
+            them, or ``always``. The paper's; cross-entropy on them cannot become small.
+        separate_views: Every view is a forward pass of its own, with its own batch statistics.
+    """
+
+    loss: str
+    trains: Literal["everything", "classifier"]
+    epochs: int
+    batch_size: int
+    optimizer: Optimizer
+    views: Views = NO_VIEWS
+    adversary: Adversary | None = None
+    temperature: float = 0.5
+    beta: float = 6.0
+    projection: int = 64
+    labelled: float = 1.0
+    labelled_loss: str = ""
+    keep: Literal["best", "last"] = "best"
+    validate_every: int = 5
+    unit_logits: Literal["never", "attack", "always"] = "never"
+    separate_views: bool = False
+
+    def __post_init__(self) -> None:
+        for loss in self._losses:
+            look_up(LOSSES, loss, "loss")
+        _at_least("phase", self, epochs=1, batch_size=2, projection=1, validate_every=1, beta=0)
+        if self.temperature <= 0:
+            raise BadValueError(f"temperature of a phase must be above 0, got {self.temperature!r}")
+        if not 0 < self.labelled <= 1:
+            raise BadValueError(f"labelled of a phase must be in (0, 1], got {self.labelled!r}")
+        if self.labelled == 1 and self.labelled_loss:
+            raise BadValueError(
+                f"labelled_loss {self.labelled_loss!r} needs images without labels; "
+                "set labelled below 1"
+            )
+        if self.labelled_loss and not self.objective.projected:
+            raise BadValueError(
+                f"loss {self.loss!r} needs labels; beside labelled_loss = {self.labelled_loss!r} "
+                "it must be a contrastive one"
+            )
+        if self.projected and self.trains != "everything":
+            raise BadValueError(
+                f"loss {self.loss!r} needs trains = 'everything', got {self.trains!r}"
+            )
+        if self.adversary is None and any(row.anchored for row in self.losses):
+            raise BadValueError(f"loss {self.loss!r} needs an adversary, got none")
+
+    @property
+    def objective(self) -> Loss:
+        """The row of ``LOSSES``."""
+        return LOSSES[self.loss]
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """Both rows of ``LOSSES``, or the one that there is."""
+        return tuple(LOSSES[name] for name in self._losses)
+
+    @property
+    def _losses(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.loss, self.labelled_loss) if name)
+
+    @property
+    def weights(self) -> Weights:
+        """The numbers of the losses."""
+        return Weights(self.temperature, self.beta)
+
+    @property
+    def projected(self) -> bool:
+        """Whether a projector is trained."""
+        return any(row.projected for row in self.losses)
+
+    @property
+    def classified(self) -> bool:
+        """Whether a classifier is trained, so that there is something to validate."""
+        return any(not row.projected for row in self.losses)
+
+    @property
+    def passes_per_image(self) -> int:
+        """Forward and backward passes that an image costs in an epoch, but for validation."""
+        views, adversary = self.objective.views, self.adversary
+        if adversary is None:
+            return views
+        whole = adversary.target == "image"
+        attacked = views if adversary.target == "views" else 1
+        references = 1 + self.objective.projected if whole else self.objective.anchored * views
+        return views + references + attacked * adversary.steps
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The attack on validation images that chooses between epochs: PGD, Linf.
+
+    ``examples`` is how many of them are used, from the first; 0 for all.
+    """
+
+    eps: Fraction
+    steps: int
+    examples: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least("validation", self, steps=1, examples=0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides the weights of one model, but for its training images.
+
+    ``finetuning`` is None where pretraining has a classifier already. ``name`` is that of the
+    model, such as ``simclr_at``.
+    """
+
+    name: str
+    scheme: Scheme
+    scenario: Scenario
+    dataset: str
+    backbone: str
+    seed: int
+    validation: Validation
+    pretraining: Phase
+    finetuning: Phase | None = None
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        look_up(BACKBONES, self.backbone, "backbone")
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise BadValueError(f"seed must be from 0 to {_LARGEST_SEED}, got {self.seed}")
+        last = self.finetuning or self.pretraining
+        if not last.classified:
+            raise BadValueError(
+                f"{self.full_name} needs a finetuning phase: pretraining with loss {last.loss!r} "
+                "trains no classifier"
+            )
+
+    @property
+    def full_name(self) -> str:
+        """The name with the data set as its tag, such as ``simclr_at.digits``."""
+        return f"{self.name}.{self.dataset}"
+
+    @property
+    def phases(self) -> dict[str, Phase]:
+        """The phases in their order, by name."""
+        both = {"pretraining": self.pretraining, "finetuning": self.finetuning}
+        return {name: phase for name, phase in both.items() if phase is not None}
+
+    @property
+    def criterion(self) -> Criterion:
+        """Which validation accuracy chooses between epochs."""
+        return CRITERION[self.scenario]
+
+
+def to_table(value: Any) -> Any:  # noqa: ANN401 - any part of a recipe
+    """Return a recipe or a part of it as plain tables, numbers and text; None is left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        rows = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {key: to_table(row) for key, row in rows.items() if row is not None}
+    return format_eps(value) if isinstance(value, Fraction) else value
+
+
+def _at_least(what: str, row: object, **least: int) -> None:
+    for name, bound in least.items():
+        if getattr(row, name) < bound:
+            raise BadValueError(
+                f"{name} of {what} must be at least {bound}, got {getattr(row, name)!r}"
+            )

@@ -1,0 +1,147 @@
+"""A training under way: its phases one after the other, and what is kept after every epoch."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from clbench.data.image_set import EvalSet
+from clbench.models import CifarResNet, build_backbone, load_weights, save_weights
+from clbench.runtime.seeding import randomness
+from clbench.schema.errors import ModelError
+from clbench.training.artifacts import BACKBONE, discard_summary, write_log
+from clbench.training.checkpoint import FILE, Checkpoint, read_checkpoint, write_checkpoint
+from clbench.training.curves import write_curves
+from clbench.training.phases import Epoch, Job, PhaseRun
+from clbench.training.recipe import Phase, Recipe, to_table
+
+_DRAW_EVERY = 20.0
+"""Seconds between drawings of the curves; one takes as long as an epoch of digits."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Whom to tell how a training goes.
+
+    Attributes:
+        on_start: Told the phases to be trained, by name, and the rows of the log that are there
+            already. Pretraining that is reused is none of them.
+        on_epoch: Each is told every epoch.
+    """
+
+    on_start: Callable[[dict[str, Phase], list[Epoch]], None] = lambda _phases, _rows: None
+    on_epoch: Sequence[Callable[[Epoch], None]] = ()
+
+
+class Training:
+    """The phases of a recipe; goes on from the checkpoint in ``out`` where there is one.
+
+    ``selected`` is the epoch kept of each phase, ``seconds`` the time spent, before a stop
+    included.
+    """
+
+    def __init__(
+        self, recipe: Recipe, out: Path, job: Job, pretrained: Path | None, watch: Watch
+    ) -> None:
+        self._recipe, self._out, self._job = recipe, out, job
+        self._pretrained, self._watch = pretrained, watch
+        self._writes = job.fabric.is_global_zero
+        self._settings = {
+            "model": recipe.full_name,
+            "recipe": to_table(recipe),
+            "training images": job.train.sha256,
+            "number of processes": job.fabric.world_size,
+            "--from": "" if pretrained is None else pretrained.name,
+        }
+        found = read_checkpoint(out, self._settings)
+        self._found = found
+        self.selected = dict(found.selected) if found else {}
+        self._rows = [Epoch(**row) for row in found.rows] if found else []
+        self._began = time.perf_counter() - (found.seconds if found else 0.0)
+        self._drawn = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """The time spent so far, in seconds."""
+        return time.perf_counter() - self._began
+
+    def run(self) -> CifarResNet:
+        """Train, and return the network.
+
+        Raises:
+            ModelError: The loss is no longer a finite number.
+            StorageError: The folder cannot be written.
+        """
+        recipe = self._recipe
+        if self._writes:
+            discard_summary(self._out)
+            write_log(self._out, self._rows)  # an unwritable folder is told of at once
+        reused = () if self._pretrained is None else ("pretraining",)
+        phases = {name: phase for name, phase in recipe.phases.items() if name not in reused}
+        self._watch.on_start(phases, list(self._rows))
+        network = new_network(recipe, self._job.train)
+        for name, phase in recipe.phases.items():
+            if name in self.selected:
+                continue  # the weights are in the checkpoint of the phase after it
+            if name == "pretraining" and self._pretrained is not None:
+                network.reset_classifier(0)
+                load_weights(network, self._pretrained / BACKBONE)
+            else:
+                self.selected[name] = self._run_phase(network, name, phase)
+            if name == "pretraining" and self._writes:
+                backbone = {key: v for key, v in network.state_dict().items() if key[:3] != "fc."}
+                save_weights(backbone, self._out / BACKBONE, half=False)
+        if self._writes:
+            self._draw()
+        return network
+
+    def _run_phase(self, network: CifarResNet, name: str, phase: Phase) -> int:
+        """Train ``network`` through a phase, from the checkpoint on, and return the epoch kept."""
+        run = PhaseRun(network, name, phase, self._job)
+        if self._found is not None and self._found.phase == name:
+            run.load_state(self._found.state)
+        while run.epoch < phase.epochs:
+            row = run.run_epoch()
+            if not math.isfinite(row.loss):
+                raise ModelError(self._diverged(row, phase))
+            self._rows.append(row)
+            if self._writes:
+                self._keep(name, run)
+            for told in self._watch.on_epoch:
+                told(row)
+        return run.finish()
+
+    def _keep(self, name: str, run: PhaseRun) -> None:
+        rows = [asdict(row) for row in self._rows]
+        write_checkpoint(
+            self._out,
+            Checkpoint(self._settings, name, run.state(), self.selected, rows, self.seconds),
+        )
+        write_log(self._out, self._rows)
+        if time.perf_counter() - self._drawn > _DRAW_EVERY:
+            self._draw()
+
+    def _draw(self) -> None:
+        write_curves(self._out, self._rows)
+        self._drawn = time.perf_counter()
+
+    def _diverged(self, row: Epoch, phase: Phase) -> str:
+        name = f"{row.phase} epoch {row.epoch}"
+        kept = (
+            f"{self._out / FILE} has {self._rows[-1].phase} epoch {self._rows[-1].epoch}"
+            if self._rows
+            else "nothing was kept"
+        )
+        return (
+            f"loss of {self._recipe.full_name} became {row.loss} in {name}; {kept}; train again "
+            f"with --restart --set {row.phase}.optimizer.lr={phase.optimizer.lr / 3:.2g}"
+        )
+
+
+def new_network(recipe: Recipe, images: EvalSet) -> CifarResNet:
+    """Return the network of a recipe for such images, its weights drawn from the recipe's seed."""
+    with randomness(recipe.seed):
+        return build_backbone(
+            recipe.backbone, in_chans=images.images.shape[1], num_classes=images.n_classes
+        )

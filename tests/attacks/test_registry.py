@@ -1,0 +1,189 @@
+from fractions import Fraction
+
+import pytest
+
+from clbench.attacks.interface import AttackPlan, AttackStep
+from clbench.attacks.registry import ATTACKS, BACKENDS, plan_attack
+from clbench.schema.errors import BadValueError, InstallationError, UnknownNameError
+from clbench.schema.protocol import protocols
+
+
+def test_every_row_is_named_as_in_the_table():
+    assert all(name == row.name for name, row in ATTACKS.items())
+
+
+@pytest.mark.parametrize("protocol", protocols().values(), ids=lambda protocol: protocol.name)
+def test_every_protocol_names_an_attack_that_can_be_planned(protocol):
+    plan = plan_attack(protocol.attack, protocol.threat_model.norm, 10)
+    assert plan.name == protocol.attack.split(",")[0]
+
+
+def test_options_replace_defaults_and_are_typed():
+    plan = plan_attack("pgd, steps=7 ,step_size=1/4,restarts=2,start=zero", "Linf", 10)
+    assert plan.parameters == {
+        "pgd": {"steps": 7, "step_size": 0.25, "restarts": 2, "start": "zero"}
+    }
+
+
+def test_a_step_size_not_given_is_in_proportion_to_eps():
+    assert plan_attack("pgd,steps=10", "L2", 10).parameters["pgd"]["step_size_per_eps"] == 0.25
+
+
+def test_the_standard_cascade_spells_out_every_parameter():
+    plan = plan_attack("autoattack", "Linf", 10)
+    assert list(plan.parameters) == ["apgd-ce", "apgd-t", "fab-t", "square"]
+    assert plan.parameters["apgd-t"] == {
+        "n_iter": 100, "n_restarts": 1, "eot_iter": 1, "rho": 0.75, "n_target_classes": 9,
+    }  # fmt: skip
+    assert plan.parameters["square"]["n_queries"] == 5000
+    assert plan.flags == ()
+
+
+def test_targets_are_no_more_than_the_other_classes():
+    plan = plan_attack("autoattack", "Linf", 5)
+    assert plan.parameters["apgd-t"]["n_target_classes"] == 4
+    assert plan.parameters["fab-t"]["n_target_classes"] == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "n_classes", "steps"),
+    [
+        ("autoattack", 3, ["apgd-ce", "fab-t", "square"]),
+        ("autoattack-rand", 2, ["apgd-ce"]),
+        ("autoattack-plus", 3, ["apgd-ce", "apgd-dlr", "fab", "square", "fab-t"]),
+    ],
+)
+def test_steps_that_need_more_classes_are_left_out_and_flagged(name, n_classes, steps):
+    plan = plan_attack(name, "Linf", n_classes)
+    assert [step.name for step in plan.steps] == steps
+    assert plan.flags == ("few_classes",)
+
+
+def test_the_hash_covers_names_and_parameters_in_their_order():
+    def attack(model, images, labels, threat_model, *, seed, index):
+        return images
+
+    def hash_of(name, *steps):
+        steps = [AttackStep(step, attack, parameters) for step, parameters in steps]
+        return AttackPlan(name, "anything", tuple(steps)).hash
+
+    one, other = ("a", {"n": 1}), ("b", {"n": 1})
+    hashes = {
+        hash_of("x", one, other),
+        hash_of("x", other, one),
+        hash_of("y", one, other),
+        hash_of("x", one),
+        hash_of("x", ("a", {"n": 2}), other),
+    }
+    assert len(hashes) == 5
+    assert hash_of("x", ("a", {"n": 1, "m": 2})) == hash_of("x", ("a", {"m": 2, "n": 1}))
+
+
+def test_hashes_of_published_numbers_never_change():
+    assert plan_attack("autoattack", "Linf", 10).hash == "20883d1d0365"
+    assert plan_attack("autoattack", "L2", 100).hash == "20883d1d0365"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("autoatack", "unknown attack 'autoatack'; did you mean 'autoattack'?"),
+        ("torchattacks:pgd", "unknown attack 'torchattacks:pgd'; did you mean 'torchattacks:PGD'?"),
+        ("pgd,stepz=4", "unknown option of attack 'pgd' 'stepz'; did you mean 'steps'?"),
+    ],
+)
+def test_a_mistyped_name_suggests_the_right_one(text, message):
+    with pytest.raises(UnknownNameError) as caught:
+        plan_attack(text, "Linf", 10)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pgd,steps", "options of attack 'pgd' read like 'steps=40', got 'steps'"),
+        ("pgd,", "options of attack 'pgd' read like 'steps=40', got ''"),
+        ("pgd,steps=4,steps=5", "option 'steps' of attack 'pgd' is given twice"),
+        ("pgd,steps=0", "option 'steps' of attack 'pgd' must be a count from 1 up, got '0'"),
+        ("pgd,steps=1.5", "option 'steps' of attack 'pgd' must be a count from 1 up, got '1.5'"),
+        (
+            "pgd,step_size=-1",
+            (
+                "option 'step_size' of attack 'pgd' must be a number from 0 up such as "
+                "'1/100' or '0.01', got '-1'"
+            ),
+        ),
+        (
+            "pgd,step_size=1/0",
+            (
+                "option 'step_size' of attack 'pgd' must be a number from 0 up such as "
+                "'1/100' or '0.01', got '1/0'"
+            ),
+        ),
+        (
+            "pgd,start=here",
+            "option 'start' of attack 'pgd' must be one of random, zero, got 'here'",
+        ),
+        (
+            "torchattacks:PGD,random_start=maybe",
+            "option 'random_start' of attack 'torchattacks:PGD' must be true or false, got 'maybe'",
+        ),
+        (
+            "torchattacks:EADEN,max_iterations=5",
+            (
+                "option 'max_iterations' of attack 'torchattacks:EADEN' must be "
+                "a count from 10 up, got '5'"
+            ),
+        ),
+        (
+            "autoattack,n_iter=10",
+            "attack 'autoattack' takes no options, got 'n_iter=10'; its parameters are fixed",
+        ),
+        (
+            "torchattacks:AutoAttack",
+            (
+                "attack 'torchattacks:AutoAttack' is refused: it is not AutoAttack: its attacks "
+                "run 10 iterations instead of 100; use --attack autoattack"
+            ),
+        ),
+        ("torchattacks:JSMA", "attack 'torchattacks:JSMA' is refused: it covers L0 only"),
+    ],
+)
+def test_a_bad_option_says_what_would_be_right(text, message):
+    norm = "L2" if "EADEN" in text else "Linf"
+    with pytest.raises(BadValueError) as caught:
+        plan_attack(text, norm, 10)
+    assert str(caught.value) == message
+
+
+def test_a_norm_that_the_attack_does_not_cover_is_refused():
+    with pytest.raises(BadValueError, match="'torchattacks:FGSM' covers Linf only, got L2"):
+        plan_attack("torchattacks:FGSM", "L2", 10)
+
+
+@pytest.mark.parametrize(("text", "least"), [("apgd-t", 4), ("torchattacks:APGDT", 4)])
+def test_too_few_classes_for_one_attack_are_refused(text, least):
+    with pytest.raises(BadValueError, match=f"'{text}' needs at least {least} classes, got 3"):
+        plan_attack(text, "Linf", 3)
+
+
+def test_a_backend_must_be_known_have_the_attack_and_be_installed():
+    assert plan_attack("autoattack", "Linf", 10, "pyautoattack").backend == "pyautoattack"
+    assert "torchattacks" in BACKENDS
+    with pytest.raises(UnknownNameError, match="unknown backend 'pyautoatack'; did you mean"):
+        plan_attack("autoattack", "Linf", 10, "pyautoatack")
+    with pytest.raises(
+        BadValueError, match="'pgd' runs on clbench only, got backend 'torchattacks"
+    ):
+        plan_attack("pgd", "Linf", 10, "torchattacks")
+    with pytest.raises(InstallationError, match="'autoattack' is not the one installed here"):
+        plan_attack("autoattack", "Linf", 10, "autoattack")
+
+
+def test_numbers_may_be_fractions_or_decimals():
+    plans = [plan_attack(f"pgd,step_size={text}", "Linf", 10) for text in ("1/100", "0.01", "1e-2")]
+    assert {plan.parameters["pgd"]["step_size"] for plan in plans} == {float(Fraction(1, 100))}
+
+
+def test_whole_numbers_that_stand_for_real_ones_may_be_fractions():
+    assert plan_attack("torchattacks:CW,c=1/2", "L2", 10).parameters["torchattacks:CW"]["c"] == 0.5

@@ -1,0 +1,171 @@
+"""Every flag, raised by a network built to have the defect, and not by a sound one."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import nn
+
+from clbench.attacks.registry import plan_attack
+from clbench.data.image_set import make_evalset
+from clbench.evaluation.attacked_model import Victim
+from clbench.evaluation.reliability import (
+    FLAGS,
+    examine,
+    has_zero_gradient,
+    is_dynamic,
+    is_unreliable,
+)
+from clbench.evaluation.run import evaluate
+from clbench.schema.threat_model import ThreatModel
+
+IMAGES = torch.rand(20, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+class Plain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 4))
+
+    def forward(self, images):
+        return self.layers(images)
+
+
+class Randomized(Plain):
+    def forward(self, images):
+        return super().forward(images) + torch.randn(4)
+
+
+class Softmax(Plain):
+    def forward(self, images):
+        return super().forward(images).softmax(1)
+
+
+class Quantized(Plain):
+    def forward(self, images):
+        return super().forward((images * 4).round() / 4)
+
+
+class Cleaning(Plain):
+    """Takes a gradient step on the image before it looks at it."""
+
+    def forward(self, images):
+        with torch.enable_grad():
+            images = images.detach().requires_grad_()
+            energy = super().forward(images).logsumexp(1).sum()
+            (gradient,) = torch.autograd.grad(energy, images)
+        return super().forward(images.detach() - 0.01 * gradient)
+
+
+class CleaningBackward(Cleaning):
+    def forward(self, images):
+        with torch.enable_grad():
+            images = images.detach().requires_grad_()
+            self.layers(images).logsumexp(1).sum().backward()
+        return self.layers(images.detach() - 0.01 * images.grad)
+
+
+class CleaningFunctional(Plain):
+    def forward(self, images):
+        gradient = torch.func.grad(lambda x: self.layers(x).logsumexp(1).sum())(images)
+        return self.layers(images - 0.01 * gradient)
+
+
+class Nan(Plain):
+    def forward(self, images):
+        bright = images.mean((1, 2, 3)) > IMAGES.mean()
+        return super().forward(images).where(~bright[:, None], torch.nan)
+
+
+def flags_of(network, text="pgd,steps=2", eps="1/50", n_classes=4):
+    with torch.no_grad():
+        labels = network.eval()(IMAGES).nan_to_num().argmax(1)
+    plan = plan_attack(text, "Linf", n_classes)
+    evalset = make_evalset("twenty", IMAGES, labels, n_classes)
+    settings = {"seed": 0, "batch_size": 8, "device": "cpu"}
+    return evaluate(network, evalset, plan, ThreatModel("Linf", Fraction(eps)), **settings).flags
+
+
+@pytest.mark.parametrize(
+    ("network", "flag"),
+    [
+        (Randomized, "randomized"),
+        (Softmax, "softmax_output"),
+        (Quantized, "zero_gradient"),
+        (Cleaning, "dynamic"),
+        (CleaningBackward, "dynamic"),
+        (CleaningFunctional, "dynamic"),
+        (Nan, "nan_logits"),
+    ],
+)
+def test_a_defect_raises_its_flag(network, flag):
+    assert flag in flags_of(network())
+    assert FLAGS[flag].unreliable
+
+
+def test_a_sound_network_raises_none_even_after_a_dynamic_one():
+    assert "dynamic" in flags_of(Cleaning())
+    assert flags_of(Plain()) == ()
+
+
+def test_flags_of_the_plan_are_kept():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
+    assert flags_of(network, "autoattack", "1", n_classes=2) == ("few_classes",)
+    assert not is_unreliable(["few_classes"])
+
+
+def test_a_black_box_attack_that_succeeds_where_gradients_failed_raises_its_flag():
+    white, black = (plan_attack(text, "Linf", 4) for text in ("pgd,steps=1", "square,n_queries=99"))
+    network = Quantized().eval()
+    evalset = make_evalset("twenty", IMAGES, network(IMAGES).argmax(1), 4)
+    settings = {"seed": 0, "batch_size": 8, "device": "cpu"}
+
+    def flags(*plans):
+        plan = replace(white, steps=tuple(plan.steps[0] for plan in plans))
+        threat_model = ThreatModel("Linf", Fraction(1, 4))
+        return evaluate(network, evalset, plan, threat_model, **settings).flags
+
+    assert "square_improves" in flags(white, black)
+    assert "square_improves" not in flags(black, white)
+    assert "square_improves" not in flags(black)
+
+
+def test_zero_gradients_are_found_image_by_image():
+    class Half(Plain):
+        def forward(self, images):
+            dark = (torch.arange(len(images)) % 2 == 0)[:, None, None, None]
+            return super().forward(images.where(~dark, images.detach()))
+
+    network = Half()
+    labels = network(IMAGES).argmax(1)
+    blind = has_zero_gradient(Victim(network), IMAGES, labels)
+    assert blind.tolist() == [True, False] * 10
+
+
+def test_two_classes_are_checked_without_dlr():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
+    labels = network(IMAGES).argmax(1)
+    assert not has_zero_gradient(Victim(network), IMAGES, labels).any()
+
+
+def test_networks_with_training_checkpoints_are_not_dynamic():
+    class Checkpointed(Plain):
+        def forward(self, images):
+            return torch.utils.checkpoint.checkpoint(self.layers, images, use_reentrant=False)
+
+    assert not is_dynamic(Checkpointed(), IMAGES)
+
+
+def test_logits_that_only_look_like_probabilities_of_one_image_are_no_softmax():
+    class Almost(nn.Module):
+        def forward(self, images):
+            return nn.functional.one_hot(torch.arange(len(images)) % 4, 4).float() * (
+                1 + torch.arange(len(images))[:, None]
+            )
+
+    assert "softmax_output" not in examine(Victim(Almost()), IMAGES, torch.zeros(20).long())
+
+
+def test_every_flag_has_a_meaning_in_one_line():
+    assert all("\n" not in flag.meaning and flag.meaning for flag in FLAGS.values())

@@ -1,0 +1,49 @@
+from fractions import Fraction
+
+import pytest
+
+from clbench.schema.errors import BadValueError
+from clbench.schema.threat_model import ThreatModel, format_eps, parse_eps, parse_norm
+
+
+@pytest.mark.parametrize(
+    ("text", "eps"),
+    [("8/255", Fraction(8, 255)), ("0.5", Fraction(1, 2)), (".25", Fraction(1, 4)), ("0", 0)],
+)
+def test_eps_is_read_exactly(text, eps):
+    assert parse_eps(text) == eps
+
+
+@pytest.mark.parametrize("text", ["8/255px", "", "eight", "1/0", "8//255", "1e-2", "nan"])
+def test_eps_that_is_no_number_is_refused(text):
+    with pytest.raises(BadValueError, match=r"^eps must read like '8/255' or '0.5', got "):
+        parse_eps(text)
+
+
+@pytest.mark.parametrize("eps", ["1/255", "2/255", "3/255", "5/255", "8/255", "16/255"])
+def test_small_eps_is_shown_in_pixel_steps(eps):
+    assert format_eps(parse_eps(eps)) == eps
+
+
+@pytest.mark.parametrize(("eps", "shown"), [("0.5", "1/2"), ("1/6", "1/6"), ("0", "0"), ("1", "1")])
+def test_other_eps_is_shown_reduced(eps, shown):
+    assert format_eps(parse_eps(eps)) == shown
+
+
+def test_negative_eps_is_refused():
+    with pytest.raises(BadValueError, match=r"^eps must not be negative, got '-8/255'$"):
+        ThreatModel("Linf", parse_eps("-8/255"))
+
+
+def test_linf_eps_above_the_pixel_range_is_refused_with_the_likely_meaning():
+    with pytest.raises(BadValueError, match=r"got '8'; did you mean '8/255'\?$"):
+        ThreatModel("Linf", parse_eps("8"))
+
+
+def test_l2_eps_above_one_is_allowed():
+    assert str(ThreatModel("L2", parse_eps("1.5"))) == "L2 3/2"
+
+
+def test_unknown_norm_is_refused():
+    with pytest.raises(BadValueError, match=r"^norm must be one of Linf, L2, got 'L3'$"):
+        parse_norm("L3")

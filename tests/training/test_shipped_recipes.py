@@ -1,0 +1,148 @@
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from clbench.data.datasets import DATASETS
+from clbench.models import ZOO
+from clbench.schema.names import SCENARIOS, SCHEMES
+from clbench.schema.protocol import find_protocol
+from clbench.training.augmentation import NO_VIEWS
+from clbench.training.recipe_file import model_names, read_recipe, recipe_names
+
+MODELS = [
+    (recipe, name, dataset)
+    for dataset in DATASETS
+    for recipe in recipe_names(dataset)
+    for name in model_names(dataset, recipe)
+]
+PAPER = [(name, dataset) for recipe, name, dataset in MODELS if recipe == "paper"]
+OURS = [row for row in MODELS if row[0] != "paper"]
+GRID = [
+    f"{scheme}_{scenario}"
+    for scheme, scenario in product(SCHEMES, SCENARIOS)
+    if (scheme, scenario) != ("supervised", "partial_at")
+]
+
+
+@pytest.fixture(scope="module")
+def read():
+    return lambda recipe, name, dataset: read_recipe(name, dataset, recipe_name=recipe)
+
+
+@pytest.mark.parametrize(("recipe", "name", "dataset"), MODELS)
+def test_every_model_of_every_file_is_a_recipe(read, recipe, name, dataset):
+    found = read(recipe, name, dataset)
+    assert found.full_name == f"{name}.{dataset}"
+    phases = list(found.phases.values())
+    assert phases[-1].classified
+    if name in GRID:
+        assert name == f"{found.scheme}_{found.scenario}"
+        adversarial = [phase.adversary is not None for phase in phases]
+        wanted = {"st": {False}, "at": {True, False}, "partial_at": {True}, "full_at": {True}}
+        assert set(adversarial) <= wanted[found.scenario]
+        assert adversarial[0] is (found.scenario != "st")
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_scheme_and_scenario_has_a_default_recipe(dataset):
+    assert set(GRID) <= set(model_names(dataset))
+    assert {spec.name for spec in ZOO if spec.dataset == dataset} <= set(model_names(dataset))
+
+
+@pytest.mark.parametrize("recipe", ["default", "narrow"])
+def test_validation_attacks_as_far_as_the_protocol(read, recipe):
+    assert (
+        read(recipe, "simclr_at", "cifar10").validation.eps
+        == find_protocol("cifar10-linf").threat_model.eps
+    )
+    digits = read("default", "simclr_at", "digits")
+    assert digits.validation.eps == find_protocol("digits-linf").threat_model.eps
+
+
+@pytest.mark.parametrize("scheme", ["simclr", "supcon"])
+@pytest.mark.parametrize(
+    ("recipe", "dataset"),
+    [(recipe, dataset) for dataset in DATASETS for recipe in recipe_names(dataset)],
+)
+def test_adversarial_scenarios_share_their_pretraining(read, recipe, dataset, scheme):
+    at, partial, full = (
+        read(recipe, f"{scheme}_{scenario}", dataset)
+        for scenario in ("at", "partial_at", "full_at")
+    )
+    assert at.pretraining == partial.pretraining == full.pretraining
+    assert at.seed == partial.seed == full.seed
+    assert at.finetuning.adversary is None
+    assert partial.finetuning.adversary is not None
+    assert (at.finetuning.trains, partial.finetuning.trains) == ("classifier", "classifier")
+    assert full.finetuning.trains == "everything"
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_simclr_pretraining_uses_no_labels(read, dataset):
+    for recipe in recipe_names(dataset):
+        for name in (f"simclr_{scenario}" for scenario in SCENARIOS):
+            phase = read(recipe, name, dataset).pretraining
+            assert [row.labelled for row in phase.losses] == [False]
+
+
+@pytest.mark.parametrize(("name", "dataset"), PAPER)
+def test_paper_recipes_have_every_quirk(read, name, dataset):
+    recipe = read("paper", name, dataset)
+    assert (recipe.backbone, recipe.precision) == ("resnet50", "float32")
+    assert (str(recipe.validation.eps), recipe.validation.steps) == ("4/255", 40)
+    for phase in recipe.phases.values():
+        optimizer, adversary = phase.optimizer, phase.adversary
+        assert (optimizer.name, optimizer.lr, optimizer.schedule) == ("adam", 3e-4, "constant")
+        assert (optimizer.weight_decay, optimizer.warmup_epochs) == (0.0, 0)
+        assert (phase.epochs, phase.batch_size, phase.separate_views) == (200, 256, True)
+        assert phase.keep == "last" or not phase.classified or phase.labelled_loss
+        if phase.projected:
+            assert (phase.temperature, phase.projection) == (0.07, 100)
+            assert (phase.views.resized_crop, phase.views.grayscale) == (0.08, 0.2)
+        if adversary:
+            assert (adversary.steps, adversary.fixed_step, adversary.step_size) == (5, 0.01, 0)
+            assert (adversary.target, adversary.start) == ("image", "zero")
+            assert str(adversary.eps) == "8/255"
+            assert adversary.mode == ("eval" if phase.trains == "classifier" else "train")
+
+
+@pytest.mark.parametrize("scheme", ["simclr", "supcon"])
+def test_papers_finetuning_has_no_augmentation_and_is_attacked_through_unit_logits(read, scheme):
+    for scenario in SCENARIOS:
+        phase = read("paper", f"{scheme}_{scenario}", "cifar10").finetuning
+        assert phase.views == NO_VIEWS
+        assert phase.unit_logits == "attack"
+
+
+def test_papers_supervised_training_is_on_unit_logits_with_augmentation(read):
+    for scenario in ("st", "at"):
+        phase = read("paper", f"supervised_{scenario}", "cifar10").pretraining
+        assert phase.unit_logits == "always"
+        assert (phase.views.crop_padding, phase.views.flip) == (5, True)
+
+
+@pytest.mark.parametrize(("recipe", "name", "dataset"), OURS)
+def test_our_recipes_have_none_of_the_papers_quirks(read, recipe, name, dataset):
+    for phase in read(recipe, name, dataset).phases.values():
+        assert phase.unit_logits == "never"
+        assert phase.keep == "best"
+        assert phase.optimizer.schedule == "cosine"
+        assert phase.optimizer.weight_decay > 0
+        assert phase.views != NO_VIEWS
+        assert not phase.separate_views
+        if phase.adversary:
+            assert phase.adversary.mode in ("eval", "frozen_statistics")
+            plain = recipe == "narrow" and phase.loss == "supcon"  # decision 0011
+            assert (phase.adversary.target == "image") is plain
+            assert phase.adversary.fixed_step == 0
+            assert phase.adversary.start == "random"
+            assert phase.adversary.steps * phase.adversary.step_size >= 1.5
+
+
+def test_cifar100_is_trained_as_cifar10_is(read):
+    for recipe in ("default", "paper"):
+        assert model_names("cifar100", recipe) == model_names("cifar10", recipe)
+        for name in model_names("cifar10", recipe):
+            ten, hundred = (read(recipe, name, dataset) for dataset in ("cifar10", "cifar100"))
+            assert replace(ten, dataset="cifar100") == hundred
