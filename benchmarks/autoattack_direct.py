@@ -11,7 +11,7 @@ import typer
 from pyautoattack import AutoAttack
 
 from clbench.attacks.registry import plan_attack
-from clbench.data.load import load_evalset
+from clbench.data.load import load_test_set
 from clbench.evaluation.run import evaluate
 from clbench.models.load import load_model
 from clbench.schema.threat_model import ThreatModel
@@ -19,9 +19,9 @@ from clbench.schema.threat_model import ThreatModel
 
 def compare(model: str = "simclr_at", n: int = 360, eps: str = "1/6", bs: int = 250) -> None:
     """Print the robust accuracy of both and how many times as long clbench takes."""
-    evalset = load_evalset("digits", n_examples=n, data_dir=None)
+    image_set = load_test_set("digits", n_examples=n, data_dir=None)
     network = load_model(model, dataset="digits", n_classes=10, shape=(1, 8, 8)).network
-    images, labels = evalset.images, evalset.labels
+    images, labels = image_set.images, image_set.labels
 
     started, busy = time.perf_counter(), time.process_time()
     attack = AutoAttack(network, norm="Linf", eps=float(Fraction(eps)), seed=0, device="cpu")
@@ -36,7 +36,9 @@ def compare(model: str = "simclr_at", n: int = 360, eps: str = "1/6", bs: int = 
 
     started, busy = time.perf_counter(), time.process_time()
     plan, threat_model = plan_attack("autoattack", "Linf", 10), ThreatModel("Linf", Fraction(eps))
-    outcome = evaluate(network, evalset, plan, threat_model, seed=0, batch_size=None, device="cpu")
+    outcome = evaluate(
+        network, image_set, plan, threat_model, seed=0, batch_size=None, device="cpu"
+    )
     wall, cpu = time.perf_counter() - started, time.process_time() - busy
     robust = round(outcome.robust_acc.value * n)
     print(f"clbench      {robust}/{n} robust, {wall:.1f} s, {cpu:.1f} s of CPU")

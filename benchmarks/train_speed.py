@@ -20,7 +20,7 @@ import typer
 from torch import nn
 from torch.nn import functional
 
-from clbench.data.image_set import EvalSet, make_evalset
+from clbench.data.image_set import ImageSet, make_image_set
 from clbench.data.readers.npz import load_arrays
 from clbench.models import build_backbone
 from clbench.training.adversary import Adversary
@@ -84,10 +84,10 @@ def measure(
         )
 
 
-def _images(data: Path | None, n: int) -> EvalSet:
+def _images(data: Path | None, n: int) -> ImageSet:
     if data is not None:
         return load_arrays(data, n, n_classes=10)
-    return make_evalset("random", torch.rand(n, 3, 32, 32), torch.arange(n) % 10, 10)
+    return make_image_set("random", torch.rand(n, 3, 32, 32), torch.arange(n) % 10, 10)
 
 
 def _mended(phase: Phase, batch_size: int) -> Phase:
@@ -116,7 +116,7 @@ def _ours(run: PhaseRun) -> Callable[[], float]:
 class Floor:
     """The bare passes of one step: as many of each kind as the phase needs."""
 
-    def __init__(self, phase: Phase, images: EvalSet, backbone: str, device: torch.device) -> None:
+    def __init__(self, phase: Phase, images: ImageSet, backbone: str, device: torch.device) -> None:
         self.network = build_backbone(backbone, 3, 10).to(device, memory_format=torch.channels_last)
         batch = images.images[: phase.batch_size]
         self.batch = batch.to(device, memory_format=torch.channels_last)
@@ -149,7 +149,7 @@ class Floor:
 class Naive:
     """One step of the paper's schedule, written down naively."""
 
-    def __init__(self, phase: Phase, images: EvalSet, backbone: str, device: torch.device) -> None:
+    def __init__(self, phase: Phase, images: ImageSet, backbone: str, device: torch.device) -> None:
         self.phase, self.images = phase, images
         self.contrasts = phase.objective.projected
         self.generator = torch.Generator(device).manual_seed(0)

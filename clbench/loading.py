@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from clbench.data.datasets import DATASETS, PACKAGED
-from clbench.data.image_set import EvalSet
+from clbench.data.image_set import ImageSet
 from clbench.data.interface import DatasetInfo
-from clbench.data.load import load_evalset, training_set
+from clbench.data.load import load_test_set, training_set
 from clbench.data.readers.npz import load_arrays
 from clbench.data.splits import training_files
 from clbench.models import LoadedModel, load_model, validate_network
@@ -68,7 +68,7 @@ def settle(setup: Setup) -> Protocol:
     return replace(changed, name=CUSTOM) if setup.data else changed
 
 
-def load_data(setup: Setup, protocol: Protocol) -> EvalSet:
+def load_data(setup: Setup, protocol: Protocol) -> ImageSet:
     """Return the images of a settled protocol, or the user's own.
 
     Raises:
@@ -76,7 +76,7 @@ def load_data(setup: Setup, protocol: Protocol) -> EvalSet:
         BadValueError: There are fewer than were asked for.
     """
     if setup.data is None:
-        return load_evalset(
+        return load_test_set(
             protocol.dataset,
             n_examples=protocol.n_examples,
             data_dir=setup.data_dir,
@@ -87,8 +87,8 @@ def load_data(setup: Setup, protocol: Protocol) -> EvalSet:
 
 
 def load_training(
-    setup: Setup, protocol: Protocol, evalset: EvalSet
-) -> tuple[EvalSet, EvalSet] | None:
+    setup: Setup, protocol: Protocol, image_set: ImageSet
+) -> tuple[ImageSet, ImageSet] | None:
     """Return images to fit layer probes on and images to choose by, or None where none are wanted.
 
     They are those of the data set, or of the user's own files. Of many, evenly spaced ones are
@@ -102,13 +102,13 @@ def load_training(
         return None
     own_images = setup.data is not None
     if setup.train_data:
-        shape = (evalset.images.shape[1], evalset.images.shape[2], evalset.images.shape[3])
-        info = DatasetInfo(evalset.name, shape, evalset.n_classes, len(evalset))
+        shape = (image_set.images.shape[1], image_set.images.shape[2], image_set.images.shape[3])
+        info = DatasetInfo(image_set.name, shape, image_set.n_classes, len(image_set))
         train, validation = training_files(info, setup.train_data, one_in=_CHOSEN_BY_SHARE)
     elif own_images or (setup.data_dir is None and protocol.dataset not in PACKAGED):
         where = "" if own_images else ", or --data-dir DIR"
         raise BadValueError(
-            f"--layer-probes needs training images of {evalset.name}, got none; "
+            f"--layer-probes needs training images of {image_set.name}, got none; "
             f"give --train-data FILE{where}"
         )
     else:
@@ -123,11 +123,11 @@ def load_checked(
     name: str,
     setup: Setup,
     protocol: Protocol,
-    evalset: EvalSet,
+    image_set: ImageSet,
     device: torch.device,
     *,
     weights: Path | None = None,
-) -> tuple[LoadedModel, EvalSet]:
+) -> tuple[LoadedModel, ImageSet]:
     """Return the model on its device, checked on a few real images, and the data in its classes.
 
     A user's own labels need not show every class that the model knows.
@@ -136,21 +136,21 @@ def load_checked(
         ClbenchError: There is no such model, it cannot be built, or does not fit the images.
     """
     own_data = setup.data is not None and setup.protocol is None
-    _, c, h, w = evalset.images.shape
+    _, c, h, w = image_set.images.shape
     model = load_model(
         name,
         dataset=None if own_data else protocol.dataset,
-        n_classes=evalset.n_classes,
+        n_classes=image_set.n_classes,
         shape=(c, h, w),
         norm=protocol.threat_model.norm,
         weights=weights,
     )
-    network, images = model.network.to(device), evalset.images[:_PREFLIGHT_IMAGES].to(device)
-    flags = validate_network(network, images, evalset.n_classes, or_more=own_data)
+    network, images = model.network.to(device), image_set.images[:_PREFLIGHT_IMAGES].to(device)
+    flags = validate_network(network, images, image_set.n_classes, or_more=own_data)
     with torch.no_grad():
         n_classes = network(images[:1]).shape[1]
     model = replace(model, network=network, flags=tuple(dict.fromkeys((*model.flags, *flags))))
-    return model, replace(evalset, n_classes=n_classes)
+    return model, replace(image_set, n_classes=n_classes)
 
 
 def model_entry(model: LoadedModel) -> ModelEntry:
@@ -166,6 +166,6 @@ def model_entry(model: LoadedModel) -> ModelEntry:
     )
 
 
-def data_entry(evalset: EvalSet) -> DataEntry:
+def data_entry(image_set: ImageSet) -> DataEntry:
     """Return what a record says of images."""
-    return DataEntry(evalset.name, len(evalset), evalset.sha256)
+    return DataEntry(image_set.name, len(image_set), image_set.sha256)

@@ -11,7 +11,7 @@ import torch
 
 from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import plan_attack
-from clbench.data.image_set import EvalSet
+from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import Precision
 from clbench.evaluation.reliability import is_unreliable
 from clbench.evaluation.run import PROBE_ATTACK, QUICK_ATTACK, Outcome, Progress, evaluate, perturb
@@ -30,7 +30,7 @@ from clbench.probes.interface import Probed, Watch
 from clbench.probes.table import PROBES, ProbeRow
 from clbench.runtime.devices import device_name, find_device
 from clbench.schema import records
-from clbench.schema.estimate import Measure
+from clbench.schema.estimate import Estimate
 from clbench.schema.files import make_folder, write_atomically
 from clbench.schema.protocol import Protocol
 from clbench.schema.provenance import commit, utc_now, versions
@@ -80,20 +80,20 @@ def run(
     protocol = settle(request)
     device = find_device(request.device)
     images = load_data(request, protocol)
-    model, evalset = load_checked(
+    model, image_set = load_checked(
         request.model, request, protocol, images, device, weights=request.weights
     )
-    training = load_training(request, protocol, evalset)
+    training = load_training(request, protocol, image_set)
     threat_model = protocol.threat_model
-    plan = plan_attack(protocol.attack, threat_model.norm, evalset.n_classes, request.backend)
-    this = _describe(model, evalset, threat_model, plan, protocol.seed)
+    plan = plan_attack(protocol.attack, threat_model.norm, image_set.n_classes, request.backend)
+    this = _describe(model, image_set, threat_model, plan, protocol.seed)
     places = records.places(request.out, this, replace_damaged=request.restart)
     if known := _already_there(places, request):
         return Finished(known, places, reused=True)
     _make_room(places, restart=request.restart)
     outcome = evaluate(
         model.network,
-        evalset,
+        image_set,
         plan,
         threat_model,
         seed=protocol.seed,
@@ -105,7 +105,7 @@ def run(
         on_progress=on_progress,
     )
     probed = _probe(
-        *(_wanted(request), model, evalset, protocol),
+        *(_wanted(request), model, image_set, protocol),
         training=training,
         batch_size=outcome.batch_size,
         device=device,
@@ -121,7 +121,7 @@ def run(
         precision=request.precision,
     )
     write_atomically(
-        places.evidence, _evidence(outcome, evalset, adversarial=request.save_adversarial)
+        places.evidence, _evidence(outcome, image_set, adversarial=request.save_adversarial)
     )
     records.write(finished, places.record)
     places.progress.unlink(missing_ok=True)
@@ -130,11 +130,11 @@ def run(
 
 
 def _describe(
-    model: LoadedModel, evalset: EvalSet, threat_model: ThreatModel, plan: AttackPlan, seed: int
+    model: LoadedModel, image_set: ImageSet, threat_model: ThreatModel, plan: AttackPlan, seed: int
 ) -> Run:
     return Run(
         model_entry(model),
-        data_entry(evalset),
+        data_entry(image_set),
         records.ThreatEntry(threat_model.norm, format_eps(threat_model.eps)),
         records.AttackEntry(plan.name, plan.backend, plan.parameters, plan.hash),
         seed,
@@ -179,19 +179,19 @@ def _wanted(request: Request) -> list[ProbeRow]:
 def _probe(
     rows: Sequence[ProbeRow],
     model: LoadedModel,
-    evalset: EvalSet,
+    image_set: ImageSet,
     protocol: Protocol,
     *,
-    training: tuple[EvalSet, EvalSet] | None,
+    training: tuple[ImageSet, ImageSet] | None,
     batch_size: int,
     device: torch.device,
     watch: Watch,
-) -> tuple[Measure, ...]:
+) -> tuple[Estimate, ...]:
     if not rows:
         return ()
     adversarial = perturb(
         model.network,
-        evalset,
+        image_set,
         protocol.threat_model,
         seed=protocol.seed,
         batch_size=batch_size,
@@ -200,7 +200,7 @@ def _probe(
     )
     probed = Probed(
         network=model.network,
-        clean=evalset,
+        clean=image_set,
         adversarial=adversarial,
         device=device,
         threat_model=protocol.threat_model,
@@ -218,7 +218,7 @@ def _record(
     protocol: Protocol,
     model: LoadedModel,
     outcome: Outcome,
-    probed: tuple[Measure, ...],
+    probed: tuple[Estimate, ...],
     device: torch.device,
     precision: str,
 ) -> Record:
@@ -245,11 +245,11 @@ def _record(
     )
 
 
-def _evidence(outcome: Outcome, evalset: EvalSet, *, adversarial: bool) -> bytes:
+def _evidence(outcome: Outcome, image_set: ImageSet, *, adversarial: bool) -> bytes:
     """Return what happened to every example, as the bytes of an ``.npz`` file."""
     arrays = {
-        "index": np.arange(len(evalset)),
-        "label": evalset.labels.numpy(),
+        "index": np.arange(len(image_set)),
+        "label": image_set.labels.numpy(),
         "clean_pred": outcome.clean_pred.numpy(),
         "adv_pred": outcome.adv_pred.numpy(),
         "broken_by": np.array(outcome.broken_by),

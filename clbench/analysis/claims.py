@@ -17,7 +17,7 @@ from clbench.analysis.pages import DEPTH_CURVES
 from clbench.analysis.statistics import paired_difference, spearman
 from clbench.analysis.tables import shared
 from clbench.probes.similarity.summaries import end_mean, long_range_mean, whole_mean
-from clbench.schema.estimate import Measure, undefined
+from clbench.schema.estimate import Estimate, undefined
 from clbench.schema.threat_model import format_eps
 
 SIMILARITY_AND_ROBUSTNESS = "similarity-and-robustness"
@@ -31,7 +31,7 @@ class Case(NamedTuple):
 
     scheme: str
     measured: str
-    effect: Measure
+    effect: Estimate
     note: str = ""
     p_value: float = math.nan
 

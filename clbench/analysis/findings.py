@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from clbench.analysis.claims import CLAIMS, Case
 from clbench.analysis.inputs import Material, has_interval
-from clbench.schema.estimate import Measure, undefined
+from clbench.schema.estimate import Estimate, undefined
 
 HOLDS = "holds"
 FAILS = "does not hold"
@@ -57,14 +57,14 @@ def find(material: Material, figures: Mapping[str, str] | None = None) -> list[F
     ]
 
 
-def verdict(effect: Measure, sign: int) -> str:
+def verdict(effect: Estimate, sign: int) -> str:
     """Return whether a claim holds that an effect has this sign.
 
     It holds where the 95 % interval lies on that side of 0, and does not hold where it lies on the
     other side. Where the interval holds 0, the effect is too small for these examples, and the
     claim is undecided. Without an effect and an interval it is not testable.
 
-    >>> verdict(Measure("cka", 0.3, 100, 0.1, 0.5), 1)
+    >>> verdict(Estimate("cka", 0.3, 100, 0.1, 0.5), 1)
     'holds'
     """
     if not has_interval(effect):

@@ -16,7 +16,7 @@ from clbench.probes.layers import stage_ends
 from clbench.probes.similarity.matrix import Block
 from clbench.probes.similarity.summaries import end_mean
 from clbench.schema.errors import RecordError
-from clbench.schema.estimate import Measure, undefined
+from clbench.schema.estimate import Estimate, undefined
 from clbench.schema.names import SCENARIOS, SCHEMES, look_up
 from clbench.schema.records import ModelEntry, Record, read_records
 
@@ -103,7 +103,7 @@ class Material:
                 found.setdefault(eps, model.name)
         return dict(sorted(found.items()))
 
-    def robust_acc(self, model: str) -> Measure:
+    def robust_acc(self, model: str) -> Estimate:
         """Return the robust accuracy in the record of a model."""
         record = self.records.get(model)
         found = record.measure("robust_acc") if record else None
@@ -113,7 +113,7 @@ class Material:
         """Return the matrix of a kind for one model, or for two; None where there is none."""
         return self.analysis.find(kind, rows, columns) if self.analysis else None
 
-    def similarity(self, model: str, place: str) -> Measure:
+    def similarity(self, model: str, place: str) -> Estimate:
         """Return how alike a model sees clean and adversarial images at a place.
 
         Args:
@@ -125,7 +125,7 @@ class Material:
         part = _part(self.matrix("adversarial-clean", model), place)
         return part.measure(place, end_mean) if isinstance(part, Block) else _none(place, part)
 
-    def difference(self, more: str, less: str, place: str) -> Measure:
+    def difference(self, more: str, less: str, place: str) -> Estimate:
         """Return the similarity of one model less that of another one."""
         if self.analysis is None:
             return separate_difference(
@@ -138,7 +138,7 @@ class Material:
         one, other = (part for part in parts if isinstance(part, Block))
         return paired_difference(place, one, other, end_mean)
 
-    def _recorded(self, model: str, place: str) -> Measure:
+    def _recorded(self, model: str, place: str) -> Estimate:
         record = self.records.get(model)
         found = [record.measure(column) for column in _COLUMNS[place]] if record else []
         known = [measure for measure in found if measure]
@@ -241,10 +241,10 @@ def _part(block: Block | None, place: str) -> Block | str:
     return whole.take([tap]) if tap in whole.rows.taps else f"no tap called {tap or place!r}"
 
 
-def _none(place: str, reason: str) -> Measure:
+def _none(place: str, reason: str) -> Estimate:
     return undefined(place, 0, reason)
 
 
-def has_interval(measure: Measure) -> bool:
+def has_interval(measure: Estimate) -> bool:
     """Tell whether there is a value, and an interval around it."""
     return not (math.isnan(measure.value) or math.isnan(measure.low))

@@ -39,7 +39,7 @@ def _scores(
             on_progress=partial(watch, f"fitting layer probes of {name}"),
         )
         scores = score_probes(
-            *(probes, subjects.evalset, adversarial[name]),
+            *(probes, subjects.image_set, adversarial[name]),
             attacks=[plan.steps[0].attack for plan in (subjects.quick, subjects.attack)],
             threat_model=protocol.threat_model,
             seed=protocol.seed,

@@ -11,7 +11,7 @@ from torch import Tensor
 from clbench.analysis.comparisons import KINDS, Plan, Subject, plan
 from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import plan_attack
-from clbench.data.image_set import EvalSet
+from clbench.data.image_set import ImageSet
 from clbench.loading import Setup, load_checked, load_data, load_training, settle
 from clbench.models import LoadedModel
 from clbench.probes.interface import Watch
@@ -61,8 +61,8 @@ class Subjects:
 
     models: Mapping[str, LoadedModel]
     taps: Mapping[str, Taps]
-    evalset: EvalSet
-    training: tuple[EvalSet, EvalSet] | None
+    image_set: ImageSet
+    training: tuple[ImageSet, ImageSet] | None
     protocol: Protocol
     attack: AttackPlan
     quick: AttackPlan
@@ -84,19 +84,19 @@ def load_subjects(request: Request, watch: Watch) -> Subjects:
     """
     _check(request)
     protocol, device = settle(request), find_device(request.device)
-    evalset = load_data(request, protocol)
-    models = _load_models(request, protocol, evalset, device, watch)
+    image_set = load_data(request, protocol)
+    models = _load_models(request, protocol, image_set, device, watch)
     names = {name: name for name in models} | dict(zip(request.models, models, strict=True))
     common = look_up(names, request.common, "model") if request.common else ""
     attack, quick = (
-        plan_attack(f"pgd,steps={steps}", protocol.threat_model.norm, evalset.n_classes)
+        plan_attack(f"pgd,steps={steps}", protocol.threat_model.norm, image_set.n_classes)
         for steps in (request.steps, min(request.steps, QUICK_STEPS))
     )
     return Subjects(
         models=models,
         taps={name: _taps(model, request.taps) for name, model in models.items()},
-        evalset=evalset,
-        training=load_training(request, protocol, evalset),
+        image_set=image_set,
+        training=load_training(request, protocol, image_set),
         protocol=protocol,
         attack=attack,
         quick=quick,
@@ -118,7 +118,7 @@ def _check(request: Request) -> None:
 
 
 def _load_models(
-    request: Request, protocol: Protocol, evalset: EvalSet, device: torch.device, watch: Watch
+    request: Request, protocol: Protocol, image_set: ImageSet, device: torch.device, watch: Watch
 ) -> dict[str, LoadedModel]:
     models: dict[str, LoadedModel] = {}
     classes: dict[int, str] = {}
@@ -127,7 +127,7 @@ def _load_models(
         name, _, weights = typed.partition("=")
         path = Path(weights) if weights else None
         try:
-            model, seen = load_checked(name, request, protocol, evalset, device, weights=path)
+            model, seen = load_checked(name, request, protocol, image_set, device, weights=path)
         except (ModelError, WeightsError) as error:
             here = f" (here: --model {name}=FILE)" if "--weights" in str(error) else ""
             raise type(error)(f"{typed}: {error}{here}") from error

@@ -10,7 +10,7 @@ from clbench.analysis.comparisons import KINDS
 from clbench.analysis.figures import curves, heatmaps
 from clbench.analysis.result import SCORES, Analysis, Matrix
 from clbench.analysis.tables import shared, summarised
-from clbench.schema.estimate import Measure
+from clbench.schema.estimate import Estimate
 from clbench.schema.records import ModelEntry
 
 DEPTH_CURVES = "depth-curves"
@@ -101,10 +101,10 @@ def _accuracy_page(analysis: Analysis) -> Figure:
     )
 
 
-def _accuracy_curves(analysis: Analysis, group: Group, score: str) -> dict[str, list[Measure]]:
+def _accuracy_curves(analysis: Analysis, group: Group, score: str) -> dict[str, list[Estimate]]:
     return {
         label: [
-            Measure(one.tap, one.value, one.n, one.low, one.high)
+            Estimate(one.tap, one.value, one.n, one.low, one.high)
             for one in analysis.accuracies
             if (one.model, one.score) == (model, score)
         ]

@@ -64,7 +64,7 @@ def _attack(subjects: Subjects, watch: Watch) -> Adversarial:
     return {
         name: perturb(
             subjects.models[name].network,
-            subjects.evalset,
+            subjects.image_set,
             subjects.protocol.threat_model,
             seed=subjects.protocol.seed,
             batch_size=None,
@@ -77,7 +77,7 @@ def _attack(subjects: Subjects, watch: Watch) -> Adversarial:
 
 
 def _views(subjects: Subjects, adversarial: Adversarial) -> list[View]:
-    images, examples = subjects.evalset.images, subjects.evalset.sha256
+    images, examples = subjects.image_set.images, subjects.image_set.sha256
     inputs = {"": Inputs(images, examples)} | {
         name: Inputs(attacked, examples, name) for name, attacked in adversarial.items()
     }
@@ -100,7 +100,7 @@ def _describe(request: Request, subjects: Subjects, seconds: float) -> Descripti
         schema_version=SCHEMA_VERSION,
         protocol=protocol.name,
         models=tuple(model_entry(model) for model in subjects.models.values()),
-        data=data_entry(subjects.evalset),
+        data=data_entry(subjects.image_set),
         training=data_entry(subjects.training[0]) if subjects.training else None,
         extent=request.extent if subjects.training else "",
         threat_model=ThreatEntry(threat.norm, format_eps(threat.eps)),

@@ -13,7 +13,7 @@ from clbench.analysis.tables import NO_TAPS
 from clbench.probes.similarity.cka import summarise
 from clbench.probes.similarity.matrix import Block
 from clbench.schema.errors import BadValueError
-from clbench.schema.estimate import Measure, undefined
+from clbench.schema.estimate import Estimate, undefined
 
 FEWEST_MODELS = 4
 """With fewer, no order of the models is unlikely enough to say anything."""
@@ -26,13 +26,13 @@ _ROUNDING = 1e-12
 class Correlation(NamedTuple):
     """A rank correlation with its interval, and how often chance alone makes one as strong."""
 
-    measure: Measure
+    measure: Estimate
     p_value: float
 
 
 def paired_difference(
     name: str, more: Block, less: Block, summary: Callable[[Float[np.ndarray, "r c"]], float]
-) -> Measure:
+) -> Estimate:
     """Return a summary of one matrix less that of another one, both of the same examples.
 
     The interval is by jackknife over groups of examples that are left out of both matrices at a
@@ -50,7 +50,7 @@ def paired_difference(
     return summarise(name, value, left_out, more.n, next(filter(None, reasons), ""))
 
 
-def separate_difference(name: str, more: Measure, less: Measure) -> Measure:
+def separate_difference(name: str, more: Estimate, less: Estimate) -> Estimate:
     """Return one measure less another one, as if the two were independent.
 
     The half-width of the interval is the root of the sum of the squares of both half-widths.
@@ -59,10 +59,10 @@ def separate_difference(name: str, more: Measure, less: Measure) -> Measure:
     if reason := next((one.reason for one in (more, less) if math.isnan(one.value)), ""):
         return undefined(name, n, reason)
     value, half = more.value - less.value, math.hypot(_half(more), _half(less))
-    return Measure(name, value, n, value - half, value + half, more.reason or less.reason)
+    return Estimate(name, value, n, value - half, value + half, more.reason or less.reason)
 
 
-def mean_of(name: str, measures: Sequence[Measure]) -> Measure:
+def mean_of(name: str, measures: Sequence[Estimate]) -> Estimate:
     """Return the mean of measures that err together: its half-width is the mean of theirs."""
     n = min(measure.n for measure in measures)
     if reason := next((one.reason for one in measures if math.isnan(one.value)), ""):
@@ -70,7 +70,7 @@ def mean_of(name: str, measures: Sequence[Measure]) -> Measure:
     value = math.fsum(measure.value for measure in measures) / len(measures)
     half = math.fsum(_half(measure) for measure in measures) / len(measures)
     reason = next((one.reason for one in measures if one.reason), "")
-    return Measure(name, value, n, value - half, value + half, reason)
+    return Estimate(name, value, n, value - half, value + half, reason)
 
 
 def spearman(name: str, x: Sequence[float], y: Sequence[float], *, seed: int = 0) -> Correlation:
@@ -96,7 +96,7 @@ def spearman(name: str, x: Sequence[float], y: Sequence[float], *, seed: int = 0
     drawn = pairs[:, generator.integers(0, n, (_RESAMPLES, n))]
     low, high = np.nanquantile(_rho(*drawn), [0.025, 0.975])
     return Correlation(
-        Measure(name, rho, n, float(low), float(high)), _chance(pairs, abs(rho), generator)
+        Estimate(name, rho, n, float(low), float(high)), _chance(pairs, abs(rho), generator)
     )
 
 
@@ -124,5 +124,5 @@ def _rho(x: Float64[np.ndarray, "a n"], y: Float64[np.ndarray, "b n"]) -> Float6
     return rho
 
 
-def _half(measure: Measure) -> float:
+def _half(measure: Estimate) -> float:
     return measure.value - measure.low

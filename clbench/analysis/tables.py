@@ -11,7 +11,7 @@ from clbench.analysis.result import Accuracy, Matrix
 from clbench.probes.similarity.matrix import Block
 from clbench.probes.similarity.summaries import SUMMARIES, whole_mean
 from clbench.schema.errors import BadValueError
-from clbench.schema.estimate import Measure, undefined
+from clbench.schema.estimate import Estimate, undefined
 
 Cell = str | int | float
 
@@ -42,7 +42,7 @@ def summary_rows(matrices: Sequence[Matrix]) -> list[dict[str, Cell]]:
     ]
 
 
-def summaries(block: Block) -> list[Measure]:
+def summaries(block: Block) -> list[Estimate]:
     """Return what is said about a matrix: one measure for each of ``SUMMARIES``.
 
     All but the whole mean are about taps in the same place on both sides, and are made from the
@@ -51,7 +51,7 @@ def summaries(block: Block) -> list[Measure]:
     return [summarised(block, name) for name in SUMMARIES]
 
 
-def summarised(block: Block, name: str) -> Measure:
+def summarised(block: Block, name: str) -> Estimate:
     """Return the summary of a matrix that is called ``name``, as ``summaries`` does."""
     summary = SUMMARIES[name]
     part = block if summary is whole_mean else shared(block)
@@ -87,7 +87,7 @@ def _shown(cell: Cell) -> Cell:
     return cell
 
 
-def _measured(block: Block, name: str, summary: Callable[[np.ndarray], float]) -> Measure:
+def _measured(block: Block, name: str, summary: Callable[[np.ndarray], float]) -> Estimate:
     try:
         return block.measure(name, summary)
     except BadValueError as error:  # too few taps for this summary

@@ -49,7 +49,7 @@ def top(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Measure the adversarial robustness of image models, and why: AutoAttack and CKA."""
+    """Estimate the adversarial robustness of image models, and why: AutoAttack and CKA."""
 
 
 def main() -> None:

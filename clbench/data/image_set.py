@@ -14,8 +14,8 @@ PIXEL_MAX = 255
 
 
 @dataclass(frozen=True, eq=False)
-class EvalSet:
-    """Images in [0, 1] and their labels, in protocol order; make one with ``make_evalset``.
+class ImageSet:
+    """Images in [0, 1] and their labels, in protocol order; make one with ``make_image_set``.
 
     ``sha256`` is that of the content: both shapes, the labels and the images. Two sets are the same
     exactly when their hashes are.
@@ -30,31 +30,31 @@ class EvalSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def head(self, n_examples: int) -> "EvalSet":
+    def head(self, n_examples: int) -> "ImageSet":
         """Return the first examples as a set of their own, with their own hash.
 
         Raises:
             BadValueError: ``n_examples`` is not from 1 to the length of this set.
         """
         n = count_examples(self.name, n_examples, available=len(self))
-        return make_evalset(self.name, self.images[:n], self.labels[:n], self.n_classes)
+        return make_image_set(self.name, self.images[:n], self.labels[:n], self.n_classes)
 
-    def at_most(self, n_examples: int) -> "EvalSet":
+    def at_most(self, n_examples: int) -> "ImageSet":
         """Return evenly spaced examples, or itself where it has no more than ``n_examples``."""
         if len(self) <= n_examples:
             return self
         places = torch.arange(n_examples) * len(self) // n_examples
-        return make_evalset(self.name, self.images[places], self.labels[places], self.n_classes)
+        return make_image_set(self.name, self.images[places], self.labels[places], self.n_classes)
 
 
-def make_evalset(name: str, images: Tensor, labels: Tensor, n_classes: int) -> EvalSet:
+def make_image_set(name: str, images: Tensor, labels: Tensor, n_classes: int) -> ImageSet:
     """Return the checked and hashed set of ``images`` (floats in [0, 1]) and integer ``labels``.
 
     Raises:
         DataError: Wrong number of axes, no examples, unequal lengths, a NaN, a pixel outside
             [0, 1], or a label that is no class.
 
-    >>> digit = make_evalset("one", torch.zeros(1, 1, 8, 8), torch.tensor([7]), n_classes=10)
+    >>> digit = make_image_set("one", torch.zeros(1, 1, 8, 8), torch.tensor([7]), n_classes=10)
     >>> len(digit), digit.sha256[:8]
     (1, 'bc8845c4')
     """
@@ -63,7 +63,7 @@ def make_evalset(name: str, images: Tensor, labels: Tensor, n_classes: int) -> E
     images = images.to(torch.float32).contiguous()
     check_pixels(name, images)
     labels = labels.to(torch.int64)
-    return EvalSet(name, images, labels, n_classes, _sha256(images, labels))
+    return ImageSet(name, images, labels, n_classes, _sha256(images, labels))
 
 
 def to_floats(images: Tensor) -> Tensor:

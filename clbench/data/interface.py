@@ -20,7 +20,7 @@ Split = Literal["train", "validation", "test"]
 
 
 class Examples(NamedTuple):
-    """Images and labels as a reader found them; ``make_evalset`` checks them."""
+    """Images and labels as a reader found them; ``make_image_set`` checks them."""
 
     images: Tensor
     """uint8, or floats in [0, 1]; one [c, h, w] image per label."""
@@ -34,5 +34,5 @@ class Reader(Protocol):
     def __call__(
         self, info: DatasetInfo, split: Split, *, data_dir: Path | None, download: bool
     ) -> Examples:
-        """Return the split; ``data_dir`` and ``download`` as in ``load_evalset``."""
+        """Return the split; ``data_dir`` and ``download`` as in ``load_test_set``."""
         ...

@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import Literal
 
 from clbench.data.datasets import DATASETS, READERS
-from clbench.data.image_set import EvalSet, count_examples, make_evalset, to_floats
+from clbench.data.image_set import ImageSet, count_examples, make_image_set, to_floats
 from clbench.schema.names import look_up
 
 
-def load_evalset(
+def load_test_set(
     dataset: str,
     *,
     n_examples: int | None = None,
     data_dir: Path | None = None,
     download: bool = False,
-) -> EvalSet:
+) -> ImageSet:
     """Return the first test images of a data set, in the order that protocols count in.
 
     Args:
@@ -31,7 +31,7 @@ def load_evalset(
     info = look_up(DATASETS, dataset, "dataset")
     found = READERS[dataset](info, "test", data_dir=data_dir, download=download)
     n = count_examples(dataset, n_examples, available=len(found.labels))
-    return make_evalset(dataset, to_floats(found.images[:n]), found.labels[:n], info.n_classes)
+    return make_image_set(dataset, to_floats(found.images[:n]), found.labels[:n], info.n_classes)
 
 
 def training_set(
@@ -40,7 +40,7 @@ def training_set(
     *,
     data_dir: Path | None = None,
     download: bool = False,
-) -> EvalSet:
+) -> ImageSet:
     """Return the images to train on, or those that choose between trained networks.
 
     ``digits``: 1,257 and 180. CIFAR: the first 45,000 and the last 5,000 training images.
@@ -52,4 +52,4 @@ def training_set(
     """
     info = look_up(DATASETS, dataset, "dataset")
     images, labels = READERS[dataset](info, split, data_dir=data_dir, download=download)
-    return make_evalset(f"{dataset}-{split}", to_floats(images), labels, info.n_classes)
+    return make_image_set(f"{dataset}-{split}", to_floats(images), labels, info.n_classes)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from clbench.data.datasets import DATASETS
-from clbench.data.image_set import EvalSet, check_labels, check_pixels, make_evalset, to_floats
+from clbench.data.image_set import ImageSet, check_labels, check_pixels, make_image_set, to_floats
 from clbench.data.interface import DatasetInfo, Examples
 from clbench.data.near_duplicates import unique_examples
 from clbench.data.readers.npz import read_arrays
@@ -28,7 +28,7 @@ _FEWEST = 2
 
 def training_files(
     dataset: str | DatasetInfo, paths: Sequence[Path], *, one_in: int = VALIDATION_SHARE
-) -> tuple[EvalSet, EvalSet]:
+) -> tuple[ImageSet, ImageSet]:
     """Return the images to train on, and those that choose between trained networks.
 
     The files are joined in the order given, each in its own order. A picture that is in two files,
@@ -59,8 +59,10 @@ def training_files(
         )
     n_train = len(labels) - max(1, len(labels) // one_in)
     return (
-        make_evalset(f"{info.name}-train", images[:n_train], labels[:n_train], info.n_classes),
-        make_evalset(f"{info.name}-validation", images[n_train:], labels[n_train:], info.n_classes),
+        make_image_set(f"{info.name}-train", images[:n_train], labels[:n_train], info.n_classes),
+        make_image_set(
+            f"{info.name}-validation", images[n_train:], labels[n_train:], info.n_classes
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from clbench.attacks.interface import AttackPlan
 from clbench.evaluation.reliability import SQUARE_MARGIN, is_unreliable
 from clbench.evaluation.state import CLEAN, ROBUST, Cascade
-from clbench.schema.estimate import Measure, proportion
+from clbench.schema.estimate import Estimate, proportion
 
 BY_NOTHING, BY_CLEAN = "", "clean"
 
@@ -34,17 +34,17 @@ class Outcome:
     flags: tuple[str, ...]
 
     @property
-    def clean_acc(self) -> Measure:
+    def clean_acc(self) -> Estimate:
         """The share of clean images that are classified correctly."""
         return self._share_left("clean_acc", 0)
 
     @property
-    def robust_acc(self) -> Measure:
+    def robust_acc(self) -> Estimate:
         """The share of all examples that are right on the clean image and under every attack."""
         return self._share_left("robust_acc", len(self.attacks))
 
     @property
-    def accuracy_left(self) -> dict[str, Measure]:
+    def accuracy_left(self) -> dict[str, Estimate]:
         """The robust accuracy after each attack of the cascade, by the attack's name."""
         return {
             name: self._share_left(f"acc_after_{name}", done)
@@ -52,7 +52,7 @@ class Outcome:
         }
 
     @property
-    def measures(self) -> tuple[Measure, ...]:
+    def measures(self) -> tuple[Estimate, ...]:
         """Clean and robust accuracy, then the accuracy left after each attack."""
         return (self.clean_acc, self.robust_acc, *self.accuracy_left.values())
 
@@ -61,7 +61,7 @@ class Outcome:
         """Whether a flag says that the robust accuracy cannot be trusted."""
         return is_unreliable(self.flags)
 
-    def _share_left(self, name: str, attacks_done: int) -> Measure:
+    def _share_left(self, name: str, attacks_done: int) -> Estimate:
         lost = {BY_CLEAN, *self.attacks[:attacks_done]}
         n = len(self.broken_by)
         return proportion(name, sum(one not in lost for one in self.broken_by), n)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import clbench
 from clbench.attacks.interface import Attack, AttackPlan
 from clbench.attacks.native.pgd import PGD
-from clbench.data.image_set import EvalSet
+from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import PRECISIONS, Victim
 from clbench.evaluation.confirm import Batch, attempt
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
@@ -63,7 +63,7 @@ class Progress:
 
 def evaluate(
     network: nn.Module,
-    evalset: EvalSet,
+    image_set: ImageSet,
     plan: AttackPlan,
     threat_model: ThreatModel,
     *,
@@ -83,7 +83,7 @@ def evaluate(
 
     Args:
         network: Takes images in [0, 1], returns logits.
-        evalset: The examples.
+        image_set: The examples.
         plan: What attacks them.
         threat_model: Which perturbations are allowed.
         seed: Decides, with each example's index, every random number.
@@ -108,11 +108,11 @@ def evaluate(
     network.to(device)
     sign = fingerprint(
         *(network, key, clbench.__version__, torch.__version__, device.type, precision),
-        *(evalset.sha256, plan.backend, plan.hash, threat_model, seed, batch_size or "auto"),
+        *(image_set.sha256, plan.backend, plan.hash, threat_model, seed, batch_size or "auto"),
     )
     with exact_arithmetic(), untouched(network), randomness(seed):
-        run = _Run(Victim(network, precision), evalset, plan, threat_model, seed, device)
-        cascade = _saved(progress_file, sign, evalset) or run.begin(batch_size)
+        run = _Run(Victim(network, precision), image_set, plan, threat_model, seed, device)
+        cascade = _saved(progress_file, sign, image_set) or run.begin(batch_size)
         with _Saver(progress_file, cascade, sign) as saver:
             run.go_on(cascade, saver, on_progress or (lambda _progress: None))
     return outcome_of(plan, cascade)
@@ -120,7 +120,7 @@ def evaluate(
 
 def perturb(
     network: nn.Module,
-    evalset: EvalSet,
+    image_set: ImageSet,
     threat_model: ThreatModel,
     *,
     seed: int,
@@ -139,13 +139,13 @@ def perturb(
     device = torch.device(device)
     network.to(device)
     with exact_arithmetic(), untouched(network), randomness(seed):
-        victim, perturbed = Victim(network), evalset.images.clone()
-        size = batch_size or choose_batch_size(victim, evalset.images[:1].to(device))
-        for index in torch.split(torch.arange(len(evalset)), size):
-            images, labels = evalset.images[index].to(device), evalset.labels[index].to(device)
+        victim, perturbed = Victim(network), image_set.images.clone()
+        size = batch_size or choose_batch_size(victim, image_set.images[:1].to(device))
+        for index in torch.split(torch.arange(len(image_set)), size):
+            images, labels = image_set.images[index].to(device), image_set.labels[index].to(device)
             found = attack(victim, images, labels, threat_model, seed=seed, index=index)
             perturbed[index] = found.cpu()
-            on_progress(int(index[-1]) + 1, len(evalset))
+            on_progress(int(index[-1]) + 1, len(image_set))
     return perturbed
 
 
@@ -154,7 +154,7 @@ class _Run:
     """One evaluation at work."""
 
     victim: Victim
-    evalset: EvalSet
+    image_set: ImageSet
     plan: AttackPlan
     threat_model: ThreatModel
     seed: int
@@ -164,12 +164,12 @@ class _Run:
 
     def begin(self, batch_size: int | None) -> Cascade:
         """Classify the clean images, look for signs of trouble, and return the first state."""
-        started, images = time.perf_counter(), self.evalset.images
+        started, images = time.perf_counter(), self.image_set.images
         self._check_logits()
         size = batch_size or choose_batch_size(self.victim, images[:1].to(self.device))
         parts = torch.split(torch.arange(len(images)), size)
         clean_pred = torch.cat([self.victim.classify(self._at(one).images).cpu() for one in parts])
-        cascade = Cascade.begin(images, self.evalset.labels, clean_pred, size)
+        cascade = Cascade.begin(images, self.image_set.labels, clean_pred, size)
         first = self._at(parts[0])
         cascade.flags |= {*self.plan.flags, *examine(self.victim, first.images, first.labels)}
         if (clean_pred < 0).any():
@@ -201,13 +201,13 @@ class _Run:
         self._count(cascade, seconds)
 
     def _at(self, index: Int[Tensor, " b"]) -> Batch:
-        images, labels = self.evalset.images[index], self.evalset.labels[index]
+        images, labels = self.image_set.images[index], self.image_set.labels[index]
         return Batch(images.to(self.device), labels.to(self.device), index)
 
     def _check_logits(self) -> None:
         with torch.no_grad():
-            logits = self.victim.network(self.evalset.images[:1].to(self.device))
-        wanted = [1, self.evalset.n_classes]
+            logits = self.victim.network(self.image_set.images[:1].to(self.device))
+        wanted = [1, self.image_set.n_classes]
         shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         if shape != wanted:
             raise ModelError(f"the model must return logits {wanted} for one image, got {shape}")
@@ -239,7 +239,7 @@ class _Run:
             n_steps=len(steps),
             batch=cascade.batch if begun else 1,
             n_batches=cascade.n_batches if begun else 1,
-            accuracy_left=cascade.n_robust / len(self.evalset),
+            accuracy_left=cascade.n_robust / len(self.image_set),
             seconds=cascade.seconds,
             eta=self.attack_seconds * cost / self.cost_done if self.cost_done else None,
         )
@@ -274,7 +274,7 @@ class _Saver:
             self.save(force=True)
 
 
-def _saved(path: Path | None, sign: str, evalset: EvalSet) -> Cascade | None:
+def _saved(path: Path | None, sign: str, image_set: ImageSet) -> Cascade | None:
     if path is None or not path.is_file():
         return None
-    return Cascade.from_bytes(path.read_bytes(), sign, evalset.images)
+    return Cascade.from_bytes(path.read_bytes(), sign, image_set.images)

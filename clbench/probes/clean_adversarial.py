@@ -11,7 +11,7 @@ from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.matrix import Block
 from clbench.probes.similarity.representations import Inputs, View
 from clbench.probes.similarity.summaries import diagonal_mean
-from clbench.schema.estimate import Measure, undefined
+from clbench.schema.estimate import Estimate, undefined
 
 COLUMNS = (
     "cka_stem",
@@ -22,7 +22,7 @@ COLUMNS = (
 )
 
 
-def clean_adversarial_columns(probed: Probed) -> list[Measure]:
+def clean_adversarial_columns(probed: Probed) -> list[Estimate]:
     """Return one measure for each of ``COLUMNS``; see ``clean_adversarial_cka``."""
     return clean_adversarial_cka(
         probed.network, probed.clean.images, probed.adversarial, device=probed.device
@@ -36,7 +36,7 @@ def clean_adversarial_cka(
     *,
     device: torch.device,
     batch_size: int = MINIBATCH,
-) -> list[Measure]:
+) -> list[Estimate]:
     """Return debiased linear CKA between clean and adversarial features, tap by tap.
 
     Features are flattened with their spatial extent. ``cka_stageK`` is taken at the end of stage K;
@@ -81,7 +81,7 @@ def _columns(taps: list[str]) -> dict[str, str]:
     return {column: shown.get(column, "") for column in COLUMNS[:-1]}
 
 
-def _column(found: Block, column: str, tap: str) -> Measure:
+def _column(found: Block, column: str, tap: str) -> Estimate:
     if not tap:
         return undefined(column, found.n, "the network has no such tap")
     return found.entry(tap, tap, column)

@@ -10,7 +10,7 @@ from clbench.probes.clean_adversarial import clean_adversarial_columns
 from clbench.probes.interface import Probed
 from clbench.probes.linear import score
 from clbench.probes.linear.score import layer_probe_columns
-from clbench.schema.estimate import Measure
+from clbench.schema.estimate import Estimate
 
 
 @runtime_checkable
@@ -21,7 +21,7 @@ class Probe(Protocol):
     is undefined is a measure with a reason, never an exception.
     """
 
-    def __call__(self, probed: Probed) -> list[Measure]:
+    def __call__(self, probed: Probed) -> list[Estimate]:
         """Return one measure for each column of the probe, in that order."""
         ...
 

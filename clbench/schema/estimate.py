@@ -9,7 +9,7 @@ Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
-class Measure:
+class Estimate:
     """A named value with its sample size ``n`` and its 95 % interval from ``low`` to ``high``.
 
     Value and bounds are NaN where the quantity is undefined; ``reason`` then says why.
@@ -23,7 +23,7 @@ class Measure:
     reason: str = ""
 
 
-def proportion(name: str, count: int, n: int) -> Measure:
+def proportion(name: str, count: int, n: int) -> Estimate:
     """Return ``count / n`` with its Wilson score interval.
 
     Good for any count, 0 and ``n`` included; the interval stays inside [0, 1].
@@ -39,10 +39,10 @@ def proportion(name: str, count: int, n: int) -> Measure:
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2)) / (1 + z2 / n)
     # at 0 and n one bound equals the share exactly; rounding must not push it past
-    return Measure(name, share, n, min(share, centre - half), max(share, centre + half))
+    return Estimate(name, share, n, min(share, centre - half), max(share, centre + half))
 
 
-def paired_difference(name: str, gained: int, lost: int, n: int) -> Measure:
+def paired_difference(name: str, gained: int, lost: int, n: int) -> Estimate:
     """Return ``(gained - lost) / n`` with its interval: two proportions over the same examples.
 
     Args:
@@ -61,10 +61,10 @@ def paired_difference(name: str, gained: int, lost: int, n: int) -> Measure:
     """
     up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
     half = Z95 * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
-    return Measure(name, (gained - lost) / n, n, up - down - half, up - down + half)
+    return Estimate(name, (gained - lost) / n, n, up - down - half, up - down + half)
 
 
-def jackknife(name: str, value: float, leave_one_out: Sequence[float], n: int) -> Measure:
+def jackknife(name: str, value: float, leave_one_out: Sequence[float], n: int) -> Estimate:
     """Return ``value`` with the normal 95 % interval of its jackknife standard error.
 
     Args:
@@ -78,13 +78,13 @@ def jackknife(name: str, value: float, leave_one_out: Sequence[float], n: int) -
     """
     groups = len(leave_one_out)
     if groups < 2:  # noqa: PLR2004 - one group says nothing about spread
-        return Measure(name, value, n, math.nan, math.nan, "one group: no interval")
+        return Estimate(name, value, n, math.nan, math.nan, "one group: no interval")
     mean = math.fsum(leave_one_out) / groups
     spread = math.fsum((one - mean) ** 2 for one in leave_one_out)
     half = Z95 * math.sqrt((groups - 1) / groups * spread)
-    return Measure(name, value, n, value - half, value + half)
+    return Estimate(name, value, n, value - half, value + half)
 
 
-def undefined(name: str, n: int, reason: str) -> Measure:
+def undefined(name: str, n: int, reason: str) -> Estimate:
     """Return a measure without a value, and the reason for it."""
-    return Measure(name, math.nan, n, math.nan, math.nan, reason)
+    return Estimate(name, math.nan, n, math.nan, math.nan, reason)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clbench.schema.errors import RecordError
-from clbench.schema.estimate import Measure
+from clbench.schema.estimate import Estimate
 from clbench.schema.files import sha256_of, write_atomically
 
 SCHEMA_VERSION = 1
@@ -101,7 +101,7 @@ class Record:
     data: DataEntry
     threat_model: ThreatEntry
     attack: AttackEntry
-    measures: tuple[Measure, ...]
+    measures: tuple[Estimate, ...]
     flags: tuple[str, ...]
     unreliable: bool
     seed: int
@@ -119,7 +119,7 @@ class Record:
         """What decided this record's verdicts."""
         return Run(self.model, self.data, self.threat_model, self.attack, self.seed)
 
-    def measure(self, name: str) -> Measure | None:
+    def measure(self, name: str) -> Estimate | None:
         """Return the measure called ``name``, or None where this run has none."""
         return next((measure for measure in self.measures if measure.name == name), None)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
-from clbench.data.image_set import EvalSet
+from clbench.data.image_set import ImageSet
 from clbench.data.load import training_set
 from clbench.data.splits import training_files
 from clbench.models import CifarResNet, load_weights, save_weights
@@ -101,8 +101,8 @@ def train(
 def train_recipe(
     recipe: Recipe,
     out: Path,
-    images: EvalSet,
-    validation: EvalSet,
+    images: ImageSet,
+    validation: ImageSet,
     *,
     fabric: Fabric,
     pretrained: Path | None = None,
@@ -194,7 +194,7 @@ def _command(
 
 def _images(
     dataset: str, files: Sequence[Path], *, data_dir: Path | None, download: bool
-) -> tuple[EvalSet, EvalSet]:
+) -> tuple[ImageSet, ImageSet]:
     """Return the images to train on and those to validate with."""
     if files:
         return training_files(dataset, files)

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from clbench.data.image_set import EvalSet
+from clbench.data.image_set import ImageSet
 from clbench.models import CifarResNet
 from clbench.runtime import distributed
 from clbench.runtime.seeding import randomness, seed_from
@@ -51,8 +51,8 @@ class Epoch:
 class Job:
     """What the phases of one training share."""
 
-    train: EvalSet
-    validation: EvalSet
+    train: ImageSet
+    validation: ImageSet
     attack: Validation
     criterion: Criterion
     seed: int

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from clbench.data.image_set import EvalSet
+from clbench.data.image_set import ImageSet
 from clbench.models import CifarResNet, build_backbone, load_weights, save_weights
 from clbench.runtime.seeding import randomness
 from clbench.schema.errors import ModelError
@@ -139,7 +139,7 @@ class Training:
         )
 
 
-def new_network(recipe: Recipe, images: EvalSet) -> CifarResNet:
+def new_network(recipe: Recipe, images: ImageSet) -> CifarResNet:
     """Return the network of a recipe for such images, its weights drawn from the recipe's seed."""
     with randomness(recipe.seed):
         return build_backbone(

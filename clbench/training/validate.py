@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from clbench.attacks.native.pgd import PGD
-from clbench.data.image_set import EvalSet
+from clbench.data.image_set import ImageSet
 from clbench.models.bn_folding import fold
 from clbench.runtime.as_found import untouched
 from clbench.schema.threat_model import ThreatModel
@@ -15,7 +15,7 @@ _BATCH = 512
 
 
 def accuracy(
-    network: nn.Module, examples: EvalSet, attack: Validation | None, *, device: torch.device
+    network: nn.Module, examples: ImageSet, attack: Validation | None, *, device: torch.device
 ) -> float:
     """Return the share of examples classified rightly, under PGD where an attack is given.
 

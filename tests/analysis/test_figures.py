@@ -9,7 +9,7 @@ from clbench.analysis.figures.scatter import Point
 from clbench.analysis.figures.style import COLOURS, SMALLEST, WIDTH, elided, numbered, styled
 from clbench.analysis.pages import grouped, pages
 from clbench.analysis.result import Accuracy
-from clbench.schema.estimate import Measure
+from clbench.schema.estimate import Estimate
 
 SCENARIOS = ("st", "at", "partial_at", "full_at")
 TEN = [
@@ -154,7 +154,7 @@ def test_all_axes_of_curves_share_one_scale(measures):
 
 def test_an_undefined_value_interrupts_a_line(measures):
     curve = measures(0.5)
-    curve[2] = Measure(curve[2].name, np.nan, 100, np.nan, np.nan, "features do not vary")
+    curve[2] = Estimate(curve[2].name, np.nan, 100, np.nan, np.nan, "features do not vary")
     (line,) = depth_curves([[Curves("", "CKA", {"net": curve})]], "one").axes[0].lines
     assert np.isnan(line.get_ydata()).tolist() == [False, False, True, False, False, False]
 
@@ -174,8 +174,8 @@ def test_more_models_than_colours_differ_in_the_line(measures):
 
 
 def test_points_have_intervals_in_both_directions():
-    point = Point("at", "simclr", Measure("x", 0.9, 9, 0.8, 1.0), Measure("y", 0.5, 9, 0.4, 0.6))
-    bare = Point("st", "supcon", Measure("x", 0.2, 9, np.nan, np.nan), point.y)
+    point = Point("at", "simclr", Estimate("x", 0.9, 9, 0.8, 1.0), Estimate("y", 0.5, 9, 0.4, 0.6))
+    bare = Point("st", "supcon", Estimate("x", 0.2, 9, np.nan, np.nan), point.y)
     figure = scatter({"all": [point, bare], "at": [point]}, title="t", x_label="x", y_label="y")
     assert len(figure.axes) == 2
     labels = [text.get_text() for text in figure.legends[0].get_texts()]

@@ -13,7 +13,7 @@ from clbench.analysis.report import COLUMNS, report
 from clbench.analysis.store import save
 from clbench.schema import records
 from clbench.schema.errors import RecordError, UnknownNameError
-from clbench.schema.estimate import Measure, undefined
+from clbench.schema.estimate import Estimate, undefined
 
 TRAINED = ("simclr_at", "simclr_full_at", "supcon_at", "supervised_at")
 MODELS = ("simclr_st", *TRAINED, "supcon_st", "supervised_st")
@@ -62,12 +62,12 @@ def of(found, claim):
     ],
 )
 def test_the_verdict_follows_from_the_interval_and_the_claimed_sign(low, high, sign, expected):
-    assert verdict(Measure("cka", (low + high) / 2, 100, low, high), sign) == expected
+    assert verdict(Estimate("cka", (low + high) / 2, 100, low, high), sign) == expected
 
 
 def test_without_a_value_nothing_is_tested():
     assert verdict(undefined("cka", 100, "features do not vary"), 1) == NOT_TESTABLE
-    assert verdict(Measure("cka", 0.5, 100, math.nan, math.nan, "one group"), 1) == NOT_TESTABLE
+    assert verdict(Estimate("cka", 0.5, 100, math.nan, math.nan, "one group"), 1) == NOT_TESTABLE
 
 
 def test_every_claim_is_told_with_an_effect_and_an_interval_where_all_models_are(material):

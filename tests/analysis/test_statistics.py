@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 from clbench.analysis.statistics import mean_of, paired_difference, separate_difference
 from clbench.analysis.statistics import spearman as spearman_of_floats
 from clbench.probes.similarity.summaries import long_range_mean, whole_mean
-from clbench.schema.estimate import Measure, undefined
+from clbench.schema.estimate import Estimate, undefined
 
 
 def spearman(name, x, y, **options):
@@ -76,7 +76,7 @@ def test_a_paired_interval_is_that_of_the_differences(make_block):
 
 def test_separate_half_widths_add_up_as_squares():
     found = separate_difference(
-        "cka", Measure("a", 0.9, 50, 0.6, 1.2), Measure("b", 0.5, 40, 0.1, 0.9)
+        "cka", Estimate("a", 0.9, 50, 0.6, 1.2), Estimate("b", 0.5, 40, 0.1, 0.9)
     )
     assert (found.value, found.low, found.high) == pytest.approx((0.4, -0.1, 0.9))
     assert found.n == 40
@@ -96,5 +96,5 @@ def test_an_undefined_side_makes_a_difference_undefined(make_block):
 
 
 def test_a_mean_of_measures_is_as_uncertain_as_they_are():
-    found = mean_of("end", [Measure("a", 0.8, 50, 0.7, 0.9), Measure("b", 0.6, 50, 0.3, 0.9)])
+    found = mean_of("end", [Estimate("a", 0.8, 50, 0.7, 0.9), Estimate("b", 0.6, 50, 0.3, 0.9)])
     assert (found.value, found.low, found.high) == pytest.approx((0.7, 0.5, 0.9))

@@ -10,7 +10,7 @@ from pyautoattack import AutoAttack
 from torch import nn
 
 from clbench.attacks.registry import plan_attack
-from clbench.data.image_set import make_evalset
+from clbench.data.image_set import make_image_set
 from clbench.evaluation.run import evaluate
 from clbench.schema.threat_model import ThreatModel
 
@@ -35,52 +35,52 @@ def network():
 
 
 @pytest.fixture
-def evalset(network):
+def image_set(network):
     images = torch.rand(7, 1, 8, 8)
     labels = network(images).argmax(1)
     labels[3] = (labels[3] + 1) % 10
-    return make_evalset("seven", images, labels, 10)
+    return make_image_set("seven", images, labels, 10)
 
 
-def ours(network, evalset, plan, norm, eps, batch_size):
+def ours(network, image_set, plan, norm, eps, batch_size):
     steps = tuple(replace(step, attack=FixedSeed(step.attack)) for step in plan.steps)
     threat_model = ThreatModel(norm, Fraction(eps))
     settings = {"seed": 0, "batch_size": batch_size, "device": "cpu"}
-    return evaluate(network, evalset, replace(plan, steps=steps), threat_model, **settings)
+    return evaluate(network, image_set, replace(plan, steps=steps), threat_model, **settings)
 
 
-def run_autoattack(adversary, evalset, batch_size):
+def run_autoattack(adversary, image_set, batch_size):
     trace = sys.gettrace()  # AutoAttack takes it away, and with it any coverage measurement
     try:
-        images, labels = evalset.images, evalset.labels
+        images, labels = image_set.images, image_set.labels
         return adversary.run_standard_evaluation(images, labels, batch_size=batch_size)
     finally:
         sys.settrace(trace)
 
 
-def assert_equal(outcome, evalset, theirs):
+def assert_equal(outcome, image_set, theirs):
     images, predicted = theirs
     assert torch.equal(outcome.adversarial, images)
     assert torch.equal(outcome.adv_pred, predicted)
     assert 0 < outcome.robust_acc.value < outcome.clean_acc.value == 6 / 7
-    robust = (predicted == evalset.labels).double().mean()
+    robust = (predicted == image_set.labels).double().mean()
     assert outcome.robust_acc.value == pytest.approx(float(robust))
 
 
-def test_the_standard_cascade_equals_autoattack_but_for_fewer_queries(network, evalset):
+def test_the_standard_cascade_equals_autoattack_but_for_fewer_queries(network, image_set):
     adversary = AutoAttack(network, norm="Linf", eps=1 / 40, seed=SEED)
     adversary.square.n_queries = 500
-    theirs = run_autoattack(adversary, evalset, 7)
+    theirs = run_autoattack(adversary, image_set, 7)
     plan = plan_attack("autoattack", "Linf", 10)
     *white, square = plan.steps
     parameters = {**square.parameters, "n_queries": 500}
     square = replace(square, attack=replace(square.attack, parameters=parameters))
     plan = replace(plan, steps=(*white, square))
-    assert_equal(ours(network, evalset, plan, "Linf", "1/40", 7), evalset, theirs)
+    assert_equal(ours(network, image_set, plan, "Linf", "1/40", 7), image_set, theirs)
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
-def test_batches_are_regrouped_as_autoattack_does(network, evalset, norm):
+def test_batches_are_regrouped_as_autoattack_does(network, image_set, norm):
     eps = {"Linf": "1/40", "L2": "1/8"}[norm]
     names = ["apgd-dlr", "fab", "square", "apgd-ce", "apgd-t", "fab-t"]
     adversary = AutoAttack(
@@ -93,14 +93,14 @@ def test_batches_are_regrouped_as_autoattack_does(network, evalset, norm):
         network, 4, norm, 1, float(Fraction(eps)), device="cpu"
     )
     adversary.fab.n_iter, adversary.square.n_queries = 4, 20
-    theirs = run_autoattack(adversary, evalset, 4)
+    theirs = run_autoattack(adversary, image_set, 4)
 
     short = {"apgd": "n_iter=4", "fab": "n_iter=4", "squa": "n_queries=20"}
     texts = [f"{name},{short[name[:4].rstrip('-')]}" for name in names]
     texts = [text + ",n_restarts=2" * text.startswith(("apgd-d", "apgd-c")) for text in texts]
     plans = [plan_attack(text, norm, 10) for text in texts]
     plan = replace(plans[0], steps=tuple(plan.steps[0] for plan in plans))
-    assert_equal(ours(network, evalset, plan, norm, eps, 4), evalset, theirs)
+    assert_equal(ours(network, image_set, plan, norm, eps, 4), image_set, theirs)
 
 
 OWN = {
@@ -136,14 +136,14 @@ def test_every_step_is_set_up_as_autoattack_sets_it_up(network, version, norm):
             assert mine[key] == theirs[key], f"{step.name} {key}"
 
 
-def test_zero_gradients_raise_no_warning(network, evalset):
+def test_zero_gradients_raise_no_warning(network, image_set):
     class Steps(nn.Module):
         def forward(self, images):
             return network(images.round())
 
     plan = plan_attack("apgd-t,n_iter=3,n_target_classes=2", "Linf", 10)
     settings = {"seed": 0, "batch_size": 7, "device": "cpu"}
-    outcome = evaluate(Steps(), evalset, plan, ThreatModel("Linf", Fraction(1, 100)), **settings)
+    outcome = evaluate(Steps(), image_set, plan, ThreatModel("Linf", Fraction(1, 100)), **settings)
     assert "zero_gradient" in outcome.flags
 
 
@@ -158,16 +158,16 @@ def test_networks_in_channels_last_format_are_attacked(name):
             return self.conv(images.contiguous(memory_format=torch.channels_last)).mean((2, 3))
 
     network, images = ChannelsLast(), torch.rand(4, 3, 8, 8)
-    evalset = make_evalset("four", images, network(images).argmax(1), 5)
+    image_set = make_image_set("four", images, network(images).argmax(1), 5)
     settings = {"seed": 0, "batch_size": 4, "device": "cpu"}
     threat_model = ThreatModel("L2", Fraction(1))
-    outcome = evaluate(network, evalset, plan_attack(name, "L2", 5), threat_model, **settings)
+    outcome = evaluate(network, image_set, plan_attack(name, "L2", 5), threat_model, **settings)
     assert outcome.robust_acc.value <= outcome.clean_acc.value
 
 
 @pytest.mark.parametrize("n", [1, 2])
-def test_few_images_are_attacked_too(network, evalset, n):
-    few = evalset.head(n)
+def test_few_images_are_attacked_too(network, image_set, n):
+    few = image_set.head(n)
     for name in ("apgd-t,n_iter=3", "fab,n_iter=3", "square,n_queries=5", "fab-t,n_iter=3"):
         plan = plan_attack(name, "Linf", 10)
         settings = {"seed": 0, "batch_size": None, "device": "cpu"}

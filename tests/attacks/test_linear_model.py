@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from clbench.attacks.registry import plan_attack
-from clbench.data.image_set import make_evalset
+from clbench.data.image_set import make_image_set
 from clbench.evaluation.run import evaluate
 from clbench.schema.threat_model import ThreatModel
 
@@ -39,20 +39,20 @@ def linear_model():
         network[1].bias += torch.tensor([0.0, (logits[:, 0] - logits[:, 1]).median()])
     distances = torch.stack([margins_in_eps(network, images, norm) for norm in EPS])
     images = images[((distances - 1).abs() > 0.02).all(dim=0)]
-    return network, make_evalset("linear", images, network(images).argmax(1), 2)
+    return network, make_image_set("linear", images, network(images).argmax(1), 2)
 
 
-def exact_count(network, evalset, norm):
-    count = int((margins_in_eps(network, evalset.images, norm) > 1).sum())
-    assert 10 < count < len(evalset) - 10
+def exact_count(network, image_set, norm):
+    count = int((margins_in_eps(network, image_set.images, norm) > 1).sum())
+    assert 10 < count < len(image_set) - 10
     return count
 
 
-def robust_count(network, evalset, text, norm):
+def robust_count(network, image_set, text, norm):
     plan = plan_attack(text, norm, 2)
     settings = {"seed": 0, "batch_size": 32, "device": "cpu"}
-    outcome = evaluate(network, evalset, plan, ThreatModel(norm, EPS[norm]), **settings)
-    return round(outcome.robust_acc.value * len(evalset))
+    outcome = evaluate(network, image_set, plan, ThreatModel(norm, EPS[norm]), **settings)
+    return round(outcome.robust_acc.value * len(image_set))
 
 
 EXACT = [

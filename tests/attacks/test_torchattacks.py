@@ -10,7 +10,7 @@ from torch import nn
 
 from clbench.attacks.backends.torchattacks import PREFIX, REFUSED
 from clbench.attacks.registry import ATTACKS, plan_attack
-from clbench.data.image_set import make_evalset
+from clbench.data.image_set import make_image_set
 from clbench.evaluation.attacked_model import Victim
 from clbench.evaluation.run import evaluate
 from clbench.runtime.seeding import randomness, step_seed
@@ -91,9 +91,9 @@ def test_perturbations_beyond_eps_break_nothing_and_are_no_defect(network, batch
     plan = plan_attack("torchattacks:DeepFool", "L2", 5)
     assert not plan.steps[0].bounded
     settings = {"seed": 0, "batch_size": 5, "device": "cpu"}
-    evalset = make_evalset("five", images, labels, 5)
+    image_set = make_image_set("five", images, labels, 5)
     outcomes = [
-        evaluate(network, evalset, plan, ThreatModel("L2", Fraction(eps)), **settings)
+        evaluate(network, image_set, plan, ThreatModel("L2", Fraction(eps)), **settings)
         for eps in ("1/10000", "8")
     ]
     assert outcomes[0].robust_acc.value == 1

@@ -11,7 +11,7 @@ from torch import nn
 
 from clbench.attacks.norms import within
 from clbench.attacks.registry import ATTACKS, plan_attack
-from clbench.data.image_set import make_evalset
+from clbench.data.image_set import make_image_set
 from clbench.evaluation.reliability import FLAGS
 from clbench.evaluation.run import evaluate
 from clbench.schema.threat_model import ThreatModel
@@ -51,7 +51,7 @@ def some_images():
     images = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(2))
     labels = make_network().eval()(images).argmax(1)
     labels[5] = (labels[5] + 1) % 4
-    return make_evalset("some", images, labels, 4)
+    return make_image_set("some", images, labels, 4)
 
 
 def run(name, norm, eps, network=None, **changes):

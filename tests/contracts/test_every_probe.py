@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from clbench.attacks.native.pgd import PGD
-from clbench.data.load import load_evalset, training_set
+from clbench.data.load import load_test_set, training_set
 from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.interface import Probed
 from clbench.probes.table import PROBES, Probe
@@ -27,7 +27,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def clean():
-    return load_evalset("digits", n_examples=96)
+    return load_test_set("digits", n_examples=96)
 
 
 @pytest.fixture(scope="module")

@@ -2,31 +2,31 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-from clbench.data.load import load_evalset, training_set
+from clbench.data.load import load_test_set, training_set
 from clbench.schema.errors import BadValueError, DataError, UnknownNameError
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
 def test_the_first_test_images_come_in_the_archives_order(dataset, request):
     archive = request.getfixturevalue(dataset)
-    evalset = load_evalset(dataset, n_examples=7, data_dir=archive.root)
+    image_set = load_test_set(dataset, n_examples=7, data_dir=archive.root)
     pixels, labels = archive.test[0]
     expected = torch.tensor(pixels[:7]).view(7, 3, 32, 32) / 255
-    assert evalset.images.equal(expected)
-    assert evalset.labels.tolist() == labels[:7]
-    assert evalset.n_classes == {"cifar10": 10, "cifar100": 100}[dataset]
-    assert evalset.name == dataset
+    assert image_set.images.equal(expected)
+    assert image_set.labels.tolist() == labels[:7]
+    assert image_set.n_classes == {"cifar10": 10, "cifar100": 100}[dataset]
+    assert image_set.name == dataset
 
 
 def test_all_test_images_are_taken_when_no_number_is_given(cifar10):
-    assert len(load_evalset("cifar10", data_dir=cifar10.root)) == 20
+    assert len(load_test_set("cifar10", data_dir=cifar10.root)) == 20
 
 
 @pytest.mark.parametrize("n", [0, -3, 21])
 def test_a_wrong_number_of_examples_says_how_many_there_are(cifar10, n):
     message = f"n_examples must be from 1 to 20, all that cifar10 has, got {n}"
     with pytest.raises(BadValueError, match=message):
-        load_evalset("cifar10", n_examples=n, data_dir=cifar10.root)
+        load_test_set("cifar10", n_examples=n, data_dir=cifar10.root)
 
 
 def test_validation_is_the_last_tenth_of_the_training_images(cifar10):
@@ -42,19 +42,19 @@ def test_an_unknown_data_set_is_refused_with_the_nearest_name():
     with pytest.raises(
         UnknownNameError, match=r"unknown dataset 'cifar1'; did you mean 'cifar10'\?"
     ):
-        load_evalset("cifar1")
+        load_test_set("cifar1")
 
 
 def test_a_data_set_that_needs_a_folder_says_so():
     message = "cifar10 needs --data-dir, the folder that holds cifar-10-batches-py; add --download"
     with pytest.raises(BadValueError, match=message):
-        load_evalset("cifar10")
+        load_test_set("cifar10")
 
 
 def test_a_missing_archive_names_the_options_that_mend_it(tmp_path):
     message = "no cifar100 in '.*': it holds no folder cifar-100-python; give the right --data-dir"
     with pytest.raises(DataError, match=message):
-        load_evalset("cifar100", data_dir=tmp_path / "elsewhere")
+        load_test_set("cifar100", data_dir=tmp_path / "elsewhere")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -67,7 +67,7 @@ def test_a_damaged_archive_names_the_file(cifar10, file, how):
     else:
         path.unlink()
     with pytest.raises(DataError, match=f"incomplete or damaged: {file}; unpack cifar-10-python"):
-        load_evalset("cifar10", data_dir=cifar10.root)
+        load_test_set("cifar10", data_dir=cifar10.root)
 
 
 def test_a_file_that_cannot_be_opened_is_named(cifar10, monkeypatch):
@@ -79,18 +79,18 @@ def test_a_file_that_cannot_be_opened_is_named(cifar10, monkeypatch):
     with pytest.raises(
         DataError, match=r"cannot read cifar10 in '.*': .*Permission denied.*data_b"
     ):
-        load_evalset("cifar10", data_dir=cifar10.root)
+        load_test_set("cifar10", data_dir=cifar10.root)
 
 
 def test_a_downloaded_archive_is_unpacked_only_when_asked(packed):
     with pytest.raises(DataError, match="or add --download"):
-        load_evalset("cifar10", data_dir=packed.root)
-    evalset = load_evalset("cifar10", data_dir=packed.root, download=True)
-    assert evalset.labels.tolist() == packed.test[0][1]
+        load_test_set("cifar10", data_dir=packed.root)
+    image_set = load_test_set("cifar10", data_dir=packed.root, download=True)
+    assert image_set.labels.tolist() == packed.test[0][1]
 
 
 def test_a_failed_download_says_from_where(tmp_path, monkeypatch):
     monkeypatch.setattr(CIFAR10, "url", (tmp_path / "absent.tar.gz").as_uri())
     message = r"cannot download cifar10 from file:///.*absent.tar.gz to '.*': .*; unpack .* by hand"
     with pytest.raises(DataError, match=message):
-        load_evalset("cifar10", data_dir=tmp_path, download=True)
+        load_test_set("cifar10", data_dir=tmp_path, download=True)

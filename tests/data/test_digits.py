@@ -1,21 +1,21 @@
 import torch
 from sklearn.datasets import load_digits
 
-from clbench.data.load import load_evalset, training_set
+from clbench.data.load import load_test_set, training_set
 
 
 def test_the_test_split_is_every_fifth_digit_in_order():
     pixels, labels = load_digits(return_X_y=True)
-    evalset = load_evalset("digits")
-    assert evalset.images.shape == (360, 1, 8, 8)
-    assert evalset.images.view(360, 64).equal(torch.tensor(pixels[::5], dtype=torch.float32) / 16)
-    assert evalset.labels.tolist() == labels[::5].tolist()
-    assert evalset.n_classes == 10
+    image_set = load_test_set("digits")
+    assert image_set.images.shape == (360, 1, 8, 8)
+    assert image_set.images.view(360, 64).equal(torch.tensor(pixels[::5], dtype=torch.float32) / 16)
+    assert image_set.labels.tolist() == labels[::5].tolist()
+    assert image_set.n_classes == 10
 
 
 def test_the_three_splits_are_disjoint_and_complete():
     pixels, labels = load_digits(return_X_y=True)
-    parts = [load_evalset("digits"), *(training_set("digits", s) for s in ("train", "validation"))]
+    parts = [load_test_set("digits"), *(training_set("digits", s) for s in ("train", "validation"))]
     assert [len(part) for part in parts] == [360, 1257, 180]
     index = [[], [], []]
     for i in range(len(labels)):
@@ -27,7 +27,7 @@ def test_the_three_splits_are_disjoint_and_complete():
 
 
 def test_no_test_image_is_among_the_images_to_train_on():
-    test = {image.numpy().tobytes() for image in load_evalset("digits").images}
+    test = {image.numpy().tobytes() for image in load_test_set("digits").images}
     for split in ("train", "validation"):
         others = {image.numpy().tobytes() for image in training_set("digits", split).images}
         assert not test & others
@@ -35,5 +35,5 @@ def test_no_test_image_is_among_the_images_to_train_on():
 
 def test_the_content_is_the_published_one():
     # a changed sum means that every published figure on digits is about other images
-    assert load_evalset("digits").sha256.startswith("a59c278dd27a868c")
+    assert load_test_set("digits").sha256.startswith("a59c278dd27a868c")
     assert training_set("digits", "train").name == "digits-train"

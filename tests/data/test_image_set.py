@@ -4,7 +4,7 @@ import struct
 import pytest
 import torch
 
-from clbench.data.image_set import count_examples, make_evalset, to_floats
+from clbench.data.image_set import count_examples, make_image_set, to_floats
 from clbench.schema.errors import BadValueError, DataError
 
 
@@ -15,15 +15,15 @@ def make(n=6, n_classes=10, **changes):
         "labels": torch.arange(n) % n_classes,
         "n_classes": n_classes,
     }
-    return make_evalset(**content | changes)
+    return make_image_set(**content | changes)
 
 
 def test_the_hash_is_that_of_shapes_labels_and_images():
     images = torch.rand(2, 1, 2, 2)
     content = b"[2, 1, 2, 2][2]" + struct.pack("<2q", 3, 1)
     content += struct.pack("<8f", *images.flatten().tolist())
-    evalset = make(2, images=images, labels=torch.tensor([3, 1]))
-    assert evalset.sha256 == hashlib.sha256(content).hexdigest()
+    image_set = make(2, images=images, labels=torch.tensor([3, 1]))
+    assert image_set.sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_the_hash_does_not_depend_on_the_memory_layout():
@@ -49,12 +49,12 @@ def test_the_hash_changes_with_the_content(part):
 
 
 def test_the_head_is_a_set_of_its_own():
-    evalset = make(6)
-    head = evalset.head(2)
+    image_set = make(6)
+    head = image_set.head(2)
     assert len(head) == 2
-    assert head.images.equal(evalset.images[:2])
-    assert head.sha256 == make(2, images=evalset.images[:2], labels=evalset.labels[:2]).sha256
-    assert evalset.head(6).sha256 == evalset.sha256
+    assert head.images.equal(image_set.images[:2])
+    assert head.sha256 == make(2, images=image_set.images[:2], labels=image_set.labels[:2]).sha256
+    assert image_set.head(6).sha256 == image_set.sha256
 
 
 @pytest.mark.parametrize("n", [0, -1, 7])

@@ -29,19 +29,19 @@ def bytes_and_labels(n=5, shape=(4, 6, 3)):
 
 def test_bytes_are_read_as_numbers_from_0_to_1_with_channels_first(save):
     x, y = bytes_and_labels()
-    evalset = load_arrays(save(x=x, y=y))
-    assert evalset.images.shape == (5, 3, 4, 6)
-    assert evalset.images.equal(torch.tensor(x).permute(0, 3, 1, 2) / 255)
-    assert evalset.labels.tolist() == y.tolist()
-    assert (evalset.name, evalset.n_classes) == ("mine.npz", 4)
+    image_set = load_arrays(save(x=x, y=y))
+    assert image_set.images.shape == (5, 3, 4, 6)
+    assert image_set.images.equal(torch.tensor(x).permute(0, 3, 1, 2) / 255)
+    assert image_set.labels.tolist() == y.tolist()
+    assert (image_set.name, image_set.n_classes) == ("mine.npz", 4)
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "f8", "f2", "longdouble"])
 def test_floats_are_taken_as_they_are(save, dtype):
     x, y = bytes_and_labels(shape=(4, 4, 1))
     floats = (x / 255).astype(dtype)
-    evalset = load_arrays(save(x=floats, y=y))
-    assert evalset.images.equal(torch.tensor(floats.astype(np.float32)).permute(0, 3, 1, 2))
+    image_set = load_arrays(save(x=floats, y=y))
+    assert image_set.images.equal(torch.tensor(floats.astype(np.float32)).permute(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", ">i4", "uint64", "int64"])
@@ -52,8 +52,8 @@ def test_labels_may_be_any_integers(save, dtype):
 
 def test_fewer_examples_do_not_change_the_number_of_classes(save):
     x, y = bytes_and_labels()
-    evalset = load_arrays(save(x=x, y=y), 2)
-    assert (len(evalset), evalset.n_classes) == (2, 4)
+    image_set = load_arrays(save(x=x, y=y), 2)
+    assert (len(image_set), image_set.n_classes) == (2, 4)
     assert load_arrays(save(x=x, y=y), 2, n_classes=10).n_classes == 10
 
 
@@ -66,11 +66,11 @@ def test_the_same_numbers_have_the_same_hash_however_they_are_stored(save, tmp_p
 
 @pytest.mark.skipif(not CIFAR_HEAD.is_file(), reason="the development data are not on this machine")
 def test_the_head_of_the_cifar10_test_set_is_read():
-    evalset = load_arrays(CIFAR_HEAD, n_classes=10)
-    assert evalset.images.shape == (512, 3, 32, 32)
-    assert evalset.name == "cifar10"
-    assert evalset.labels[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
-    assert 0.4 < float(evalset.images.mean()) < 0.55
+    image_set = load_arrays(CIFAR_HEAD, n_classes=10)
+    assert image_set.images.shape == (512, 3, 32, 32)
+    assert image_set.name == "cifar10"
+    assert image_set.labels[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
+    assert 0.4 < float(image_set.images.mean()) < 0.55
 
 
 def test_a_file_is_called_a_data_set_only_for_what_it_holds(save, monkeypatch):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from clbench.attacks.registry import plan_attack
-from clbench.data.image_set import make_evalset
+from clbench.data.image_set import make_image_set
 from clbench.evaluation.attacked_model import Victim
 from clbench.evaluation.reliability import (
     FLAGS,
@@ -82,9 +82,9 @@ def flags_of(network, text="pgd,steps=2", eps="1/50", n_classes=4):
     with torch.no_grad():
         labels = network.eval()(IMAGES).nan_to_num().argmax(1)
     plan = plan_attack(text, "Linf", n_classes)
-    evalset = make_evalset("twenty", IMAGES, labels, n_classes)
+    image_set = make_image_set("twenty", IMAGES, labels, n_classes)
     settings = {"seed": 0, "batch_size": 8, "device": "cpu"}
-    return evaluate(network, evalset, plan, ThreatModel("Linf", Fraction(eps)), **settings).flags
+    return evaluate(network, image_set, plan, ThreatModel("Linf", Fraction(eps)), **settings).flags
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def test_flags_of_the_plan_are_kept():
 def test_a_black_box_attack_that_succeeds_where_gradients_failed_raises_its_flag():
     white, black = (plan_attack(text, "Linf", 4) for text in ("pgd,steps=1", "square,n_queries=99"))
     network = Quantized().eval()
-    evalset = make_evalset("twenty", IMAGES, network(IMAGES).argmax(1), 4)
+    image_set = make_image_set("twenty", IMAGES, network(IMAGES).argmax(1), 4)
     settings = {"seed": 0, "batch_size": 8, "device": "cpu"}
 
     def flags(*plans):
         plan = replace(white, steps=tuple(plan.steps[0] for plan in plans))
         threat_model = ThreatModel("Linf", Fraction(1, 4))
-        return evaluate(network, evalset, plan, threat_model, **settings).flags
+        return evaluate(network, image_set, plan, threat_model, **settings).flags
 
     assert "square_improves" in flags(white, black)
     assert "square_improves" not in flags(black, white)

@@ -12,7 +12,7 @@ from torch import nn
 from clbench.attacks.interface import AttackStep
 from clbench.attacks.norms import within
 from clbench.attacks.registry import plan_attack
-from clbench.data.image_set import make_evalset
+from clbench.data.image_set import make_image_set
 from clbench.evaluation.run import evaluate, perturb
 from clbench.runtime.tiles import MAX_ON_CPU
 from clbench.schema.errors import BadValueError, ModelError, StorageError
@@ -37,11 +37,11 @@ def network():
 
 
 @pytest.fixture
-def evalset(network):
+def image_set(network):
     images = torch.rand(20, 1, 8, 8)
     labels = network.eval()(images).argmax(1)
     labels[::10] = (labels[::10] + 1) % 4
-    return make_evalset("twenty", images, labels, 4)
+    return make_image_set("twenty", images, labels, 4)
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def cascade():
     return replace(plans[0], name="three", steps=tuple(plan.steps[0] for plan in plans))
 
 
-def run(network, evalset, plan, **changes):
+def run(network, image_set, plan, **changes):
     settings = {"seed": 5, "batch_size": 4, "device": "cpu"} | changes
-    return evaluate(network, evalset, plan, LINF, **settings)
+    return evaluate(network, image_set, plan, LINF, **settings)
 
 
 def assert_same(one, other):
@@ -65,15 +65,15 @@ def assert_same(one, other):
         assert torch.equal(value, again) if isinstance(value, torch.Tensor) else value == again
 
 
-def test_verdicts_name_the_first_attack_that_broke_an_image(network, evalset, cascade):
-    outcome = run(network, evalset, cascade)
+def test_verdicts_name_the_first_attack_that_broke_an_image(network, image_set, cascade):
+    outcome = run(network, image_set, cascade)
     names = {"", "clean", "torchattacks:FFGSM", "apgd-ce"}
     assert names <= set(outcome.broken_by) <= names | {"square"}
     assert [by == "clean" for by in outcome.broken_by] == [i % 10 == 0 for i in range(20)]
 
 
-def test_accuracies_follow_from_the_verdicts(network, evalset, cascade):
-    outcome = run(network, evalset, cascade)
+def test_accuracies_follow_from_the_verdicts(network, image_set, cascade):
+    outcome = run(network, image_set, cascade)
     left = [measure.value for measure in outcome.accuracy_left.values()]
     assert [measure.name for measure in outcome.measures] == [
         "clean_acc", "robust_acc",
@@ -85,23 +85,23 @@ def test_accuracies_follow_from_the_verdicts(network, evalset, cascade):
 
 
 def test_every_success_is_an_image_in_the_ball_that_the_network_gets_wrong(
-    network, evalset, cascade
+    network, image_set, cascade
 ):
-    outcome = run(network, evalset, cascade)
-    assert within(outcome.adversarial, evalset.images, LINF).all()
+    outcome = run(network, image_set, cascade)
+    assert within(outcome.adversarial, image_set.images, LINF).all()
     with torch.no_grad():
         assert torch.equal(network.eval()(outcome.adversarial).argmax(1), outcome.adv_pred)
     robust = torch.tensor([by == "" for by in outcome.broken_by])
-    assert torch.equal(outcome.adv_pred == evalset.labels, robust)
+    assert torch.equal(outcome.adv_pred == image_set.labels, robust)
 
 
-def test_robust_images_are_stored_clean(network, evalset, cascade):
-    outcome = run(network, evalset, cascade)
+def test_robust_images_are_stored_clean(network, image_set, cascade):
+    outcome = run(network, image_set, cascade)
     untouched = torch.tensor([by in ("", "clean") for by in outcome.broken_by])
-    assert torch.equal(outcome.adversarial[untouched], evalset.images[untouched])
+    assert torch.equal(outcome.adversarial[untouched], image_set.images[untouched])
 
 
-def test_a_step_attacks_only_what_stands_in_full_batches_and_in_order(network, evalset):
+def test_a_step_attacks_only_what_stands_in_full_batches_and_in_order(network, image_set):
     seen = []
 
     def attack(model, images, labels, threat_model, *, seed, index):
@@ -112,16 +112,16 @@ def test_a_step_attacks_only_what_stands_in_full_batches_and_in_order(network, e
 
     breaking = plan_attack("apgd-ce,n_iter=4", "Linf", 4)
     steps = (*breaking.steps, AttackStep("look", attack, {}))
-    outcome = run(network, evalset, replace(breaking, steps=steps))
+    outcome = run(network, image_set, replace(breaking, steps=steps))
     standing = [i for i, by in enumerate(outcome.broken_by) if by == ""]
     assert [i for part in seen for i in part] == standing
     assert all(len(part) == 4 for part in seen[:-1])
     assert outcome.flags == ("nan_adversarial",)
 
 
-def test_progress_is_told_after_the_clean_images_and_every_batch(network, evalset, cascade):
+def test_progress_is_told_after_the_clean_images_and_every_batch(network, image_set, cascade):
     told = []
-    outcome = run(network, evalset, cascade, on_progress=told.append)
+    outcome = run(network, image_set, cascade, on_progress=told.append)
     assert (told[0].attack, told[0].step, told[0].accuracy_left) == ("clean", 0, 0.9)
     assert told[0].eta is None
     last = {progress.attack: progress for progress in told}
@@ -137,10 +137,10 @@ def test_progress_is_told_after_the_clean_images_and_every_batch(network, evalse
 
 @pytest.mark.parametrize("batch_size", [4, None])
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    network, evalset, cascade, tmp_path, batch_size
+    network, image_set, cascade, tmp_path, batch_size
 ):
-    whole, told = run(network, evalset, cascade, batch_size=batch_size), []
-    run(network, evalset, cascade, batch_size=batch_size, on_progress=told.append)
+    whole, told = run(network, image_set, cascade, batch_size=batch_size), []
+    run(network, image_set, cascade, batch_size=batch_size, on_progress=told.append)
     for stop_at in range(len(told)):
         file, calls = tmp_path / f"{stop_at}.npz", []
 
@@ -151,18 +151,18 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
 
         settings = {"batch_size": batch_size, "progress_file": file}
         with pytest.raises(StopError):
-            run(network, evalset, cascade, **settings, on_progress=stop)
+            run(network, image_set, cascade, **settings, on_progress=stop)
         again = []
-        outcome = run(network, evalset, cascade, **settings, on_progress=again.append)
+        outcome = run(network, image_set, cascade, **settings, on_progress=again.append)
         assert_same(outcome, whole)
         # it goes on, and does not begin anew
         assert len(again) == len(told) - stop_at
 
 
 def test_an_interrupt_in_the_middle_of_a_batch_loses_only_that_batch(
-    network, evalset, cascade, tmp_path
+    network, image_set, cascade, tmp_path
 ):
-    whole, plan = run(network, evalset, cascade), cascade
+    whole, plan = run(network, image_set, cascade), cascade
 
     class Interrupted(nn.Module):
         calls = 0
@@ -180,9 +180,9 @@ def test_an_interrupt_in_the_middle_of_a_batch_loses_only_that_batch(
     settings = {"progress_file": tmp_path / "progress.npz"}
     wrapped = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        run(wrapped, evalset, plan, **settings)
+        run(wrapped, image_set, plan, **settings)
     told = []
-    outcome = run(wrapped, evalset, plan, **settings, on_progress=told.append)
+    outcome = run(wrapped, image_set, plan, **settings, on_progress=told.append)
     assert told[0].step > 0
     assert_same(outcome, whole)
 
@@ -195,7 +195,7 @@ from pathlib import Path
 import numpy as np, torch
 from torch import nn
 from clbench.attacks.registry import plan_attack
-from clbench.data.image_set import make_evalset
+from clbench.data.image_set import make_image_set
 from clbench.evaluation.run import evaluate
 from clbench.schema.threat_model import ThreatModel
 
@@ -204,14 +204,14 @@ folder = Path(sys.argv[1])
 torch.manual_seed(0)
 network = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4)).eval()
 images = torch.rand(24, 1, 8, 8)
-evalset = make_evalset("some", images, network(images).argmax(1), 4)
+image_set = make_image_set("some", images, network(images).argmax(1), 4)
 texts = "torchattacks:FFGSM", "apgd-t,n_iter=30", "square,n_queries=150", "fab-t,n_iter=20"
 plans = [plan_attack(text, "Linf", 4) for text in texts]
 plan = replace(plans[0], steps=tuple(plan.steps[0] for plan in plans))
 
 def run(name, file, on_progress=None):
     outcome = evaluate(
-        network, evalset, plan, ThreatModel("Linf", Fraction(1, 40)), seed=0, batch_size=6,
+        network, image_set, plan, ThreatModel("Linf", Fraction(1, 40)), seed=0, batch_size=6,
         device="cpu", progress_file=file, on_progress=on_progress,
     )
     np.savez(
@@ -271,18 +271,18 @@ def test_a_run_killed_again_and_again_ends_as_an_uninterrupted_one(tmp_path):
     assert not (tmp_path / "never.npz").exists()
 
 
-def test_a_finished_run_is_not_run_again(network, evalset, cascade, tmp_path):
+def test_a_finished_run_is_not_run_again(network, image_set, cascade, tmp_path):
     file, told = tmp_path / "progress.npz", []
-    first = run(network, evalset, cascade, progress_file=file)
-    second = run(network, evalset, cascade, progress_file=file, on_progress=told.append)
+    first = run(network, image_set, cascade, progress_file=file)
+    second = run(network, image_set, cascade, progress_file=file, on_progress=told.append)
     assert_same(first, second)
     assert first.seconds == second.seconds
     assert [progress.eta for progress in told] == [None]
 
 
-def test_progress_of_another_run_is_not_used(network, evalset, cascade, tmp_path):
+def test_progress_of_another_run_is_not_used(network, image_set, cascade, tmp_path):
     file, told = tmp_path / "progress.npz", []
-    run(network, evalset, cascade, progress_file=file)
+    run(network, image_set, cascade, progress_file=file)
     others = [
         {"seed": 6},
         {"batch_size": 5},
@@ -292,77 +292,77 @@ def test_progress_of_another_run_is_not_used(network, evalset, cascade, tmp_path
     ]
     for changes in others:
         told.clear()
-        run(network, evalset, cascade, progress_file=file, on_progress=told.append, **changes)
+        run(network, image_set, cascade, progress_file=file, on_progress=told.append, **changes)
         assert told[0].step == 0, changes
 
 
-def test_progress_of_other_weights_or_data_is_not_used(network, evalset, cascade, tmp_path):
+def test_progress_of_other_weights_or_data_is_not_used(network, image_set, cascade, tmp_path):
     file, told = tmp_path / "progress.npz", []
     settings = {"progress_file": file, "on_progress": told.append}
-    run(network, evalset, cascade, **settings)
+    run(network, image_set, cascade, **settings)
     told.clear()
-    run(network, evalset.head(15), cascade, **settings)
+    run(network, image_set.head(15), cascade, **settings)
     assert told[0].step == 0
     with torch.no_grad():
         network[4].bias += 1e-3
     told.clear()
-    run(network, evalset.head(15), cascade, **settings)
+    run(network, image_set.head(15), cascade, **settings)
     assert told[0].step == 0
 
 
-def test_a_damaged_progress_file_is_not_used(network, evalset, cascade, tmp_path):
+def test_a_damaged_progress_file_is_not_used(network, image_set, cascade, tmp_path):
     file, told = tmp_path / "progress.npz", []
-    whole = run(network, evalset, cascade, progress_file=file)
+    whole = run(network, image_set, cascade, progress_file=file)
     file.write_bytes(file.read_bytes()[:-30])
-    outcome = run(network, evalset, cascade, progress_file=file, on_progress=told.append)
+    outcome = run(network, image_set, cascade, progress_file=file, on_progress=told.append)
     assert told[0].step == 0
     assert_same(outcome, whole)
 
 
-def test_progress_that_cannot_be_saved_is_said_at_once(network, evalset, cascade, tmp_path):
+def test_progress_that_cannot_be_saved_is_said_at_once(network, image_set, cascade, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="cannot write"):
-        run(network, evalset, cascade, progress_file=tmp_path / "file" / "progress.npz")
+        run(network, image_set, cascade, progress_file=tmp_path / "file" / "progress.npz")
 
 
-def test_saving_is_rare_when_batches_are_quick(network, evalset, cascade, tmp_path, monkeypatch):
+def test_saving_is_rare_when_batches_are_quick(network, image_set, cascade, tmp_path, monkeypatch):
     import clbench.evaluation.run
 
     saved = []
     monkeypatch.setattr(clbench.evaluation.run, "write_atomically", lambda *_: saved.append(1))
     told = []
     settings = {"progress_file": tmp_path / "progress.npz", "on_progress": told.append}
-    run(network, evalset, cascade, batch_size=1, **settings)
+    run(network, image_set, cascade, batch_size=1, **settings)
     assert len(saved) <= 3 + told[-1].seconds < len(told)
     monkeypatch.setattr(clbench.evaluation.run, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(clbench.evaluation.run, "_SAVING_SHARE", 1e9)
     saved.clear()
     told.clear()
-    run(network, evalset, cascade, batch_size=1, **settings)
+    run(network, image_set, cascade, batch_size=1, **settings)
     assert len(saved) == len(told) - 1 + 3
 
 
-def test_batch_size_auto_is_chosen_and_told(network, evalset, cascade):
-    assert run(network, evalset, cascade, batch_size=None).batch_size == MAX_ON_CPU
+def test_batch_size_auto_is_chosen_and_told(network, image_set, cascade):
+    assert run(network, image_set, cascade, batch_size=None).batch_size == MAX_ON_CPU
 
 
-def test_a_batch_size_below_one_is_refused(network, evalset, cascade):
+def test_a_batch_size_below_one_is_refused(network, image_set, cascade):
     with pytest.raises(BadValueError, match="batch size must be 'auto' or at least 1, got 0"):
-        run(network, evalset, cascade, batch_size=0)
+        run(network, image_set, cascade, batch_size=0)
 
 
-def test_an_unknown_precision_is_refused(network, evalset, cascade):
+def test_an_unknown_precision_is_refused(network, image_set, cascade):
     with pytest.raises(BadValueError, match="precision must be float32 or bfloat16, got 'half'"):
-        run(network, evalset, cascade, precision="half")
+        run(network, image_set, cascade, precision="half")
 
 
-def test_nothing_is_attacked_where_no_image_is_right(network, evalset, cascade):
-    wrong = make_evalset("wrong", evalset.images, (evalset.labels + 2) % 4, 4)
+def test_nothing_is_attacked_where_no_image_is_right(network, image_set, cascade):
+    wrong = make_image_set("wrong", image_set.images, (image_set.labels + 2) % 4, 4)
     images = wrong.images[torch.tensor([i % 10 != 0 for i in range(20)])]
     labels = wrong.labels[torch.tensor([i % 10 != 0 for i in range(20)])]
     told = []
-    evalset = make_evalset("wrong", images, labels, 4)
-    outcome = run(network, evalset, cascade, on_progress=told.append)
+    image_set = make_image_set("wrong", images, labels, 4)
+    outcome = run(network, image_set, cascade, on_progress=told.append)
     assert outcome.broken_by == ["clean"] * 18
     assert outcome.robust_acc.value == outcome.clean_acc.value == 0
     assert len(told) == 1
@@ -382,12 +382,12 @@ class Pair(nn.Module):
     ],
     ids=["classes", "shape", "type"],
 )
-def test_networks_that_return_no_logits_are_refused(evalset, cascade, other, got):
+def test_networks_that_return_no_logits_are_refused(image_set, cascade, other, got):
     with pytest.raises(ModelError, match=rf"must return logits \[1, 4\] for one image, got {got}"):
-        run(other, evalset, cascade)
+        run(other, image_set, cascade)
 
 
-def test_randomized_networks_give_the_same_verdicts_for_the_same_seed(evalset, cascade):
+def test_randomized_networks_give_the_same_verdicts_for_the_same_seed(image_set, cascade):
     class Noisy(nn.Module):
         def __init__(self):
             super().__init__()
@@ -398,16 +398,16 @@ def test_randomized_networks_give_the_same_verdicts_for_the_same_seed(evalset, c
 
     network = Noisy()
     torch.manual_seed(1)
-    first = run(network, evalset, cascade)
+    first = run(network, image_set, cascade)
     torch.manual_seed(2)
-    assert_same(first, run(network, evalset, cascade))
+    assert_same(first, run(network, image_set, cascade))
     assert "randomized" in first.flags
     assert first.unreliable
 
 
-def test_passes_and_seconds_are_counted(network, evalset):
+def test_passes_and_seconds_are_counted(network, image_set):
     plan = plan_attack("pgd,steps=3,start=zero", "Linf", 4)
-    outcome = run(network, evalset, plan)
+    outcome = run(network, image_set, plan)
     n, correct, first_batch = 20, 18, 4
     choosing, examining, two_losses, confirming = 0, 6 * first_batch, correct, correct
     assert (
@@ -417,31 +417,31 @@ def test_passes_and_seconds_are_counted(network, evalset):
     assert outcome.seconds > 0
 
 
-def test_the_network_s_own_hooks_and_mode_stay(network, evalset, cascade):
+def test_the_network_s_own_hooks_and_mode_stay(network, image_set, cascade):
     network.train()
     calls = []
     network.register_forward_hook(lambda *_: calls.append(1))
-    run(network, evalset, cascade)
+    run(network, image_set, cascade)
     assert network.training
     assert len(network._forward_hooks) == 1
     assert calls
 
 
 @pytest.mark.parametrize("threat_model", [LINF, ThreatModel("L2", Fraction(1, 2))], ids=str)
-def test_probes_get_every_image_perturbed_within_the_ball(network, evalset, threat_model):
-    images = perturb(network, evalset, threat_model, seed=0, batch_size=None, device="cpu")
-    assert within(images, evalset.images, threat_model).all()
-    offset = (images - evalset.images).flatten(1)
+def test_probes_get_every_image_perturbed_within_the_ball(network, image_set, threat_model):
+    images = perturb(network, image_set, threat_model, seed=0, batch_size=None, device="cpu")
+    assert within(images, image_set.images, threat_model).all()
+    offset = (images - image_set.images).flatten(1)
     size = offset.abs().amax(1) if threat_model.norm == "Linf" else offset.norm(dim=1)
     assert (size > 0.5 * float(threat_model.eps)).all()
 
 
-def test_perturbed_images_are_the_same_in_any_batches_and_leave_no_trace(network, evalset):
+def test_perturbed_images_are_the_same_in_any_batches_and_leave_no_trace(network, image_set):
     network.train()
     before = torch.get_rng_state()
     settings = {"seed": 0, "device": "cpu"}
-    one = perturb(network, evalset, LINF, batch_size=20, **settings)
-    two = perturb(network, evalset, LINF, batch_size=7, **settings)
+    one = perturb(network, image_set, LINF, batch_size=20, **settings)
+    two = perturb(network, image_set, LINF, batch_size=7, **settings)
     assert torch.allclose(one, two, atol=1e-5)
     assert network.training
     assert torch.equal(torch.get_rng_state(), before)

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.datasets import CIFAR10
 
 from clbench.attacks.registry import plan_attack
-from clbench.data.load import load_evalset
+from clbench.data.load import load_test_set
 from clbench.evaluation.run import evaluate
 from clbench.interop.robustbench import benchmark
 from clbench.schema.threat_model import ThreatModel
@@ -94,7 +94,7 @@ def test_robustbench_and_clbench_agree_within_one_example(run, network, data_dir
     clean, robust = run(N, log_path=tmp_path / "log.txt")
     outcome = evaluate(
         network,
-        load_evalset("cifar10", n_examples=N, data_dir=data_dir),
+        load_test_set("cifar10", n_examples=N, data_dir=data_dir),
         plan_attack("autoattack", "Linf", 10),
         ThreatModel("Linf", EPS),
         seed=0,

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from clbench.attacks.native.pgd import PGD
-from clbench.data.load import load_evalset, training_set
+from clbench.data.load import load_test_set, training_set
 from clbench.evaluation.run import PROBE_ATTACK, perturb
 from clbench.models import load_model
 from clbench.models.backbones.resnet import build_backbone
@@ -601,15 +601,15 @@ def digits():
     """Probes of one network of the zoo at three taps, and their scores on the test images."""
     network = load_model("simclr_at", dataset="digits").network
     train, validation = training_set("digits", "train"), training_set("digits", "validation")
-    evalset, threat_model = load_evalset("digits"), ThreatModel("Linf", Fraction(1, 6))
-    adversarial = perturb(network, evalset, threat_model, seed=0, batch_size=None, device=CPU)
+    image_set, threat_model = load_test_set("digits"), ThreatModel("Linf", Fraction(1, 6))
+    adversarial = perturb(network, image_set, threat_model, seed=0, batch_size=None, device=CPU)
     probes = fit(network, train, validation, "stage1.1", "stage3.1", "logits")
     options = {"attacks": [PGD(10), PROBE_ATTACK], "threat_model": threat_model}
-    scores = score(probes, evalset, adversarial, **options)
+    scores = score(probes, image_set, adversarial, **options)
     with torch.no_grad():
         accs = [
-            float((network(x).argmax(1) == evalset.labels).double().mean())
-            for x in (evalset.images, adversarial)
+            float((network(x).argmax(1) == image_set.labels).double().mean())
+            for x in (image_set.images, adversarial)
         ]
     return probes, {found.tap: found for found in scores}, accs
 

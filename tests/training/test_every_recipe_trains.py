@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from clbench.data.image_set import make_evalset
+from clbench.data.image_set import make_image_set
 from clbench.training.devices import make_fabric
 from clbench.training.loop import train_recipe
 from clbench.training.recipe_file import model_names
@@ -38,8 +38,8 @@ def colours():
     images = torch.rand(24, 3, 32, 32, generator=numbers)
     labels = torch.arange(24) % 10
     return (
-        make_evalset("cifar10-train", images[:16], labels[:16], 10),
-        make_evalset("cifar10-validation", images[16:], labels[16:], 10),
+        make_image_set("cifar10-train", images[:16], labels[:16], 10),
+        make_image_set("cifar10-validation", images[16:], labels[16:], 10),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clbench.data.image_set import make_evalset
+from clbench.data.image_set import make_image_set
 from clbench.training import phases
 from clbench.training.augmentation import NO_VIEWS
 from clbench.training.phases import PhaseRun
@@ -267,7 +267,7 @@ def test_the_labels_of_images_without_labels_never_matter(
     start, found = state_of(network), []
     for labels in (train.labels, permuted, train.labels.where(known, 3)):
         network.load_state_dict(start)
-        run_phase(network, phase, train=make_evalset("other", train.images, labels, 10))
+        run_phase(network, phase, train=make_image_set("other", train.images, labels, 10))
         found.append(state_of(network))
     assert not torch.equal(permuted, train.labels)
     assert equal(found[0], found[1])
@@ -285,7 +285,7 @@ def test_the_labels_that_are_known_do_matter(
     start, found = state_of(network), []
     for labels in (train.labels, train.labels.where(~known, (train.labels * 7) % 4)):
         network.load_state_dict(start)
-        run_phase(network, phase, train=make_evalset("other", train.images, labels, 10))
+        run_phase(network, phase, train=make_image_set("other", train.images, labels, 10))
         found.append(state_of(network))
     assert not equal(found[0], found[1])
 

@@ -3,7 +3,7 @@ from dataclasses import asdict
 
 import pytest
 
-from clbench.data.image_set import make_evalset
+from clbench.data.image_set import make_image_set
 from clbench.schema.errors import BadValueError, ModelError, RecordError
 from clbench.training import training
 from clbench.training.artifacts import LOG, WEIGHTS
@@ -137,7 +137,7 @@ def test_another_training_does_not_go_on_here(run, stop_after, options, named):
 def test_a_training_does_not_go_on_with_other_images(run, stop_after, digits):
     stop_after(1)
     train, validation = digits
-    other = make_evalset("digits-train", train.images.flip(3), train.labels, 10)
+    other = make_image_set("digits-train", train.images.flip(3), train.labels, 10)
     with pytest.raises(BadValueError, match="under way with another training images; choose"):
         run(images=(other, validation))
 

@@ -24,9 +24,9 @@ from clbench.analysis.figures.style import (
     styled,
     text_width,
 )
-from clbench.schema.estimate import Measure
+from clbench.schema.estimate import Estimate
 
-Curves = Mapping[str, Sequence[Measure]]
+Curves = Mapping[str, Sequence[Estimate]]
 """Lines by their label; each measure is called after its tap."""
 
 _PANEL = 1.6  # inches high
@@ -98,7 +98,7 @@ class _Page:
     title: str
 
     @cached_property
-    def curves(self) -> list[tuple[str, Sequence[Measure]]]:
+    def curves(self) -> list[tuple[str, Sequence[Estimate]]]:
         """All curves with their labels."""
         return [item for row in self.rows for panel in row for item in panel.curves.items()]
 

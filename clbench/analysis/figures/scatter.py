@@ -20,7 +20,7 @@ from clbench.analysis.figures.style import (
     styled,
     text_width,
 )
-from clbench.schema.estimate import Measure
+from clbench.schema.estimate import Estimate
 
 _HEIGHT, _WIDEST = 2.75, 2.6
 _LEFT, _BOTTOM, _TOP, _GAP = 0.45, 0.4, 0.45, 0.35
@@ -31,8 +31,8 @@ class Point(NamedTuple):
 
     hue: str
     shape: str
-    x: Measure
-    y: Measure
+    x: Estimate
+    y: Estimate
 
 
 def scatter(
@@ -89,7 +89,7 @@ def _finish(axes: Axes, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _arms(measure: Measure) -> list[list[float]]:
+def _arms(measure: Estimate) -> list[list[float]]:
     """Return how far the interval goes down and up, 0 where there is none."""
     arms = (measure.value - measure.low, measure.high - measure.value)
     return [[0.0 if math.isnan(arm) else arm] for arm in arms]

@@ -10,7 +10,7 @@ from clbench.evaluation.reliability import FLAGS
 from clbench.leaderboard.table import CSV_NAME
 from clbench.pipeline import Finished
 from clbench.probes.linear.score import COLUMNS, KINDS
-from clbench.schema.estimate import Measure
+from clbench.schema.estimate import Estimate
 from clbench.schema.records import CKA_COLUMNS, Record, left_after
 
 _BAR_WIDTH = 24
@@ -93,7 +93,7 @@ def _table(interval: str) -> Table:
     return table
 
 
-def _cells(measure: Measure | None, *, percent: bool) -> tuple[str, str, str]:
+def _cells(measure: Estimate | None, *, percent: bool) -> tuple[str, str, str]:
     if measure is None or math.isnan(measure.value):
         return ("undefined", "", "")
     scale, digits, unit = (100, 2, " %") if percent else (1, 3, "")

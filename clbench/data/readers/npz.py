@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from clbench.data.image_set import EvalSet, check_labels, count_examples, make_evalset, to_floats
+from clbench.data.image_set import ImageSet, check_labels, count_examples, make_image_set, to_floats
 from clbench.data.interface import Examples
 from clbench.schema.errors import DataError
 
@@ -31,7 +31,7 @@ _DAMAGED = (OSError, EOFError, ValueError, RuntimeError, BadZipFile, zlib.error)
 
 def load_arrays(
     path: Path, n_examples: int | None = None, *, n_classes: int | None = None
-) -> EvalSet:
+) -> ImageSet:
     """Return the first examples of a .npz file with images ``x`` and labels ``y``.
 
     ``x`` is uint8, or float in [0, 1], of shape [n, h, w, c] (grey images have c = 1); ``y`` is
@@ -54,7 +54,7 @@ def load_arrays(
     classes = max(int(labels.max()), 0) + 1 if n_classes is None else n_classes
     check_labels(name, labels, classes)
     n = count_examples(name, n_examples, available=len(labels))
-    found = make_evalset(name, to_floats(images[:n]), labels[:n], classes)
+    found = make_image_set(name, to_floats(images[:n]), labels[:n], classes)
     return replace(found, name=KNOWN.get(found.sha256, name))
 
 

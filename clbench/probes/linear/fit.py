@@ -24,7 +24,7 @@ from clbench.probes.linear.solver import Rows, fit_logistic, why_unfit
 from clbench.probes.linear.truncated import UpTo
 from clbench.probes.similarity.hsic import NO_TENSOR
 from clbench.runtime.as_found import undisturbed
-from clbench.schema.estimate import Measure, proportion, undefined
+from clbench.schema.estimate import Estimate, proportion, undefined
 from clbench.schema.names import look_up
 
 BATCH = 128
@@ -70,7 +70,7 @@ class FittedProbe:
 
     tap: str
     extent: str
-    validation_acc: Measure
+    validation_acc: Estimate
     reason: str = ""
     network: ProbedNetwork | None = None
     positions: Positions = ()

@@ -16,7 +16,7 @@ from clbench.probes.similarity.gram import FEWEST
 from clbench.probes.similarity.hsic import TOO_FEW
 from clbench.probes.similarity.representations import Inputs
 from clbench.runtime.as_found import undisturbed, without_parameter_gradients
-from clbench.schema.estimate import Measure, proportion, undefined
+from clbench.schema.estimate import Estimate, proportion, undefined
 from clbench.schema.threat_model import ThreatModel
 
 KINDS = ("clean", "adv", "adaptive")
@@ -39,17 +39,17 @@ class TapScores(NamedTuple):
     """The accuracies of one probe, ``probe_TAP_clean`` and so on, with Wilson intervals."""
 
     tap: str
-    clean: Measure
-    adv: Measure
-    adaptive: Measure
+    clean: Estimate
+    adv: Estimate
+    adaptive: Estimate
 
     @property
-    def measures(self) -> tuple[Measure, ...]:
+    def measures(self) -> tuple[Estimate, ...]:
         """All three, in the order of ``KINDS``."""
         return self[1:]
 
 
-def layer_probe_columns(probed: Probed) -> list[Measure]:
+def layer_probe_columns(probed: Probed) -> list[Estimate]:
     """Return one measure for each of ``COLUMNS``; only the ends of the stages are probed."""
     n, taps = len(probed.clean.labels), find_taps(probed.network)
     ends = {end: taps[end] for end in quarter_ends(list(taps))}
@@ -123,7 +123,7 @@ def score_probes(
     return scores
 
 
-def stage_columns(scores: Sequence[TapScores], n: int) -> list[Measure]:
+def stage_columns(scores: Sequence[TapScores], n: int) -> list[Estimate]:
     """Return what the ends of the stages score, one measure for each of ``COLUMNS``.
 
     As with the CKA columns, a network of more than four stages shows the ends of its four quarters,

@@ -21,7 +21,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from clbench.probes.similarity.gram import FEWEST, centred_gram, u_centred
-from clbench.schema.estimate import Measure, jackknife, undefined
+from clbench.schema.estimate import Estimate, jackknife, undefined
 
 MINIBATCH = 64
 """Examples that are compared at a time, at most. The value depends on it a little, as it depends
@@ -84,13 +84,13 @@ def sums_without_each(terms: Float64[Tensor, " b *any"]) -> Float64[Tensor, " b 
 
 def summarise(
     name: str, value: float, leave_one_out: list[float], n: int, reason: str = ""
-) -> Measure:
+) -> Estimate:
     """Return a CKA with its jackknife interval over minibatches, or why there is none."""
     if math.isnan(value):
         return undefined(name, n, reason)
     if any(math.isnan(one) for one in leave_one_out):
         why = "undefined without one of the minibatches: no interval"
-        return Measure(name, value, n, math.nan, math.nan, why)
+        return Estimate(name, value, n, math.nan, math.nan, why)
     return jackknife(name, value, leave_one_out, n)
 
 

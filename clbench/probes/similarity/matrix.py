@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from clbench.probes.similarity.cka import summarise
-from clbench.schema.estimate import Z95, Measure
+from clbench.schema.estimate import Z95, Estimate
 from clbench.schema.names import look_up
 
 Matrix = Float64[np.ndarray, "r c"]
@@ -91,16 +91,16 @@ class Block:
             left_out=self.left_out[:, i, j],
         )
 
-    def entry(self, row: str, column: str, name: str = "") -> Measure:
+    def entry(self, row: str, column: str, name: str = "") -> Estimate:
         """Return the CKA of two taps, called ``name`` or by the row's tap."""
         return self.take([row], [column]).measure(name or row, lambda matrix: float(matrix[0, 0]))
 
-    def diagonal(self) -> list[Measure]:
+    def diagonal(self) -> list[Estimate]:
         """Return the CKA of every tap with the tap of the same name on the other side."""
         shared = [tap for tap in self.rows.taps if tap in self.columns.taps]
         return [self.entry(tap, tap) for tap in shared]
 
-    def measure(self, name: str, summary: Summary) -> Measure:
+    def measure(self, name: str, summary: Summary) -> Estimate:
         """Return one number made from the whole matrix, with its jackknife interval.
 
         Where it is undefined, the reason is that of the first undefined tap.
