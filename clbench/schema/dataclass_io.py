@@ -40,7 +40,8 @@ def from_table(kind: type[T], table: object, where: str) -> T:
     """Return the dataclass ``kind`` from a table of plain values, every field checked.
 
     Args:
-        kind: A dataclass; its ``__post_init__`` checks what types cannot say.
+        kind: A dataclass, whose ``__post_init__`` checks what types cannot say; or another type
+            of a field.
         table: What a JSON or TOML file holds.
         where: How messages call the table, such as ``recipe``.
 

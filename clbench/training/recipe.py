@@ -1,13 +1,12 @@
 """Training recipes as data."""
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 from clbench.models import BACKBONES
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import Scenario, Scheme, look_up
-from clbench.schema.threat_model import format_eps
 from clbench.training.adversary import Adversary
 from clbench.training.augmentation import NO_VIEWS, Views
 from clbench.training.losses import LOSSES, Loss, Weights
@@ -218,14 +217,6 @@ class Recipe:
     def criterion(self) -> Criterion:
         """Which validation accuracy chooses between epochs."""
         return CRITERION[self.scenario]
-
-
-def to_table(value: Any) -> Any:  # noqa: ANN401 - any part of a recipe
-    """Return a recipe or a part of it as plain tables, numbers and text; None is left out."""
-    if is_dataclass(value) and not isinstance(value, type):
-        rows = {field.name: getattr(value, field.name) for field in fields(value)}
-        return {key: to_table(row) for key, row in rows.items() if row is not None}
-    return format_eps(value) if isinstance(value, Fraction) else value
 
 
 def _at_least(what: str, row: object, **least: int) -> None:

@@ -3,9 +3,10 @@ from fractions import Fraction
 
 import pytest
 
+from clbench.schema.dataclass_io import to_table
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.names import SCENARIOS
-from clbench.training.recipe import CRITERION, Optimizer, Validation, to_table
+from clbench.training.recipe import CRITERION, Optimizer, Validation
 
 SGD = Optimizer("sgd", lr=0.1)
 
