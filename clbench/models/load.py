@@ -35,8 +35,9 @@ class LoadedModel:
     """A network in eval mode, ready for images in [0, 1], and what is known about it.
 
     ``scheme``, ``scenario`` and ``tag`` are "" outside the zoo. ``weights_sha256`` is of the
-    weights file, or of the network's state where there is none. ``flags`` are those of
-    ``validate_network``.
+    weights file, or of the network's state where there is none. ``training_seed`` and
+    ``recipe_sha256`` are what the weights tell of their training, "" where they tell nothing.
+    ``flags`` are those of ``validate_network``.
     """
 
     network: nn.Module
@@ -47,6 +48,8 @@ class LoadedModel:
     tag: str = ""
     weights_sha256: str = ""
     source: str = ""
+    training_seed: str = ""
+    recipe_sha256: str = ""
     flags: tuple[str, ...] = ()
 
 
@@ -134,13 +137,14 @@ def _from_zoo(name: str, wanted: _Wanted) -> LoadedModel:
     backbone = spec.backbone
     if wanted.weights:
         # a recipe may have trained another backbone than the row's, and its weights tell which
-        backbone = read_about(wanted.weights).get("backbone", backbone)
+        about = read_about(wanted.weights)
+        backbone = about.get("backbone", backbone)
         network = build_backbone(backbone, spec.info.shape[0], spec.info.n_classes)
         sha256, source = load_weights(network, wanted.weights), wanted.weights.name
     else:
         network = timm.create_model(spec.full_name, pretrained=True)
         assert spec.weights, "timm's door refuses a row without weights"
-        sha256, source = spec.weights.sha256, availability(spec)
+        about, sha256, source = vars(spec.weights), spec.weights.sha256, availability(spec)
     return LoadedModel(
         network=network,
         name=spec.name,
@@ -150,6 +154,8 @@ def _from_zoo(name: str, wanted: _Wanted) -> LoadedModel:
         tag=spec.dataset,
         weights_sha256=sha256,
         source=source,
+        training_seed=about.get("training_seed", ""),
+        recipe_sha256=about.get("recipe_sha256", ""),
     )
 
 
@@ -217,13 +223,21 @@ def _from_code(name: str, wanted: _Wanted) -> LoadedModel:
 def _loaded(
     network: nn.Module, name: str, wanted: _Wanted, *, source: str, backbone: str = ""
 ) -> LoadedModel:
-    backbone = backbone or type(network).__name__
+    about: dict[str, str] = {}
     if wanted.weights:
-        sha256 = load_weights(network, wanted.weights)
+        sha256, about = load_weights(network, wanted.weights), read_about(wanted.weights)
         source = f"{source}, {wanted.weights.name}"
     else:
         sha256 = state_sha256(network)
-    return LoadedModel(network, name, backbone=backbone, weights_sha256=sha256, source=source)
+    return LoadedModel(
+        network,
+        name,
+        backbone=backbone or type(network).__name__,
+        weights_sha256=sha256,
+        source=source,
+        training_seed=about.get("training_seed", ""),
+        recipe_sha256=about.get("recipe_sha256", ""),
+    )
 
 
 _DOORS: dict[str, Callable[[str, _Wanted], LoadedModel]] = {

@@ -1,5 +1,6 @@
 """Weights files: safetensors only, loaded strictly, known by their sha256."""
 
+import json
 import os
 import re
 import urllib.request
@@ -145,7 +146,18 @@ def save_weights(
         else network_or_state
     )
     tensors = {key: _stored(tensor, half=half) for key, tensor in state.items()}
-    write_atomically(path, safetensors.torch.save(tensors, dict(about or {})))
+    write_atomically(path, _in_order(safetensors.torch.save(tensors, dict(about or {}))))
+
+
+def _in_order(file: bytes) -> bytes:
+    """Return a safetensors file with what it tells in order: safetensors writes it in any."""
+    end = _JSON_AT + int.from_bytes(file[:_JSON_AT], "little")
+    header = json.loads(file[_JSON_AT:end])
+    about = header.pop("__metadata__", {})
+    sorted_first = {"__metadata__": dict(sorted(about.items()))} | header if about else header
+    text = json.dumps(sorted_first, separators=(",", ":"), ensure_ascii=False).encode()
+    assert len(text) <= end - _JSON_AT, "the same fields in another order are as long"
+    return file[:_JSON_AT] + text.ljust(end - _JSON_AT) + file[end:]
 
 
 def _stored(tensor: Tensor, *, half: bool) -> Tensor:

@@ -1,10 +1,7 @@
 """One training as JSON: what was trained, by which recipe, and what came of it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-
-from clbench.schema.dataclass_io import checksum_of
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,7 @@ class TrainingRecord:
         files: The names of the user's own training images.
         artifacts: The other files written, by name, each with its sha256.
         pretrained_on: Which images the reused backbone was trained on, or "".
+        recipe_sha256: What tells its recipe from others, whatever the seed; "" in older files.
         schema_version: Raised when a field changes its meaning or goes.
     """
 
@@ -61,17 +59,5 @@ class TrainingRecord:
     files: tuple[str, ...] = ()
     artifacts: dict[str, str] = field(default_factory=dict)
     pretrained_on: str = ""
+    recipe_sha256: str = ""
     schema_version: Literal[1] = 1
-
-    @property
-    def recipe_sha256(self) -> str:
-        """What tells this recipe from others, whatever its seed."""
-        return recipe_sha256(self.recipe)
-
-
-def recipe_sha256(recipe: Mapping[str, object]) -> str:
-    """Return a sha256 of a recipe's table; its seed does not count.
-
-    Networks of one recipe and several seeds are told to be such by it.
-    """
-    return checksum_of({key: value for key, value in recipe.items() if key != "seed"})

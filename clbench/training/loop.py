@@ -148,7 +148,7 @@ def train_recipe(
     training = Training(recipe, out, job, pretrained, watch or Watch())
     network = training.run()
     if fabric.is_global_zero:
-        save_weights(network, out / WEIGHTS, about={"backbone": recipe.backbone})
+        save_weights(network, out / WEIGHTS, about=_about(recipe))
         sha256 = load_weights(network, out / WEIGHTS)  # the figures are those of this file
         record = _record(recipe, job, training, network, sha256)
         record = replace(
@@ -165,6 +165,16 @@ def train_recipe(
     return _read_finished(out)
 
 
+def _about(recipe: Recipe) -> dict[str, str]:
+    """Return what a weights file tells of its training."""
+    return {
+        "backbone": recipe.backbone,
+        "model": recipe.full_name,
+        "training_seed": str(recipe.seed),
+        "recipe_sha256": recipe.sha256,
+    }
+
+
 def _record(
     recipe: Recipe, job: Job, training: Training, network: CifarResNet, weights_sha256: str
 ) -> TrainingRecord:
@@ -175,6 +185,7 @@ def _record(
         model=recipe.full_name,
         seed=recipe.seed,
         recipe=to_table(recipe),
+        recipe_sha256=recipe.sha256,
         selected=training.selected,
         n_train=len(job.train),
         n_validation=len(job.validation),

@@ -1,10 +1,11 @@
 """Training recipes as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
 from clbench.models import BACKBONES
+from clbench.schema.dataclass_io import checksum_of, to_table
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import Scenario, Scheme, look_up
 from clbench.training.adversary import Adversary
@@ -212,6 +213,15 @@ class Recipe:
         """The phases in their order, by name."""
         both = {"pretraining": self.pretraining, "finetuning": self.finetuning}
         return {name: phase for name, phase in both.items() if phase is not None}
+
+    @property
+    def sha256(self) -> str:
+        """What tells this recipe from others, whatever its seed.
+
+        Fields that have their default do not count either, so that a new field leaves all recipes
+        that do not use it what they were.
+        """
+        return checksum_of(to_table(replace(self, seed=0), defaults=False))
 
     @property
     def criterion(self) -> Criterion:

@@ -92,6 +92,18 @@ def test_weights_tell_what_was_said_of_them(make_network, tmp_path):
     assert load_weights(make_network(seed=2), file) == sha256_of_file(file)
 
 
+def test_the_same_weights_give_the_same_bytes_in_any_process(make_network, tmp_path):
+    about = {name: f"value of {name}" for name in "hgfedcba"}
+    for name, rows in (("one", about), ("other", dict(reversed(about.items())))):
+        save_weights(make_network(), tmp_path / name, about=rows)
+    one = (tmp_path / "one").read_bytes()
+    assert one == (tmp_path / "other").read_bytes()
+    assert [one.index(f'"{name}"'.encode()) for name in "abcdefgh"] == sorted(
+        one.index(f'"{name}"'.encode()) for name in "abcdefgh"
+    )
+    assert read_about(tmp_path / "one") == about
+
+
 def test_weights_of_which_nothing_was_said_tell_nothing(make_weights):
     assert read_about(make_weights()) == {}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from clbench.models import build_backbone, load_weights, read_weights
+from clbench.models import build_backbone, load_model, load_weights, read_weights
 from clbench.models.weights import read_about
 from clbench.schema.errors import BadValueError, RecordError, StorageError
 from clbench.schema.files import sha256_of_file
@@ -123,9 +123,16 @@ def test_the_accuracies_are_those_of_the_written_weights(run, digits, make_recip
     assert accuracy(network, digits[1], attack, device=cpu) == record.robust_acc
 
 
-def test_the_weights_tell_their_backbone(run):
-    out, _ = run("supervised_st")
-    assert read_about(out / WEIGHTS) == {"backbone": "resnet10_w16"}
+def test_the_weights_tell_of_their_training(run):
+    out, record = run("supervised_st", seed=3)
+    assert read_about(out / WEIGHTS) == {
+        "backbone": "resnet10_w16",
+        "model": "supervised_st.digits",
+        "training_seed": "3",
+        "recipe_sha256": record.recipe_sha256,
+    }
+    loaded = load_model("supervised_st", dataset="digits", weights=out / WEIGHTS)
+    assert (loaded.training_seed, loaded.recipe_sha256) == ("3", record.recipe_sha256)
 
 
 def test_only_so_many_validation_images_are_used(run):
@@ -240,11 +247,11 @@ def test_a_flipped_bit_of_a_record_is_found(run):
 
 def test_a_record_without_a_checksum_is_an_older_one_and_read(run):
     out, record = run("supervised_st")
-    new = ("artifacts", "pretrained_on", "schema_version", "checksum")
+    new = ("artifacts", "pretrained_on", "recipe_sha256", "schema_version", "checksum")
     table = json.loads((out / RECORD).read_text(encoding="utf-8"))
     old = {key: value for key, value in table.items() if key not in new}
     (out / RECORD).write_text(json.dumps(old, indent=1), encoding="utf-8")
-    assert read_record(out) == replace(record, artifacts={})
+    assert read_record(out) == replace(record, artifacts={}, recipe_sha256="")
 
 
 @pytest.mark.usefixtures("_few")
