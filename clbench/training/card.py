@@ -76,7 +76,7 @@ def _labels(phase: Phase) -> str:
 
 
 def _figures(recipe: Recipe, record: TrainingRecord) -> dict[str, tuple[object, ...]]:
-    attack = f"PGD-{recipe.validation.steps}, Linf {recipe.validation.eps}"
+    attack = f"PGD-{recipe.validation.steps}, {recipe.validation.threat_model}"
     return {
         "validation, clean": (f"{record.clean_acc:.2%}", record.n_validation),
         f"validation, {attack}": (f"{record.robust_acc:.2%}", record.n_validation),

@@ -15,8 +15,8 @@ from clbench.data.load import training_set
 from clbench.data.splits import training_files
 from clbench.models import CifarResNet, load_weights, save_weights
 from clbench.runtime.devices import device_name
-from clbench.schema.dataclass_io import to_table
-from clbench.schema.errors import BadValueError
+from clbench.schema.dataclass_io import from_table, to_table
+from clbench.schema.errors import BadValueError, ClbenchError
 from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.training_record import TrainingRecord
 from clbench.training.artifacts import (
@@ -242,7 +242,7 @@ def _finished(out: Path, recipe: Recipe, files: Sequence[Path]) -> TrainingRecor
     if record is None:
         return None
     other = [
-        *(["by another recipe"] if record.recipe != to_table(recipe) else []),
+        *(["by another recipe"] if _recipe_of(record) != recipe else []),
         *(["of other images"] if list(record.files) != [path.name for path in files] else []),
     ]
     if other:
@@ -271,7 +271,8 @@ def _pretraining(folder: Path, recipe: Recipe) -> TrainingRecord:
         raise BadValueError(f"{folder} holds no finished training, nothing to pretrain from")
     if recipe.finetuning is None:
         raise BadValueError(f"{recipe.full_name} is trained in one phase, so --from has no use")
-    if record.recipe.get("pretraining") != to_table(recipe.pretraining):
+    trained = _recipe_of(record)
+    if trained is None or trained.pretraining != recipe.pretraining:
         raise BadValueError(
             f"{folder} holds {record.model}, which was pretrained otherwise than "
             f"{recipe.full_name} is; train it without --from"
@@ -279,6 +280,14 @@ def _pretraining(folder: Path, recipe: Recipe) -> TrainingRecord:
     if BACKBONE in record.artifacts:
         check_file(folder, BACKBONE, record.artifacts[BACKBONE])
     return record
+
+
+def _recipe_of(record: TrainingRecord) -> Recipe | None:
+    """Return the recipe of a finished run, or None where this clbench has no such recipes."""
+    try:
+        return from_table(Recipe, record.recipe, "recipe")
+    except ClbenchError:
+        return None
 
 
 def _source(record: TrainingRecord) -> str:

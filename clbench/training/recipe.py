@@ -7,7 +7,8 @@ from typing import Literal
 from clbench.models import BACKBONES
 from clbench.schema.dataclass_io import checksum_of, to_table
 from clbench.schema.errors import BadValueError
-from clbench.schema.names import Scenario, Scheme, look_up
+from clbench.schema.names import NormName, Scenario, Scheme, look_up
+from clbench.schema.threat_model import ThreatModel
 from clbench.training.adversary import Adversary
 from clbench.training.augmentation import NO_VIEWS, Views
 from clbench.training.losses import LOSSES, Loss, Weights
@@ -160,7 +161,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Validation:
-    """The attack on validation images that chooses between epochs: PGD, Linf.
+    """The attack on validation images that chooses between epochs: PGD.
 
     ``examples`` is how many of them are used, from the first; 0 for all.
     """
@@ -168,9 +169,16 @@ class Validation:
     eps: Fraction
     steps: int
     examples: int = 0
+    norm: NormName = "Linf"
 
     def __post_init__(self) -> None:
         _at_least("validation", self, steps=1, examples=0)
+        ThreatModel(self.norm, self.eps)  # checks the range
+
+    @property
+    def threat_model(self) -> ThreatModel:
+        """Which perturbations the attack may use."""
+        return ThreatModel(self.norm, self.eps)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Training:
         self._writes = job.fabric.is_global_zero
         self._settings = {
             "model": recipe.full_name,
-            "recipe": to_table(recipe),
+            "recipe": to_table(recipe, defaults=False),
             "training images": job.train.sha256,
             "validation images": job.validation.sha256,
             "number of processes": job.fabric.world_size,
