@@ -20,10 +20,9 @@ from clbench.evaluation.confirm import Batch, attempt
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
 from clbench.evaluation.result import BY_CLEAN, Outcome, outcome_of
 from clbench.evaluation.state import Cascade
-from clbench.runtime.as_found import untouched
+from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.runtime.hashing import fingerprint
-from clbench.runtime.seeding import randomness
 from clbench.runtime.tiles import choose_batch_size
 from clbench.schema.errors import BadValueError, ModelError
 from clbench.schema.files import write_atomically
@@ -110,7 +109,7 @@ def evaluate(
         *(network, key, clbench.__version__, torch.__version__, device.type, precision),
         *(image_set.sha256, plan.backend, plan.hash, threat_model, seed, batch_size or "auto"),
     )
-    with exact_arithmetic(), untouched(network), randomness(seed):
+    with exact_arithmetic(), left_as_found(network, seed=seed):
         run = _Run(Victim(network, precision), image_set, plan, threat_model, seed, device)
         cascade = _saved(progress_file, sign, image_set) or run.begin(batch_size)
         with _Saver(progress_file, cascade, sign) as saver:
@@ -138,7 +137,7 @@ def perturb(
     """
     device = torch.device(device)
     network.to(device)
-    with exact_arithmetic(), untouched(network), randomness(seed):
+    with exact_arithmetic(), left_as_found(network, seed=seed):
         victim, perturbed = Victim(network), image_set.images.clone()
         size = batch_size or choose_batch_size(victim, image_set.images[:1].to(device))
         for index in torch.split(torch.arange(len(image_set)), size):

@@ -6,7 +6,7 @@ from torch import nn
 from clbench.attacks.native.pgd import PGD
 from clbench.data.image_set import ImageSet
 from clbench.models.bn_folding import fold
-from clbench.runtime.as_found import untouched
+from clbench.runtime.as_found import left_as_found
 from clbench.training.recipe import Validation
 
 _BATCH = 512
@@ -20,7 +20,7 @@ def accuracy(
 
     PGD looks through the folded network, and the verdict is that of the network itself.
     """
-    with untouched(network):
+    with left_as_found(network):
         attacked = fold(network) if attack is not None else network
         right = 0
         for start in range(0, len(examples), _BATCH):
