@@ -20,7 +20,7 @@ from clbench.schema.dataclass_io import (
 )
 from clbench.schema.errors import BadValueError, RecordError, UnknownNameError
 from clbench.schema.names import NORM_NAMES
-from clbench.schema.records import EvaluationRecord
+from clbench.schema.records import EvaluationRecord, ThreatEntry
 from clbench.schema.training_record import TrainingRecord
 
 
