@@ -33,7 +33,7 @@ from clbench.training.devices import make_fabric
 from clbench.training.phases import Job
 from clbench.training.recipe import Precision, Recipe
 from clbench.training.recipe_file import DEFAULT, read_recipe
-from clbench.training.training import Training, Watch
+from clbench.training.training import OnEpoch, OnStart, Training
 from clbench.training.validate import accuracy
 
 
@@ -61,7 +61,8 @@ def train(
     download: bool = False,
     pretrained: Path | None = None,
     restart: bool = False,
-    watch: Watch | None = None,
+    on_start: OnStart | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Trained:
     """Train a zoo model by its recipe and write its files into ``out``.
 
@@ -81,7 +82,8 @@ def train(
         download: Whether to fetch a data set that is not there.
         pretrained: The folder of a finished run whose pretrained backbone is reused.
         restart: Train from the beginning where ``out`` holds a run.
-        watch: Told how the training goes.
+        on_start: Told what is about to be trained, and what has been already.
+        on_epoch: Told every epoch.
 
     Raises:
         ClbenchError: Anything that the user can mend; nothing that was finished is lost.
@@ -104,7 +106,8 @@ def train(
         *(recipe, out, images, validation),
         fabric=fabric,
         pretrained=pretrained,
-        watch=watch,
+        on_start=on_start,
+        on_epoch=on_epoch,
         command=_command(
             recipe,
             recipe_name=recipe_name,
@@ -126,7 +129,8 @@ def train_recipe(
     *,
     fabric: Fabric,
     pretrained: Path | None = None,
-    watch: Watch | None = None,
+    on_start: OnStart | None = None,
+    on_epoch: OnEpoch | None = None,
     command: str = "",
     files: Sequence[str] = (),
 ) -> TrainingRecord:
@@ -145,7 +149,9 @@ def train_recipe(
         seed=recipe.seed,
         fabric=fabric,
     )
-    training = Training(recipe, out, job, pretrained, watch or Watch())
+    training = Training(
+        recipe, out, job, pretrained=pretrained, on_start=on_start, on_epoch=on_epoch
+    )
     network = training.run()
     if fabric.is_global_zero:
         save_weights(network, out / WEIGHTS, about=_about(recipe))
