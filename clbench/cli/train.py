@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from clbench.training.loop import Trained
+    from clbench.training.phases import Epoch
 
 EXIT_INTERRUPTED = 130
 
@@ -85,13 +86,17 @@ def train(
     from clbench.cli.render.training_progress import progress
     from clbench.training.loop import train as run
     from clbench.training.tensorboard import tensorboard_writer
-    from clbench.training.training import Watch
 
     first = os.environ.get("RANK", "0") == "0"  # one process of torchrun speaks
     shown = first and not quiet
     notes = [tensorboard_writer(out)] if tensorboard and first else []
     try:
         with progress(shown=shown) as bar:
+
+            def on_epoch(row: "Epoch") -> None:
+                for show in (bar.show, *notes):
+                    show(row)
+
             trained = run(
                 name,
                 dataset,
@@ -106,7 +111,8 @@ def train(
                 download=download,
                 pretrained=pretrained,
                 restart=restart,
-                watch=Watch(bar.start, (bar.show, *notes)),
+                on_start=bar.start,
+                on_epoch=on_epoch,
             )
     except KeyboardInterrupt:
         same = "the same command without --restart" if restart else "the same command"

@@ -15,25 +15,18 @@ from clbench.data.load import training_set
 from clbench.data.splits import training_files
 from clbench.models import CifarResNet, load_weights, save_weights
 from clbench.runtime.devices import device_name
-from clbench.schema.dataclass_io import from_table, to_table
-from clbench.schema.errors import BadValueError, ClbenchError
+from clbench.schema.dataclass_io import to_table
 from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.training_record import TrainingRecord
-from clbench.training.artifacts import (
-    BACKBONE,
-    WEIGHTS,
-    check_file,
-    hashes,
-    read_record,
-    write_record,
-)
+from clbench.training.artifacts import WEIGHTS, hashes, read_record, write_record
 from clbench.training.card import write_card
 from clbench.training.checkpoint import discard_checkpoint
 from clbench.training.devices import make_fabric
+from clbench.training.finished import finished_run, other_run, pretrained_run, source_of
 from clbench.training.phases import Job
 from clbench.training.recipe import Precision, Recipe
 from clbench.training.recipe_file import DEFAULT, read_recipe
-from clbench.training.training import Training, Watch
+from clbench.training.training import OnEpoch, OnStart, Training
 from clbench.training.validate import accuracy
 
 
@@ -61,7 +54,8 @@ def train(
     download: bool = False,
     pretrained: Path | None = None,
     restart: bool = False,
-    watch: Watch | None = None,
+    on_start: OnStart | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Trained:
     """Train a zoo model by its recipe and write its files into ``out``.
 
@@ -81,7 +75,8 @@ def train(
         download: Whether to fetch a data set that is not there.
         pretrained: The folder of a finished run whose pretrained backbone is reused.
         restart: Train from the beginning where ``out`` holds a run.
-        watch: Told how the training goes.
+        on_start: Told what is about to be trained, and what has been already.
+        on_epoch: Told every epoch.
 
     Raises:
         ClbenchError: Anything that the user can mend; nothing that was finished is lost.
@@ -89,14 +84,14 @@ def train(
     recipe = read_recipe(name, dataset, seed, recipe_name=recipe_name, changes=changes or {})
     if precision is not None:
         recipe = replace(recipe, precision=precision)
-    finished = None if restart else _finished(out, recipe, files)
+    finished = None if restart else finished_run(out, recipe, files)
     if finished is not None and not files:
         return Trained(finished, out, new=False)
     fabric = make_fabric(device, recipe.precision)
     images, validation = _images(dataset, files, data_dir=data_dir, download=download)
     if finished is not None:
         if finished.data_sha256 != images.sha256:  # under the same names
-            raise _other(out, finished, "of other images")
+            raise other_run(out, finished, "of other images")
         return Trained(finished, out, new=False)
     if restart:
         discard_checkpoint(out)
@@ -104,7 +99,8 @@ def train(
         *(recipe, out, images, validation),
         fabric=fabric,
         pretrained=pretrained,
-        watch=watch,
+        on_start=on_start,
+        on_epoch=on_epoch,
         command=_command(
             recipe,
             recipe_name=recipe_name,
@@ -126,7 +122,8 @@ def train_recipe(
     *,
     fabric: Fabric,
     pretrained: Path | None = None,
-    watch: Watch | None = None,
+    on_start: OnStart | None = None,
+    on_epoch: OnEpoch | None = None,
     command: str = "",
     files: Sequence[str] = (),
 ) -> TrainingRecord:
@@ -134,7 +131,7 @@ def train_recipe(
 
     ``command`` and ``files``, the names of images of the user's own, are for the model card.
     """
-    reused = None if pretrained is None else _pretraining(pretrained, recipe)
+    reused = None if pretrained is None else pretrained_run(pretrained, recipe)
     if recipe.validation.examples:
         validation = validation.head(min(recipe.validation.examples, len(validation)))
     job = Job(
@@ -145,7 +142,9 @@ def train_recipe(
         seed=recipe.seed,
         fabric=fabric,
     )
-    training = Training(recipe, out, job, pretrained, watch or Watch())
+    training = Training(
+        recipe, out, job, pretrained=pretrained, on_start=on_start, on_epoch=on_epoch
+    )
     network = training.run()
     if fabric.is_global_zero:
         save_weights(network, out / WEIGHTS, about=_about(recipe))
@@ -156,7 +155,7 @@ def train_recipe(
             command=command,
             files=tuple(files),
             pretrained_from="" if pretrained is None else pretrained.name,
-            pretrained_on="" if reused is None else _source(reused),
+            pretrained_on="" if reused is None else source_of(reused),
         )
         write_card(out, recipe, record)
         write_record(out, replace(record, artifacts=hashes(out)))
@@ -236,61 +235,7 @@ def _images(
     return read("train"), read("validation")
 
 
-def _finished(out: Path, recipe: Recipe, files: Sequence[Path]) -> TrainingRecord | None:
-    """Return the record of the same training where it is finished in ``out``."""
-    record = read_record(out)
-    if record is None:
-        return None
-    other = [
-        *(["by another recipe"] if _recipe_of(record) != recipe else []),
-        *(["of other images"] if list(record.files) != [path.name for path in files] else []),
-    ]
-    if other:
-        raise _other(out, record, *other)
-    check_file(out, WEIGHTS, record.weights_sha256)
-    return record
-
-
-def _other(out: Path, record: TrainingRecord, *what: str) -> BadValueError:
-    return BadValueError(
-        f"{out} holds {record.model} (seed {record.seed}) {' and '.join(what)}; choose another "
-        "--out, or replace it with --restart"
-    )
-
-
 def _read_finished(out: Path) -> TrainingRecord:
     record = read_record(out)
     assert record is not None, "the first process writes the record before it lets others go on"
     return record
-
-
-def _pretraining(folder: Path, recipe: Recipe) -> TrainingRecord:
-    """Return the record of the finished run in ``folder``, whose pretraining the recipe wants."""
-    record = read_record(folder)
-    if record is None:
-        raise BadValueError(f"{folder} holds no finished training, nothing to pretrain from")
-    if recipe.finetuning is None:
-        raise BadValueError(f"{recipe.full_name} is trained in one phase, so --from has no use")
-    trained = _recipe_of(record)
-    if trained is None or trained.pretraining != recipe.pretraining:
-        raise BadValueError(
-            f"{folder} holds {record.model}, which was pretrained otherwise than "
-            f"{recipe.full_name} is; train it without --from"
-        )
-    if BACKBONE in record.artifacts:
-        check_file(folder, BACKBONE, record.artifacts[BACKBONE])
-    return record
-
-
-def _recipe_of(record: TrainingRecord) -> Recipe | None:
-    """Return the recipe of a finished run, or None where this clbench has no such recipes."""
-    try:
-        return from_table(Recipe, record.recipe, "recipe")
-    except ClbenchError:
-        return None
-
-
-def _source(record: TrainingRecord) -> str:
-    """Return which images a network was trained on."""
-    files = " and ".join(record.files) or f"{record.recipe.get('dataset')}, the public archive"
-    return record.pretrained_on or files

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from clbench.data.image_set import ImageSet
@@ -21,18 +20,14 @@ _DRAW_EVERY = 20.0
 """Seconds between drawings of the curves; one takes as long as an epoch of digits."""
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Whom to tell how a training goes.
+OnStart = Callable[[dict[str, Phase], list[Epoch]], None]
+"""Takes the phases to be trained, by name, and the rows of the log that are there already.
 
-    Attributes:
-        on_start: Told the phases to be trained, by name, and the rows of the log that are there
-            already. Pretraining that is reused is none of them.
-        on_epoch: Each is told every epoch.
-    """
+Pretraining that is reused is none of them.
+"""
 
-    on_start: Callable[[dict[str, Phase], list[Epoch]], None] = lambda _phases, _rows: None
-    on_epoch: Sequence[Callable[[Epoch], None]] = ()
+OnEpoch = Callable[[Epoch], None]
+"""Takes the row of every epoch after it was trained, validated and saved."""
 
 
 class Training:
@@ -43,10 +38,17 @@ class Training:
     """
 
     def __init__(
-        self, recipe: Recipe, out: Path, job: Job, pretrained: Path | None, watch: Watch
+        self,
+        recipe: Recipe,
+        out: Path,
+        job: Job,
+        *,
+        pretrained: Path | None,
+        on_start: OnStart | None = None,
+        on_epoch: OnEpoch | None = None,
     ) -> None:
         self._recipe, self._out, self._job = recipe, out, job
-        self._pretrained, self._watch = pretrained, watch
+        self._pretrained, self._on_start, self._on_epoch = pretrained, on_start, on_epoch
         self._writes = job.fabric.is_global_zero
         self._settings = {
             "model": recipe.full_name,
@@ -82,7 +84,8 @@ class Training:
             write_log(self._out, self._rows)  # an unwritable folder is told of at once
         reused = () if self._pretrained is None else ("pretraining",)
         phases = {name: phase for name, phase in recipe.phases.items() if name not in reused}
-        self._watch.on_start(phases, list(self._rows))
+        if self._on_start:
+            self._on_start(phases, list(self._rows))
         network = new_network(recipe, self._job.train)
         for name, phase in recipe.phases.items():
             if name in self.selected:
@@ -111,8 +114,8 @@ class Training:
             self._rows.append(row)
             if self._writes:
                 self._keep(name, run)
-            for told in self._watch.on_epoch:
-                told(row)
+            if self._on_epoch:
+                self._on_epoch(row)
         return run.finish()
 
     def _keep(self, name: str, run: PhaseRun) -> None:

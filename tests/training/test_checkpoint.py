@@ -19,7 +19,7 @@ SETTINGS = {"model": "net", "recipe": {"seed": 0, "pretraining": {"eps": "1/5"}}
 CHECKPOINT = Checkpoint(
     settings=SETTINGS,
     phase="finetuning",
-    state={"epoch": 2, "learner": {"weight": torch.arange(3.0)}},
+    state={"epoch": 2, "model": {"weight": torch.arange(3.0)}},
     selected={"pretraining": 4},
     rows=(Epoch("pretraining", 1, 4, 0.1, 0.2, 0.5, None, None, 300.0, 2.5),),
     seconds=12.5,
@@ -39,7 +39,7 @@ def write_sealed(content, folder):
 def test_a_checkpoint_survives_a_round_trip(tmp_path):
     write_checkpoint(tmp_path / "run", CHECKPOINT)
     found = read_checkpoint(tmp_path / "run", SETTINGS)
-    assert torch.equal(found.state["learner"]["weight"], torch.arange(3.0))
+    assert torch.equal(found.state["model"]["weight"], torch.arange(3.0))
     assert replace(found, state={}) == replace(CHECKPOINT, state={})
 
 

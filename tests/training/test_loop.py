@@ -17,7 +17,7 @@ from clbench.training.artifacts import BACKBONE, CARD, LOG, RECORD, WEIGHTS, rea
 from clbench.training.curves import FILE as CURVES
 from clbench.training.devices import make_fabric
 from clbench.training.loop import train, train_recipe
-from clbench.training.training import Watch, new_network
+from clbench.training.training import new_network
 from clbench.training.validate import accuracy
 
 SHORT = {
@@ -170,7 +170,7 @@ def test_bfloat16_trains_too(make_recipe, digits, tmp_path):
 @pytest.mark.usefixtures("_few")
 def test_a_finished_training_is_not_repeated_unless_asked(tmp_path):
     epochs = []
-    options = {"changes": SHORT, "watch": Watch(on_epoch=[epochs.append])}
+    options = {"changes": SHORT, "on_epoch": epochs.append}
     first = train("simclr_st", "digits", tmp_path, **options)
     assert first.new
     assert len(epochs) == 2
@@ -210,7 +210,7 @@ def test_an_interrupted_restart_is_no_finished_training(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(
             *("supervised_st", "digits", tmp_path),
-            **(options | {"restart": True, "watch": Watch(on_epoch=[interrupt])}),
+            **(options | {"restart": True, "on_epoch": interrupt}),
         )
     assert read_record(tmp_path) is None
     assert train("supervised_st", "digits", tmp_path, **options).new
@@ -320,9 +320,8 @@ def test_a_folder_that_cannot_be_written_is_told_of_before_training(
     taken = tmp_path / "taken"
     taken.write_text("a file", encoding="utf-8")
     epochs = []
-    watch = Watch(on_epoch=[epochs.append])
     with pytest.raises(StorageError, match=r"^cannot (write|replace) .*taken"):
-        train_recipe(make_recipe(), taken / "run", *digits, fabric=fabric, watch=watch)
+        train_recipe(make_recipe(), taken / "run", *digits, fabric=fabric, on_epoch=epochs.append)
     assert epochs == []
 
 

@@ -12,7 +12,6 @@ from clbench.training.checkpoint import FILE as CHECKPOINT
 from clbench.training.checkpoint import read_checkpoint
 from clbench.training.loop import train_recipe
 from clbench.training.phases import PhaseRun
-from clbench.training.training import Watch
 
 TWO_AND_TWO = {"pretraining.epochs": "2", "finetuning.epochs": "2"}
 
@@ -46,7 +45,7 @@ def stop_after(run):
                 raise Stopped
 
         with pytest.raises(Stopped):
-            run(folder, watch=Watch(on_epoch=[note]), **options)
+            run(folder, on_epoch=note, **options)
         return seen
 
     return stop
@@ -57,8 +56,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(run, stop_after, tmp_pat
     for epochs in (1, 1, 1, 1):  # after every epoch there is
         before += stop_after(epochs)
     rows = []
-    watch = Watch(lambda _, there: rows.extend(there), [rows.append])
-    assert run(watch=watch) == expected
+    assert run(on_start=lambda _, there: rows.extend(there), on_epoch=rows.append) == expected
     assert [(row.phase, row.epoch) for row in rows] == [
         *(("pretraining", 1), ("pretraining", 2), ("finetuning", 1), ("finetuning", 2))
     ]
@@ -96,10 +94,13 @@ def test_a_reused_backbone_goes_on_too(run, stop_after, tmp_path):
 
 def test_a_training_tells_what_it_is_about_to_do(run, stop_after, tmp_path):
     told = []
-    watch = Watch(lambda phases, rows: told.append((list(phases), len(rows))))
+
+    def on_start(phases, rows):
+        told.append((list(phases), len(rows)))
+
     stop_after(1)
-    run(watch=watch)
-    run("reused", pretrained=tmp_path / "run", watch=watch)
+    run(on_start=on_start)
+    run("reused", pretrained=tmp_path / "run", on_start=on_start)
     assert told == [(["pretraining", "finetuning"], 1), (["finetuning"], 0)]
 
 
