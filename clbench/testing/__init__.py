@@ -1,14 +1,20 @@
-"""The laws that attacks keep, for the tests of anybody's own."""
+"""The laws that attacks and similarity measures keep, for the tests of anybody's own.
+
+Every ``check_*`` raises AssertionError where a law is broken; the message names the law and what
+was seen. A law is asserted on the thing itself, before anybody checks or mends what it returns.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 from clbench.testing.attacks import ATTACK_LAWS, check_attack
 from clbench.testing.law import Law
+from clbench.testing.measures import MEASURE_LAWS, check_measure
 
 LAWS: dict[str, Mapping[str, Law[Any]]] = {
     "attack": ATTACK_LAWS,
+    "measure": MEASURE_LAWS,
 }
 """All laws by name, by the kind of thing that keeps them."""
 
-__all__ = ["LAWS", "check_attack"]
+__all__ = ["LAWS", "check_attack", "check_measure"]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from senseless import attacks
+from senseless import attacks, measures
 
 from clbench.testing.law import Case
 
@@ -22,5 +22,6 @@ def _rows(kind, rows):
 
 CONTROLS = [
     *_rows("attack", attacks.ROWS),
+    *_rows("measure", measures.ROWS),
 ]
 """Every senseless thing. A new law comes with a row here."""
