@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from senseless import attacks, measures
+from senseless import attacks, losses, measures
 
 from clbench.testing.law import Case
 
@@ -23,5 +23,6 @@ def _rows(kind, rows):
 CONTROLS = [
     *_rows("attack", attacks.ROWS),
     *_rows("measure", measures.ROWS),
+    *_rows("loss", losses.ROWS),
 ]
 """Every senseless thing. A new law comes with a row here."""
