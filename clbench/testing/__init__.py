@@ -11,12 +11,14 @@ from clbench.testing.attacks import ATTACK_LAWS, check_attack
 from clbench.testing.law import Law
 from clbench.testing.losses import LOSS_LAWS, check_loss
 from clbench.testing.measures import MEASURE_LAWS, check_measure
+from clbench.testing.models import MODEL_LAWS, check_model
 
 LAWS: dict[str, Mapping[str, Law[Any]]] = {
     "attack": ATTACK_LAWS,
     "measure": MEASURE_LAWS,
     "loss": LOSS_LAWS,
+    "model": MODEL_LAWS,
 }
 """All laws by name, by the kind of thing that keeps them."""
 
-__all__ = ["LAWS", "check_attack", "check_loss", "check_measure"]
+__all__ = ["LAWS", "check_attack", "check_loss", "check_measure", "check_model"]

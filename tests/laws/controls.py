@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from senseless import attacks, losses, measures
+from senseless import attacks, losses, measures, models
 
 from clbench.testing.law import Case
 
@@ -24,5 +24,6 @@ CONTROLS = [
     *_rows("attack", attacks.ROWS),
     *_rows("measure", measures.ROWS),
     *_rows("loss", losses.ROWS),
+    *_rows("model", models.ROWS),
 ]
 """Every senseless thing. A new law comes with a row here."""
