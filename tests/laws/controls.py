@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from senseless import attacks, losses, measures, models
+from senseless import attacks, losses, measures, models, readers
 
 from clbench.testing.law import Case
 
@@ -25,5 +25,6 @@ CONTROLS = [
     *_rows("measure", measures.ROWS),
     *_rows("loss", losses.ROWS),
     *_rows("model", models.ROWS),
+    *_rows("reader", readers.ROWS),
 ]
 """Every senseless thing. A new law comes with a row here."""
