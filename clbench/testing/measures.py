@@ -2,21 +2,15 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from clbench.schema.estimate import Estimate
 from clbench.testing.law import Law, check, hold
+from clbench.testing.measure_case import Estimating, Features, Measure, MeasureCase
 from clbench.testing.unchanged import unchanged
-
-Features = Float64[Tensor, "_ _"]
-Estimating = Callable[[nn.Module, nn.Module, Tensor], Estimate]
-"""How alike two networks are on the same images."""
 
 _N, _WIDTH, _OTHER_WIDTH, _WIDE = 64, 12, 9, 2048
 _DRAWS = 20
@@ -33,80 +27,6 @@ _COVERED = 0.8
 """An interval of 95 % from the spread of five groups covers in 88 of 100, not seldom in 80."""
 _WIDEST = 10.0
 """Standard deviations that the mean interval is wide, at most; those of 95 % are 3.9."""
-
-
-@runtime_checkable
-class Measure(Protocol):
-    """What a measure says of itself and its three functions; ``SimilarityMeasure`` is one."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
-
-    @property
-    def value_range(self) -> tuple[float, float]:
-        """From unlike to alike."""
-        ...
-
-    @property
-    def invariant_to(self) -> frozenset[Any]:
-        """Names of ``CHANGES`` of one side's features that change no value."""
-        ...
-
-    @property
-    def reduce(self) -> Callable[..., Tensor]:
-        """Of features, done once per layer."""
-        ...
-
-    @property
-    def score(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Of two reduced representations."""
-        ...
-
-    @property
-    def permute(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Of a reduced representation, for another order of the examples."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MeasureCase:
-    """A measure and what is declared of it.
-
-    Attributes:
-        name: What messages call it.
-        measure: Its three functions.
-        estimate: How two networks are compared by it.
-        debiased: Unrelated representations give 0 in the mean, however few the examples.
-        excused: Laws that it does not keep, each with the reason.
-    """
-
-    name: str
-    measure: Measure
-    estimate: Estimating | None = None
-    debiased: bool = False
-    excused: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def exempt(self) -> Mapping[str, str]:
-        """The laws that it declares not to keep."""
-        declared = {}
-        if not self.debiased:
-            declared["unrelated_is_zero"] = "it is not debiased"
-        if self.estimate is None:
-            declared = declared | dict.fromkeys(_OF_ESTIMATES, "no estimate was given")
-        return declared | dict(self.excused)
-
-    def score(self, one: Features, other: Features) -> float:
-        """Return the value for two representations."""
-        return float(self.measure.score(self.measure.reduce(one), self.measure.reduce(other)))
-
-    def between(self, one: nn.Module, other: nn.Module, images: Tensor) -> Estimate:
-        """Return the estimate for two networks."""
-        if self.estimate is None:
-            raise AssertionError("no estimate was given")
-        return self.estimate(one, other, images)
 
 
 def check_measure(
@@ -335,13 +255,6 @@ def _network(seed: int) -> nn.Module:
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
     return network.eval()
 
-
-_OF_ESTIMATES = (
-    "depends_on_the_network",
-    "undefined_has_a_reason",
-    "interval_covers",
-    "leaves_all_as_found",
-)
 
 MEASURE_LAWS: dict[str, Law[MeasureCase]] = {
     law.__name__: law

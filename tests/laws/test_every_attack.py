@@ -10,7 +10,8 @@ import pytest
 
 from clbench.attacks.registry import ATTACKS, plan_attack
 from clbench.runtime.seeding import randomness, step_seed
-from clbench.testing.attacks import ATTACK_LAWS, AttackCase, acts
+from clbench.testing.attack_case import AttackCase
+from clbench.testing.attacks import ATTACK_LAWS, acts
 from clbench.testing.law import check, laws_for
 from clbench.testing.problems import N_CLASSES, curved_problem, linear_problem
 

@@ -10,7 +10,8 @@ from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.gram import centred_gram
 from clbench.probes.similarity.representations import Inputs, View
 from clbench.testing.law import check, laws_for
-from clbench.testing.measures import MEASURE_LAWS, MeasureCase
+from clbench.testing.measure_case import MeasureCase
+from clbench.testing.measures import MEASURE_LAWS
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from clbench.attacks.native.pgd import PGD
-from clbench.testing.attacks import AttackCase
+from clbench.testing.attack_case import AttackCase
 from clbench.testing.problems import curved_problem, linear_problem
 
 STEPS = 5

@@ -9,7 +9,7 @@ import torch
 from clbench.probes.similarity.cka import cka_from_hsic
 from clbench.probes.similarity.gram import centred_gram
 from clbench.schema.estimate import Estimate
-from clbench.testing.measures import MeasureCase
+from clbench.testing.measure_case import MeasureCase
 
 
 @dataclass(frozen=True)
