@@ -18,7 +18,7 @@ from clbench.probes.similarity.summaries import end_mean
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate, undefined
 from clbench.schema.names import SCENARIOS, SCHEMES, look_up
-from clbench.schema.records import ModelEntry, Record, read_records
+from clbench.schema.records import EvaluationRecord, ModelEntry, read_records
 
 END = "end"
 """The mean of pooled features and logits."""
@@ -46,7 +46,7 @@ class Material:
     """
 
     models: tuple[ModelEntry, ...]
-    records: Mapping[str, Record]
+    records: Mapping[str, EvaluationRecord]
     analysis: Analysis | None
     trained_at: Mapping[str, Fraction]
 
@@ -173,7 +173,7 @@ def gather(
     return Material(models, chosen, analysis, eps)
 
 
-def records_of(folder: Path, dataset: str = "") -> list[Record]:
+def records_of(folder: Path, dataset: str = "") -> list[EvaluationRecord]:
     """Return the records in a folder, only those of one data set where it is named.
 
     Raises:
@@ -197,20 +197,18 @@ def recorded_models(folder: Path, dataset: str) -> list[str]:
 
 
 def comparable(
-    records: Sequence[Record], description: Description | None = None
-) -> dict[str, Record]:
+    records: Sequence[EvaluationRecord], description: Description | None = None
+) -> dict[str, EvaluationRecord]:
     """Return records by model that agree in data set, threat model and attack.
 
     With a description, only those of its networks, data set and threat model; the number of
     examples may be another one. Of several attacks, that with the most models is taken; where a
     model has several records, the first.
     """
-    groups: dict[tuple[str, ...], dict[str, Record]] = {}
+    groups: dict[tuple[str, str, str, str], dict[str, EvaluationRecord]] = {}
     for record in records:
         if description is None or _is_of(record, description):
-            threat = record.threat_model
-            key = (record.data.name, threat.norm, threat.eps, record.attack.hash)
-            groups.setdefault(key, {}).setdefault(record.model.name, record)
+            groups.setdefault(record.group, {}).setdefault(record.model.name, record)
     return max(groups.values(), key=len, default={})
 
 
@@ -221,7 +219,7 @@ def _order(model: ModelEntry) -> tuple[int, int, str]:
     return scheme, scenario, model.name
 
 
-def _is_of(record: Record, description: Description) -> bool:
+def _is_of(record: EvaluationRecord, description: Description) -> bool:
     networks = {(model.name, model.weights_sha256) for model in description.models}
     return (
         (record.model.name, record.model.weights_sha256) in networks

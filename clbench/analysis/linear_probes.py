@@ -5,6 +5,7 @@ from functools import partial
 
 from clbench.analysis.models import Adversarial, Subjects
 from clbench.analysis.result import SCORES, Accuracy
+from clbench.attacks.registry import attack_of
 from clbench.probes.interface import Watch
 from clbench.probes.linear.fit import fit_probes
 from clbench.probes.linear.score import TapScores, score_probes
@@ -40,7 +41,7 @@ def _scores(
         )
         scores = score_probes(
             *(probes, subjects.image_set, adversarial[name]),
-            attacks=[plan.steps[0].attack for plan in (subjects.quick, subjects.attack)],
+            attacks=[attack_of(plan) for plan in (subjects.quick, subjects.attack)],
             threat_model=protocol.threat_model,
             seed=protocol.seed,
             device=device,

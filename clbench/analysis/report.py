@@ -114,7 +114,7 @@ def _json(found: Sequence[Finding], material: Material) -> str:
         "schema_version": SCHEMA_VERSION,
         "findings": [{name: _finite(value) for name, value in _row(one).items()} for one in found],
         "models": [asdict(model) for model in material.models],
-        "records": {name: record.run.identity for name, record in material.records.items()},
+        "records": {name: record.run.hash for name, record in material.records.items()},
         "probe": _probe(material),
         "trained_at": {name: str(eps) for name, eps in material.trained_at.items()},
         "versions": versions(),
@@ -154,10 +154,9 @@ def _about(material: Material) -> list[str]:
         )
     if material.records:
         record = next(iter(material.records.values()))
-        threat = record.threat_model
         lines.append(
             f"Robust accuracy: {len(material.records)} records of {record.data.n} images of "
-            f"{record.data.name}, {record.attack.name} in {threat.norm} {threat.eps}."
+            f"{record.data.name}, {record.setting}."
         )
     return lines
 
@@ -210,14 +209,13 @@ def _scatter(material: Material) -> Figure:
         if model.name in material.measured
     }
     record = material.records[material.measured[0]]
-    threat = record.threat_model
     return scatter(
         {
             group: [points[name] for name in names]
             for group, names in material.groups.items()
             if names
         },
-        title=f"{record.data.name}, {record.attack.name}, {threat.norm} {threat.eps}",
+        title=f"{record.data.name}, {record.setting}",
         x_label="CKA of adversarial and clean, last two taps",
         y_label="robust accuracy",
     )

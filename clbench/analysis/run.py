@@ -9,6 +9,7 @@ from clbench.analysis.models import Adversarial, Request, Subjects, load_subject
 from clbench.analysis.pages import pages
 from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
 from clbench.analysis.store import save
+from clbench.attacks.registry import attack_of
 from clbench.evaluation.run import perturb
 from clbench.loading import data_entry, model_entry
 from clbench.probes.interface import Watch
@@ -69,7 +70,7 @@ def _attack(subjects: Subjects, watch: Watch) -> Adversarial:
             seed=subjects.protocol.seed,
             batch_size=None,
             device=subjects.device,
-            attack=subjects.attack.steps[0].attack,
+            attack=attack_of(subjects.attack),
             on_progress=partial(watch, f"attacking {name}"),
         )
         for name in subjects.attacked
@@ -94,7 +95,7 @@ def _views(subjects: Subjects, adversarial: Adversarial) -> list[View]:
 
 def _describe(request: Request, subjects: Subjects, seconds: float) -> Description:
     protocol, attack, wanted = subjects.protocol, subjects.attack, subjects.wanted
-    threat = protocol.threat_model
+    threat, spec = protocol.threat_model, attack.spec
     common = (one.against for one in wanted.sights if one.against not in ("", one.model))
     return Description(
         schema_version=SCHEMA_VERSION,
@@ -104,7 +105,7 @@ def _describe(request: Request, subjects: Subjects, seconds: float) -> Descripti
         training=data_entry(subjects.training[0]) if subjects.training else None,
         extent=request.extent if subjects.training else "",
         threat_model=ThreatEntry(threat.norm, format_eps(threat.eps)),
-        attack=AttackEntry(attack.name, attack.backend, attack.parameters, attack.hash),
+        attack=AttackEntry(spec.name, attack.backend, spec.parameters, spec.hash),
         kinds=tuple(dict.fromkeys(matrix.kind for matrix in wanted.matrices)),
         common=next(common, ""),
         taps=tuple(request.taps),

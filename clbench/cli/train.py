@@ -128,13 +128,13 @@ def _pairs(changes: list[str]) -> dict[str, str]:
 def _show(trained: "Trained") -> None:
     from clbench.models.zoo import zoo_names
 
-    summary = trained.summary
-    figures = f"validation: clean {summary.clean_acc:.1%}, PGD {summary.robust_acc:.1%}"
+    record = trained.record
+    figures = f"validation: clean {record.clean_acc:.1%}, PGD {record.robust_acc:.1%}"
     if not trained.new:
         typer.echo(f"{trained.out} already holds this training ({figures}); --restart trains again")
         return
-    typer.echo(f"trained {summary.model} in {summary.seconds:.0f} s; {figures}")
-    alike = f"{summary.recipe['scheme']}_at.{summary.recipe['dataset']}"  # of the same shape
-    model = summary.model if summary.model in zoo_names() else alike
+    typer.echo(f"trained {record.model} in {record.seconds:.0f} s; {figures}")
+    alike = f"{record.recipe['scheme']}_at.{record.recipe['dataset']}"  # of the same shape
+    model = record.model if record.model in zoo_names() else alike
     weights = trained.out / "weights.safetensors"
     typer.echo(f"next: clbench eval --model {model} --weights {weights}")

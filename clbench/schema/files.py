@@ -4,11 +4,16 @@ import contextlib
 import hashlib
 import os
 import uuid
+from itertools import count
 from pathlib import Path
 
-from clbench.schema.errors import StorageError
+from clbench.schema.errors import BadValueError, StorageError
 
 _CHUNK = 1 << 20
+_SEAL = b"clbench sha256 "
+
+ASIDE = ".aside-"
+"""In the name of a file that was set aside, before a number."""
 
 
 def sha256_of(data: bytes) -> str:
@@ -23,6 +28,31 @@ def sha256_of_file(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def seal(data: bytes) -> bytes:
+    """Return ``data`` behind a line with its sha256, by which ``unseal`` finds any change.
+
+    It finds what a disk or a copy does, and not what somebody does on purpose.
+
+    >>> unseal(seal(b"0.25"))
+    b'0.25'
+    """
+    return b"%s%s\n%s" % (_SEAL, sha256_of(data).encode(), data)
+
+
+def unseal(sealed: bytes) -> bytes:
+    """Return the data that ``seal`` was given, whole.
+
+    Raises:
+        BadValueError: Something of it was cut off or changed since, or it was never sealed.
+    """
+    line, _, data = sealed.partition(b"\n")
+    if not line.startswith(_SEAL):
+        raise BadValueError("its first line holds no checksum")
+    if line != seal(data).partition(b"\n")[0]:
+        raise BadValueError("its content is not what its checksum was made of")
+    return data
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -47,6 +77,23 @@ def write_atomically(path: Path, data: bytes) -> None:
             f"cannot write {path}: {error.strerror}; free some space or choose another folder "
             "with --out"
         ) from error
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that is not what it should be, so that nothing of it is lost; return its name.
+
+    Raises:
+        StorageError: It cannot be renamed.
+    """
+    names = (path.with_name(f"{path.name}{ASIDE}{number}") for number in count(1))
+    aside = next(name for name in names if not name.exists())
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise StorageError(
+            f"cannot set {path} aside: {error.strerror}; choose another folder with --out"
+        ) from error
+    return aside
 
 
 def make_folder(folder: Path) -> None:

@@ -1,29 +1,56 @@
 """One run as JSON: the source of truth that the leaderboard is generated from."""
 
 import json
-import math
 import re
-import types
-import typing
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from clbench.schema.dataclass_io import read_json, to_json
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate
-from clbench.schema.files import sha256_of, write_atomically
+from clbench.schema.files import ASIDE, sha256_of, write_atomically
+from clbench.schema.threat_model import parse_eps, parse_norm
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a field changes its meaning or goes; every older file must still be readable."""
+
+UNBOUND_VERSIONS = (1,)
+"""Records of these bear no checksum and do not name their evidence."""
+
+AGAIN = "run its evaluation again with --restart"
+
+IDENTITY_DIGITS = 12
 
 Parameter = int | float | str | bool
 """What an attack's parameter may be."""
 
+CKA_COLUMNS = (
+    "cka_stem",
+    "cka_stage1",
+    "cka_stage2",
+    "cka_stage3",
+    "cka_stage4",
+    "cka_pool",
+    "cka_logits",
+    "cka_mean",
+)
+"""How alike a network sees clean images and their adversarial versions, layer by layer."""
+
+
+def left_after(attack: str) -> str:
+    """Return the column, and the measure, of the accuracy left after a component of an attack."""
+    return f"acc_after_{attack}"
+
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """What was evaluated; scheme, scenario and tag are "" for models from elsewhere."""
+    """What was evaluated; scheme, scenario and tag are "" for models from elsewhere.
+
+    ``files`` are the modules of a user's own code that the network is made of, by their path from
+    its folder, each with its sha256. ``training_seed`` and ``recipe_sha256`` are those of the
+    training, where they are known: they are not the evaluation's.
+    """
 
     name: str
     scheme: str
@@ -32,6 +59,9 @@ class ModelEntry:
     tag: str
     weights_sha256: str
     source: str
+    files: dict[str, str] | None = None
+    training_seed: int | None = None
+    recipe_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,15 +75,23 @@ class DataEntry:
 
 @dataclass(frozen=True)
 class ThreatEntry:
-    """Which perturbations were allowed; ``eps`` is exact, as text."""
+    """Which perturbations were allowed; ``eps`` is exact, as text.
+
+    Raises:
+        BadValueError: There is no such norm, or ``eps`` is no number.
+    """
 
     norm: str
     eps: str
 
+    def __post_init__(self) -> None:
+        parse_norm(self.norm)
+        parse_eps(self.eps)
+
 
 @dataclass(frozen=True)
 class AttackEntry:
-    """What attacked it: the effective parameters of every attack of the cascade, and their hash."""
+    """What attacked it: the effective parameters of every component, and their hash."""
 
     name: str
     backend: str
@@ -70,37 +108,47 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunIdentity:
     """What decides the verdicts, known before the first attack: equal runs end equally."""
 
     model: ModelEntry
     data: DataEntry
-    threat_model: ThreatEntry
-    attack: AttackEntry
+    threat_model: ThreatEntry | None
+    attack: AttackEntry | None
     seed: int
+    precision: str
+    batch_size: int
 
     @property
-    def identity(self) -> str:
-        """The hash that tells one run from another: 12 hexadecimal digits."""
-        decisive = (
-            *(self.model.name, self.model.weights_sha256, self.model.source),
-            *(self.data.name, self.data.sha256),
-            *(self.threat_model.norm, self.threat_model.eps),
-            *(self.attack.hash, str(self.seed)),
-        )
-        return sha256_of(json.dumps(decisive).encode())[:12]
+    def hash(self) -> str:
+        """What tells one run from another: 12 hexadecimal digits."""
+        model, data, threat, attack = self.model, self.data, self.threat_model, self.attack
+        decisive = {
+            "model": [model.name, model.weights_sha256, model.source, model.files],
+            "data": [data.name, data.sha256],
+            "threat_model": threat and [threat.norm, threat.eps],
+            "attack": attack and [attack.hash, attack.backend],
+            "seed": self.seed,
+            "precision": self.precision,
+            "batch_size": self.batch_size,
+        }
+        return sha256_of(json.dumps(decisive, sort_keys=True).encode())[:IDENTITY_DIGITS]
 
 
 @dataclass(frozen=True)
-class Record:
-    """One finished run. The order of the fields is the file format: add at the end only."""
+class EvaluationRecord:
+    """One finished run. The order of the fields is the file format: add at the end only.
+
+    Where nothing was attacked, there is neither a threat model nor an attack. ``evidence_sha256``
+    is that of the file beside it that says what happened to every example; "" in older records.
+    """
 
     schema_version: int
     protocol: str
     model: ModelEntry
     data: DataEntry
-    threat_model: ThreatEntry
-    attack: AttackEntry
+    threat_model: ThreatEntry | None
+    attack: AttackEntry | None
     measures: tuple[Estimate, ...]
     flags: tuple[str, ...]
     unreliable: bool
@@ -113,18 +161,55 @@ class Record:
     versions: dict[str, str]
     commit: str
     created: str
+    evidence_sha256: str = ""
 
     @property
-    def run(self) -> Run:
+    def run(self) -> RunIdentity:
         """What decided this record's verdicts."""
-        return Run(self.model, self.data, self.threat_model, self.attack, self.seed)
+        return RunIdentity(
+            model=self.model,
+            data=self.data,
+            threat_model=self.threat_model,
+            attack=self.attack,
+            seed=self.seed,
+            precision=self.precision,
+            batch_size=self.batch_size,
+        )
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it bears a checksum and names its evidence."""
+        return self.schema_version not in UNBOUND_VERSIONS
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """Data set, norm, eps and hash of the attack: what numbers that are compared agree in."""
+        threat, attack = self.threat_model, self.attack
+        return (
+            self.data.name,
+            threat.norm if threat else "",
+            threat.eps if threat else "",
+            attack.hash if attack else "",
+        )
+
+    @property
+    def setting(self) -> str:
+        """Attack and threat model in words."""
+        if self.attack is None or self.threat_model is None:
+            return "no attack"
+        return f"{self.attack.name} in {self.threat_model.norm} {self.threat_model.eps}"
+
+    @property
+    def components(self) -> list[str]:
+        """The names of the attack's components, in their order."""
+        return list(self.attack.parameters) if self.attack else []
 
     def measure(self, name: str) -> Estimate | None:
         """Return the measure called ``name``, or None where this run has none."""
         return next((measure for measure in self.measures if measure.name == name), None)
 
 
-class Places(NamedTuple):
+class RunPaths(NamedTuple):
     """Where the files of one run belong."""
 
     record: Path
@@ -132,138 +217,74 @@ class Places(NamedTuple):
     progress: Path
 
 
-def places(out: Path, run: Run, *, replace_damaged: bool = False) -> Places:
-    """Return where the files of ``run`` belong: ``out/<kind>/<dataset>/<norm>/<model>.*``.
+def run_paths(out: Path, run: RunIdentity) -> RunPaths:
+    """Return where the files of ``run`` belong: ``out/<kind>/<dataset>/<norm>/<model>~<hash>.*``.
 
-    Another run of the same model (other eps, attack, weights or seed) may already be there; it is
-    kept, and the new run bears its identity in its file names.
-
-    Raises:
-        RecordError: The record already there cannot be read, and may not be replaced.
+    The name carries the run's hash, so that no two runs ever share a file.
     """
-    folder = Path(_safe(run.data.name)) / run.threat_model.norm
-    stem = _safe(run.model.name)
-    taken = out / "records" / folder / f"{stem}.json"
-    try:
-        other = taken.exists() and read(taken).run.identity != run.identity
-    except RecordError:
-        if not replace_damaged:
-            raise
-        other = False
-    if other:
-        stem = f"{stem}~{run.identity}"
-    return Places(
+    norm = run.threat_model.norm if run.threat_model else "clean"
+    folder, stem = Path(_safe(run.data.name)) / norm, f"{_safe(run.model.name)}~{run.hash}"
+    return RunPaths(
         record=out / "records" / folder / f"{stem}.json",
         evidence=out / "evidence" / folder / f"{stem}.npz",
-        progress=out / "progress" / f"{run.identity}.npz",
+        progress=out / "progress" / f"{stem}.npz",
     )
 
 
-def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip(".") or "_"
+def evidence_of(record: Path, out: Path) -> Path:
+    """Return where the evidence of a record's file lies."""
+    inside = record.relative_to(out / "records")
+    return (out / "evidence" / inside).with_suffix(".npz")
 
 
-def write(record: Record, path: Path) -> None:
+def write_record(record: EvaluationRecord, path: Path) -> None:
     """Write ``record`` to ``path``; the file is either the old one or the whole new one.
 
     Raises:
         StorageError: The folder cannot be written, or the disk is full.
     """
-    text = json.dumps(_without_nan(asdict(record)), indent=1, allow_nan=False)
-    write_atomically(path, f"{text}\n".encode())
+    write_atomically(path, to_json(record, checksum=record.is_bound))
 
 
-def read(path: Path) -> Record:
+def read_record(path: Path) -> EvaluationRecord:
     """Read a record.
 
     Raises:
-        RecordError: The file is missing, cut off, of an unknown schema version, or lacks a field.
+        RecordError: The file is missing, cut off, changed since it was written, of an unknown
+            schema version, or lacks a field.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"record {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise RecordError(
-            f"record {path} is cut off or no JSON ({error}); delete it, or run its "
-            "evaluation again with --restart"
-        ) from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        raise RecordError(
-            f"record {path} has schema version {version!r}, this clbench reads {SCHEMA_VERSION}; "
-            "upgrade clbench, or run its evaluation again with --restart"
-        )
-    try:
-        record = _build(Record, content, "record")
-    except ValueError as error:
-        raise RecordError(
-            f"record {path} is damaged: {error}; run its evaluation again with --restart"
-        ) from error
-    assert isinstance(record, Record), "a record was built"
-    return record
+    return read_json(
+        path,
+        EvaluationRecord,
+        "record",
+        remedy=AGAIN,
+        schema_versions=(*UNBOUND_VERSIONS, SCHEMA_VERSION),
+        checked_versions=(SCHEMA_VERSION,),
+    )
 
 
-def _without_nan(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return value
+def record_files(out: Path) -> list[Path]:
+    """Return the files of all records under ``out``, in the order of their paths."""
+    return sorted(path for path in (out / "records").rglob("*.json") if ASIDE not in path.name)
 
 
-def _build(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return ``value`` from JSON as the type ``kind``, checked all the way down."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if is_dataclass(kind):
-        return _build_dataclass(kind, value, where)
-    if origin is tuple:
-        items = _expect(list, value, where)
-        return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
-    if origin is dict:
-        table = _expect(dict, value, where)
-        return {key: _build(arguments[1], item, f"{where}.{key}") for key, item in table.items()}
-    if kind is float:
-        return math.nan if value is None else float(_expect((int, float), value, where))
-    return _expect(arguments if origin in (typing.Union, types.UnionType) else kind, value, where)
-
-
-def _build_dataclass(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any dataclass
-    table: Mapping[str, Any] = _expect(dict, value, where)
-    known = typing.get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
-    if wrong := [name for name in names if name not in table]:
-        raise ValueError(f"{where} lacks {', '.join(wrong)}")
-    if wrong := [name for name in table if name not in known]:
-        raise ValueError(f"{where} has the unknown field {', '.join(wrong)}")
-    return kind(**{name: _build(known[name], table[name], f"{where}.{name}") for name in names})
-
-
-def _expect(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any JSON value
-    allowed = kind if isinstance(kind, tuple) else (kind,)
-    if type(value) not in allowed:
-        wanted = " or ".join(one.__name__ for one in allowed)
-        raise ValueError(f"{where} must be {wanted}, got {value!r}")
-    return value
-
-
-CKA_COLUMNS = (
-    *("cka_stem", "cka_stage1", "cka_stage2", "cka_stage3", "cka_stage4"),
-    *("cka_pool", "cka_logits", "cka_mean"),
-)
-
-
-def left_after(attack: str) -> str:
-    """Return the column, and the measure, of the accuracy left after an attack of a cascade."""
-    return f"acc_after_{attack}"
-
-
-def read_records(out: Path) -> list[Record]:
+def read_records(out: Path) -> list[EvaluationRecord]:
     """Return every record under ``out``, in the order of their paths.
 
     Raises:
-        RecordError: One of them cannot be read; the message names it.
+        RecordError: One of them cannot be read, or two files hold one run; the message names them.
     """
-    return [read(path) for path in sorted((out / "records").rglob("*.json"))]
+    found: dict[str, tuple[Path, EvaluationRecord]] = {}
+    for path in record_files(out):
+        record = read_record(path)
+        run = record.run.hash
+        if run in found:
+            raise RecordError(
+                f"records {found[run][0]} and {path} are of one run; delete one of them"
+            )
+        found[run] = path, record
+    return [record for _, record in found.values()]
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip(".") or "_"

@@ -4,18 +4,15 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from clbench.attacks.interface import Attack
+from clbench.attacks.interface import Attack, Granularity
 from clbench.runtime.seeding import randomness
 from clbench.schema.errors import BadValueError
 from clbench.testing.problems import LinearProblem, Problem
-
-Granularity = Literal["example", "batch"]
 
 SEED = 3
 

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from clbench.attacks.interface import Attack
+from clbench.attacks.interface import Attack, Granularity
 from clbench.schema.names import NormName
-from clbench.testing.attack_case import SEED, AttackCase, Granularity, Seen, run
+from clbench.testing.attack_case import SEED, AttackCase, Seen, run
 from clbench.testing.law import Law, check, hold
 from clbench.testing.problems import N_CLASSES, SHAPE, curved_problem, linear_problem
 from clbench.testing.unchanged import unchanged

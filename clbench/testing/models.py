@@ -1,6 +1,7 @@
 """The laws of image classifiers, and of those that keep timm's protocol."""
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -170,7 +171,7 @@ def has_a_gradient(case: ModelCase) -> None:
 
 def leaves_all_as_found(case: ModelCase) -> None:
     """Weights, buffers, modes, gradients, hooks and random numbers stay."""
-    network = case.create().eval()
+    network = deepcopy(case.network).eval()
     with unchanged(network), torch.no_grad():
         network(case.images)
 

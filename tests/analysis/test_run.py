@@ -11,9 +11,8 @@ from clbench.analysis.comparisons import KINDS
 from clbench.analysis.models import Request
 from clbench.analysis.run import run
 from clbench.analysis.store import load
+from clbench.api import evaluate
 from clbench.models.zoo import WEIGHTS_DIR
-from clbench.pipeline import Request as Evaluation
-from clbench.pipeline import run as evaluate
 from clbench.probes.similarity.summaries import SUMMARIES
 from clbench.schema.errors import BadValueError, UnknownNameError, WeightsError
 
@@ -102,7 +101,7 @@ def test_the_same_request_gives_the_same_bytes_but_for_the_time(tmp_path):
 
 def test_the_diagonal_is_what_the_cka_columns_of_an_evaluation_say(tmp_path):
     record = evaluate(
-        Evaluation("simclr_st", attack="pgd,steps=1", n_examples=24, out=tmp_path / "results")
+        "simclr_st", attack="pgd,steps=1", n_examples=24, out=tmp_path / "results"
     ).record
     request = quick(
         tmp_path / "probe",

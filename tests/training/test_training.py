@@ -1,4 +1,5 @@
 import math
+import random
 from dataclasses import asdict
 
 import pytest
@@ -147,9 +148,50 @@ def test_a_damaged_checkpoint_is_named(run, stop_after, tmp_path):
     path = tmp_path / "run" / CHECKPOINT
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(
-        RecordError, match=r"run/checkpoint\.pt is damaged; train again with --rest"
+        RecordError, match=r"run/checkpoint\.pt is damaged: its .*; train again with --restart"
     ):
         run()
+
+
+def _flip(data, chance):
+    place = chance.randrange(8 * len(data))
+    data[place // 8] ^= 1 << place % 8
+    return data
+
+
+def _cut_off(data, chance):
+    return data[: chance.randrange(len(data))]
+
+
+def _zero_a_block(data, chance):
+    start = chance.randrange(len(data) - 4096)
+    data[start : start + 4096] = bytes(4096)
+    return data
+
+
+@pytest.mark.parametrize(("damage", "times"), [(_flip, 60), (_cut_off, 20), (_zero_a_block, 20)])
+def test_whatever_happens_to_a_checkpoint_is_found_and_it_is_kept(
+    run, stop_after, tmp_path, damage, times
+):
+    stop_after(1)
+    path, chance = tmp_path / "run" / CHECKPOINT, random.Random(0)
+    content = path.read_bytes()
+    for _ in range(times):
+        damaged = bytes(damage(bytearray(content), chance))
+        path.write_bytes(damaged)
+        with pytest.raises(RecordError, match=r"^.*run/checkpoint\.pt is damaged: .* --restart or"):
+            run()
+        assert path.read_bytes() == damaged
+    path.write_bytes(content)
+    assert run() == run("whole")
+
+
+def test_a_training_does_not_go_on_with_other_validation_images(run, stop_after, digits):
+    stop_after(1)
+    train, validation = digits
+    other = make_image_set("digits", validation.images, validation.labels.flip(0), 10)
+    with pytest.raises(BadValueError, match="under way with another validation images; choose"):
+        run(images=(train, other))
 
 
 # a loss that is no number

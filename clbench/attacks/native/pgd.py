@@ -1,7 +1,7 @@
 """Projected gradient descent with restarts, and random numbers that belong to each example."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.attacks.interface import AttackPlan, AttackRow, AttackStep
-from clbench.attacks.norms import NORMS
+from clbench.attacks.interface import ComponentRow, NativeAttack
+from clbench.attacks.norms import NORMS, Norm
 from clbench.runtime.seeding import seed_from
 from clbench.schema.attack_spec import Option, Parameter
-from clbench.schema.names import NORM_NAMES, NormName
+from clbench.schema.names import NORM_NAMES
 from clbench.schema.threat_model import ThreatModel
 
 NAME = "pgd"
@@ -98,22 +98,45 @@ class PGD:
         norm, eps = NORMS[threat_model.norm], float(threat_model.eps)
         step_size = REACH * eps / self.steps if self.step_size is None else self.step_size
         best, everything = _Best.of(starts), torch.arange(len(images), device=images.device)
+
+        def objective(points: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
+            logits = model(points)
+            loss = functional.cross_entropy(logits, labels, reduction="none")
+            best.improve(everything, _seen(points, logits, loss, labels))
+            return loss.sum()
+
         current = starts
         for _ in range(self.steps):
-            with torch.enable_grad():
-                current = current.detach().requires_grad_()
-                logits = model(current)
-                loss = functional.cross_entropy(logits, labels, reduction="none")
-                (gradient,) = torch.autograd.grad(loss.sum(), current)
-            best.improve(everything, _seen(current, logits, loss, labels))
-            current = current.detach()
-            moved = current + step_size * norm.steepest(gradient, current)
-            current = norm.project(moved, images, eps)
+            current = ascend(objective, current, images, norm, eps=eps, step_size=step_size)
         with torch.no_grad():
-            logits = model(current)
-            loss = functional.cross_entropy(logits, labels, reduction="none")
-        best.improve(everything, _seen(current, logits, loss, labels))
+            objective(current)
         return best
+
+
+def ascend(
+    objective: Callable[[Float[Tensor, "n c h w"]], Float[Tensor, ""]],
+    images: Float[Tensor, "n c h w"],
+    centres: Float[Tensor, "n c h w"],
+    norm: Norm,
+    *,
+    eps: float,
+    step_size: float,
+) -> Float[Tensor, "n c h w"]:
+    """Return images one step further up the objective, inside the ball and [0, 1].
+
+    Args:
+        objective: Makes one number of the images.
+        images: Where the step starts.
+        centres: Of the balls.
+        norm: Whose steepest step is taken, and whose ball is kept to.
+        eps: The radius, in units of the pixel range.
+        step_size: The length of the step in the norm, likewise.
+    """
+    with torch.enable_grad():
+        start = images.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(objective(start), start)
+    moved = images.detach() + step_size * norm.steepest(gradient, images.detach())
+    return norm.project(moved, centres, eps)
 
 
 class _Seen(NamedTuple):
@@ -151,25 +174,34 @@ def _seen(
     return _Seen(images.detach(), logits.detach().argmax(1) != labels, loss.detach())
 
 
-def _plan(_norm: NormName, _n_classes: int, values: Mapping[str, Parameter]) -> AttackPlan:
-    chosen = {name: values.get(name, option.default) for name, option in OPTIONS.items()}
-    steps, restarts = int(chosen["steps"]), int(chosen["restarts"])
-    step_size = float(values["step_size"]) if "step_size" in values else None
-    attack = PGD(steps, step_size, restarts, str(chosen["start"]))
-    if step_size is None:
+def _effective(_n_classes: int, given: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """Return every parameter; ``step_size_per_eps`` stands for a step size in proportion to eps."""
+    chosen = {name: given.get(name, option.default) for name, option in OPTIONS.items()}
+    if "step_size" not in given:
         del chosen["step_size"]
-        chosen["step_size_per_eps"] = REACH / steps
-    cost = float(restarts * (3 * steps + 1))
-    return AttackPlan(NAME, "clbench", (AttackStep(NAME, attack, chosen, cost=cost),))
+        chosen["step_size_per_eps"] = REACH / int(chosen["steps"])
+    return chosen
 
 
-ROWS = (
-    AttackRow(
-        NAME,
-        "projected gradient descent: restarts, steps and step size explicit",
-        NORM_NAMES,
-        ("clbench",),
-        lambda: OPTIONS,
-        _plan,
+def _cost(given: Mapping[str, Parameter], _n_classes: int) -> float:
+    return float(int(given["restarts"]) * (3 * int(given["steps"]) + 1))
+
+
+def _make(parameters: Mapping[str, Parameter]) -> PGD:
+    """Return the attack with these effective parameters."""
+    step_size = float(parameters["step_size"]) if "step_size" in parameters else None
+    steps, restarts = int(parameters["steps"]), int(parameters["restarts"])
+    return PGD(steps, step_size, restarts, str(parameters["start"]))
+
+
+ATTACK = NativeAttack(
+    row=ComponentRow(
+        name=NAME,
+        about="projected gradient descent: restarts, steps and step size explicit",
+        norms=NORM_NAMES,
+        options=lambda: OPTIONS,
+        parameters=_effective,
+        cost=_cost,
     ),
+    make=_make,
 )

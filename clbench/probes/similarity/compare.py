@@ -14,7 +14,8 @@ from clbench.probes.similarity.hsic import Hsic, Pair
 from clbench.probes.similarity.matrix import Axis, Block, Similarities
 from clbench.probes.similarity.passes import Pass
 from clbench.probes.similarity.representations import View, check_views
-from clbench.runtime.as_found import undisturbed
+from clbench.runtime.as_found import left_as_found
+from clbench.runtime.determinism import exact_arithmetic
 from clbench.schema.names import look_up
 
 DEFAULT_ESTIMATOR = "debiased-minibatch"
@@ -67,7 +68,8 @@ def compare(
     gram = look_up(PRECISIONS, precision, "precision")
     wanted = list(dict.fromkeys(pairs or combinations_with_replacement(by_name, 2)))
     seen = {name: look_up(by_name, name, "view") for pair in wanted for name in pair}
-    with undisturbed(nn.ModuleList(view.network for view in seen.values()), device, seed=seed):
+    networks = nn.ModuleList(view.network for view in seen.values())
+    with left_as_found(networks, seed=seed), exact_arithmetic(), torch.no_grad():
         layouts = {name: layout or _layout(view, device) for name, view in seen.items()}
         run = Pass(seen, device, batch_size, gram, layouts, on_progress)
         hsic = estimate(run, wanted)
