@@ -26,12 +26,13 @@ from clbench.loading import (
     settle,
 )
 from clbench.models import LoadedModel
-from clbench.probes.interface import Probed, Watch
+from clbench.probes.interface import Probed
 from clbench.probes.table import PROBES, ProbeRow
 from clbench.runtime.devices import device_name, find_device
 from clbench.schema import records
 from clbench.schema.estimate import Estimate
 from clbench.schema.files import make_folder, write_atomically
+from clbench.schema.progress import OnProgress
 from clbench.schema.protocol import Protocol
 from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.records import Places, Record, Run
@@ -66,7 +67,7 @@ class Finished:
 def run(
     request: Request,
     on_progress: Callable[[Progress], None] | None = None,
-    on_probe: Watch = lambda _what, _done, _total: None,
+    on_probe: OnProgress = lambda _what, _done, _total: None,
 ) -> Finished:
     """Evaluate what ``request`` asks for, write its record and evidence, rebuild the leaderboard.
 
@@ -109,7 +110,7 @@ def run(
         training=training,
         batch_size=outcome.batch_size,
         device=device,
-        watch=on_probe,
+        on_progress=on_probe,
     )
     finished = _record(
         this=this,
@@ -185,7 +186,7 @@ def _probe(
     training: tuple[ImageSet, ImageSet] | None,
     batch_size: int,
     device: torch.device,
-    watch: Watch,
+    on_progress: OnProgress,
 ) -> tuple[Estimate, ...]:
     if not rows:
         return ()
@@ -196,7 +197,7 @@ def _probe(
         seed=protocol.seed,
         batch_size=batch_size,
         device=device,
-        on_progress=partial(watch, "attacking for the probes"),
+        on_progress=partial(on_progress, "attacking for the probes"),
     )
     probed = Probed(
         network=model.network,
@@ -207,7 +208,7 @@ def _probe(
         attacks=(QUICK_ATTACK, PROBE_ATTACK),
         training=training,
         seed=protocol.seed,
-        watch=watch,
+        on_progress=on_progress,
     )
     return tuple(measure for row in rows for measure in row.probe(probed))
 

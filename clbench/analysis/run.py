@@ -4,18 +4,20 @@ import time
 from functools import partial
 
 from clbench.analysis.figures import FORMATS, draw
-from clbench.analysis.linear_probes import layer_accuracies
-from clbench.analysis.models import Adversarial, Request, Subjects, load_subjects
+from clbench.analysis.linear_probes import linear_accuracies
+from clbench.analysis.models import Adversarial, ComparedModels, Request, load_models
 from clbench.analysis.pages import pages
 from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
 from clbench.analysis.store import save
 from clbench.evaluation.run import perturb
 from clbench.loading import data_entry, model_entry
-from clbench.probes.interface import Watch
 from clbench.probes.similarity.compare import compare
-from clbench.probes.similarity.representations import Inputs, View
+from clbench.probes.similarity.estimators import find_estimator
+from clbench.probes.similarity.measures import MEASURES
+from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.runtime.devices import device_name
 from clbench.schema.files import make_folder
+from clbench.schema.progress import OnProgress
 from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.records import AttackEntry, ThreatEntry
 from clbench.schema.threat_model import format_eps
@@ -24,93 +26,106 @@ FIGURES = "figures"
 """The folder of the figures, inside that of the comparison."""
 
 
-def run(request: Request, watch: Watch = lambda _what, _done, _total: None) -> Analysis:
+def run(request: Request, on_progress: OnProgress = lambda _what, _done, _total: None) -> Analysis:
     """Compare the models of a request, and write matrices, tables, figures and description.
 
     Raises:
         ClbenchError: The request, the data, a model or the place to write cannot be used.
     """
     started = time.perf_counter()
-    subjects = load_subjects(request, watch)
+    compared = load_models(request, on_progress)
     make_folder(request.out)
-    adversarial = _attack(subjects, watch)
-    matrices = analyse(subjects, adversarial, request.estimator, watch)
-    accuracies = layer_accuracies(subjects, adversarial, request.extent, watch)
-    described = _describe(request, subjects, time.perf_counter() - started)
+    adversarial = _attack(compared, on_progress)
+    matrices = analyse(
+        compared,
+        adversarial,
+        measure=request.measure,
+        estimator=request.estimator,
+        on_progress=on_progress,
+    )
+    accuracies = linear_accuracies(compared, adversarial, request.pooling, on_progress)
+    described = _describe(request, compared, time.perf_counter() - started)
     found = Analysis(described, matrices, accuracies)
-    drawn = _drawn(found, watch) if request.draw else {}
+    drawn = _drawn(found, on_progress) if request.draw else {}
     return save(found, request.out, drawn)
 
 
 def analyse(
-    subjects: Subjects, adversarial: Adversarial, estimator: str, watch: Watch
+    compared: ComparedModels,
+    adversarial: Adversarial,
+    *,
+    measure: str,
+    estimator: str,
+    on_progress: OnProgress,
 ) -> tuple[Matrix, ...]:
-    """Return how alike the subjects see the same images: all matrices, from one pass over them."""
+    """Return how alike the compared see the same images: all matrices, from one pass over them."""
     similar = compare(
-        _views(subjects, adversarial),
-        subjects.wanted.pairs,
-        device=subjects.device,
+        _representations(compared, adversarial),
+        compared.wanted.pairs,
+        device=compared.device,
+        measure=measure,
         estimator=estimator,
-        seed=subjects.protocol.seed,
-        on_progress=partial(watch, "comparing"),
+        seed=compared.protocol.seed,
+        on_progress=on_progress,
     )
     return tuple(
-        Matrix(kind, rows.model, columns.model, similar.block(rows.name, columns.name))
-        for kind, rows, columns in subjects.wanted.matrices
+        Matrix(comparison, rows.model, columns.model, similar.matrix(rows.name, columns.name))
+        for comparison, rows, columns in compared.wanted.matrices
     )
 
 
-def _attack(subjects: Subjects, watch: Watch) -> Adversarial:
+def _attack(compared: ComparedModels, on_progress: OnProgress) -> Adversarial:
     return {
         name: perturb(
-            subjects.models[name].network,
-            subjects.image_set,
-            subjects.protocol.threat_model,
-            seed=subjects.protocol.seed,
+            compared.models[name].network,
+            compared.image_set,
+            compared.protocol.threat_model,
+            seed=compared.protocol.seed,
             batch_size=None,
-            device=subjects.device,
-            attack=subjects.attack.steps[0].attack,
-            on_progress=partial(watch, f"attacking {name}"),
+            device=compared.device,
+            attack=compared.attack.steps[0].attack,
+            on_progress=partial(on_progress, f"attacking {name}"),
         )
-        for name in subjects.attacked
+        for name in compared.attacked
     }
 
 
-def _views(subjects: Subjects, adversarial: Adversarial) -> list[View]:
-    images, examples = subjects.image_set.images, subjects.image_set.sha256
+def _representations(compared: ComparedModels, adversarial: Adversarial) -> list[Representation]:
+    images, examples = compared.image_set.images, compared.image_set.sha256
     inputs = {"": Inputs(images, examples)} | {
         name: Inputs(attacked, examples, name) for name, attacked in adversarial.items()
     }
     return [
-        View(
-            sight.name,
-            subjects.models[sight.model].network,
-            inputs[sight.against],
-            subjects.taps[sight.model],
+        Representation(
+            representation.name,
+            compared.models[representation.model].network,
+            inputs[representation.against],
+            compared.layers[representation.model],
         )
-        for sight in subjects.wanted.sights
+        for representation in compared.wanted.representations
     ]
 
 
-def _describe(request: Request, subjects: Subjects, seconds: float) -> Description:
-    protocol, attack, wanted = subjects.protocol, subjects.attack, subjects.wanted
+def _describe(request: Request, compared: ComparedModels, seconds: float) -> Description:
+    protocol, attack, wanted = compared.protocol, compared.attack, compared.wanted
     threat = protocol.threat_model
-    common = (one.against for one in wanted.sights if one.against not in ("", one.model))
+    common = (one.against for one in wanted.representations if one.against not in ("", one.model))
     return Description(
         schema_version=SCHEMA_VERSION,
         protocol=protocol.name,
-        models=tuple(model_entry(model) for model in subjects.models.values()),
-        data=data_entry(subjects.image_set),
-        training=data_entry(subjects.training[0]) if subjects.training else None,
-        extent=request.extent if subjects.training else "",
+        models=tuple(model_entry(model) for model in compared.models.values()),
+        data=data_entry(compared.image_set),
+        training=data_entry(compared.training[0]) if compared.training else None,
+        pooling=request.pooling if compared.training else "",
         threat_model=ThreatEntry(threat.norm, format_eps(threat.eps)),
         attack=AttackEntry(attack.name, attack.backend, attack.parameters, attack.hash),
-        kinds=tuple(dict.fromkeys(matrix.kind for matrix in wanted.matrices)),
+        comparisons=tuple(dict.fromkeys(matrix.comparison for matrix in wanted.matrices)),
         common=next(common, ""),
-        taps=tuple(request.taps),
-        estimator=request.estimator,
+        layers=tuple(request.layers),
+        measure=request.measure,
+        estimator=find_estimator(MEASURES[request.measure], request.estimator).name,
         seed=protocol.seed,
-        device=device_name(subjects.device),
+        device=device_name(compared.device),
         wall_s=round(seconds, 1),
         versions=versions(),
         commit=commit(),
@@ -119,9 +134,9 @@ def _describe(request: Request, subjects: Subjects, seconds: float) -> Descripti
     )
 
 
-def _drawn(analysis: Analysis, watch: Watch) -> dict[str, bytes]:
+def _drawn(analysis: Analysis, on_progress: OnProgress) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for name, figure in pages(analysis):
-        watch(f"drawing {name}", len(files), 0)
+        on_progress(f"drawing {name}", len(files), 0)
         files |= {f"{FIGURES}/{name}.{form}": draw(figure, form) for form in FORMATS}
     return files

@@ -2,15 +2,15 @@
 
 ``matrices.npz`` holds text and numbers, nothing pickled:
 
-- ``matrices`` [m, 5]: kind, model of the rows, what their images were made against ("" for clean
-  images), and the same two of the columns, for every matrix;
-- ``VIEW/taps`` and ``VIEW/reasons``: the taps in the order of execution, and why nothing about one
-  is defined, "" where it is;
+- ``matrices`` [m, 5]: comparison, model of the rows, what their images were made against ("" for
+  clean images), and the same two of the columns, for every matrix;
+- ``NAME/layers`` and ``NAME/reasons``: the layers in the order of execution, and why nothing about
+  one is defined, "" where it is;
 - ``ROWS x COLUMNS/values``, ``/low``, ``/high`` [r, c], and ``/left_out`` [g, r, c], the values
   without each group of examples, which intervals of anything made from them come from.
 
-``VIEW``, ``ROWS`` and ``COLUMNS`` are names such as ``simclr_at clean`` or ``simclr_at
-adversarial``. A pair of views that serves two kinds is there once.
+``NAME``, ``ROWS`` and ``COLUMNS`` are names such as ``simclr_at clean`` or ``simclr_at
+adversarial``. A pair of representations that serves two comparisons is there once.
 """
 
 import io
@@ -23,10 +23,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from clbench.analysis.comparisons import Sight
+from clbench.analysis.comparisons import RepresentationOf
 from clbench.analysis.result import SCHEMA_VERSION, Accuracy, Analysis, Description, Matrix
 from clbench.analysis.tables import SUMMARY_COLUMNS, accuracy_rows, summary_rows, to_csv
-from clbench.probes.similarity.matrix import Axis, Block
+from clbench.probes.similarity.matrix import Axis, SimilarityMatrix
 from clbench.schema.errors import RecordError
 from clbench.schema.files import sha256_of, write_atomically
 from clbench.schema.records import AttackEntry, DataEntry, ModelEntry, ThreatEntry
@@ -86,52 +86,63 @@ def load(folder: Path) -> Analysis:
 
 def _npz(matrices: tuple[Matrix, ...]) -> bytes:
     arrays = {"matrices": np.array([_labels(matrix) for matrix in matrices])}
-    for *_, block in matrices:
-        for axis in (block.rows, block.columns):
-            arrays[f"{axis.view}/taps"] = np.array(axis.taps)
-            arrays[f"{axis.view}/reasons"] = np.array(axis.reasons)
-        pair = f"{block.rows.view} x {block.columns.view}"
+    for *_, similarity in matrices:
+        for axis in (similarity.rows, similarity.columns):
+            arrays[f"{axis.representation}/layers"] = np.array(axis.layers)
+            arrays[f"{axis.representation}/reasons"] = np.array(axis.reasons)
+        pair = f"{similarity.rows.representation} x {similarity.columns.representation}"
         for name in ("values", "low", "high", "left_out"):
-            arrays[f"{pair}/{name}"] = getattr(block, name)
+            arrays[f"{pair}/{name}"] = getattr(similarity, name)
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
     return file.getvalue()
 
 
 def _labels(matrix: Matrix) -> tuple[str, ...]:
-    kind, rows, columns, block = matrix
-    return kind, rows, block.rows.against, columns, block.columns.against
+    comparison, rows, columns, similarity = matrix
+    return comparison, rows, similarity.rows.against, columns, similarity.columns.against
 
 
 def _matrices(arrays: Mapping[str, Any], description: Description) -> list[Matrix]:
     return [
         Matrix(
-            kind,
+            comparison,
             rows,
             columns,
-            _block(arrays, description, Sight(rows, rows_by), Sight(columns, columns_by)),
+            _similarity(
+                arrays,
+                description,
+                RepresentationOf(rows, rows_by),
+                RepresentationOf(columns, columns_by),
+            ),
         )
-        for kind, rows, rows_by, columns, columns_by in arrays["matrices"].tolist()
+        for comparison, rows, rows_by, columns, columns_by in arrays["matrices"].tolist()
     ]
 
 
-def _block(
-    arrays: Mapping[str, Any], description: Description, rows: Sight, columns: Sight
-) -> Block:
+def _similarity(
+    arrays: Mapping[str, Any],
+    description: Description,
+    rows: RepresentationOf,
+    columns: RepresentationOf,
+) -> SimilarityMatrix:
     pair = f"{rows.name} x {columns.name}"
-    return Block(
+    return SimilarityMatrix(
         _axis(arrays, rows),
         _axis(arrays, columns),
         arrays[f"{pair}/values"],
         arrays[f"{pair}/left_out"],
         description.data.n,
+        description.measure,
         description.estimator,
     )
 
 
-def _axis(arrays: Mapping[str, Any], sight: Sight) -> Axis:
-    taps, reasons = (tuple(arrays[f"{sight.name}/{of}"].tolist()) for of in ("taps", "reasons"))
-    return Axis(sight.name, taps, reasons, sight.against)
+def _axis(arrays: Mapping[str, Any], representation: RepresentationOf) -> Axis:
+    layers, reasons = (
+        tuple(arrays[f"{representation.name}/{of}"].tolist()) for of in ("layers", "reasons")
+    )
+    return Axis(representation.name, layers, reasons, representation.against)
 
 
 def _json(description: Description) -> bytes:
@@ -164,8 +175,8 @@ def _read_description(path: Path) -> Description:
                 "training": content["training"] and DataEntry(**content["training"]),
                 "threat_model": ThreatEntry(**content["threat_model"]),
                 "attack": AttackEntry(**content["attack"]),
-                "kinds": tuple(content["kinds"]),
-                "taps": tuple(content["taps"]),
+                "comparisons": tuple(content["comparisons"]),
+                "layers": tuple(content["layers"]),
             }
         )
     except (TypeError, KeyError) as error:

@@ -14,7 +14,7 @@ EXAMPLES = """\b
 Examples:
   clbench probe --model simclr_st --model simclr_at
   clbench probe --model simclr_st --model simclr_at --layer-probes
-  clbench probe --model simclr_at --tap 'layer*.conv2' --kind clean-clean
+  clbench probe --model simclr_at --layer 'layer*.conv2' --kind clean-clean
   clbench probe --model net.py:make --data images.npz --eps 2/255
   clbench probe --model simclr_at --model simclr_at=run/weights.safetensors
   clbench probe findings --records results --compare --out findings
@@ -25,10 +25,10 @@ probe = typer.Typer(
 )
 
 
-def _known_kinds(incomplete: str) -> list[str]:
-    from clbench.analysis.comparisons import KINDS
+def _known_comparisons(incomplete: str) -> list[str]:
+    from clbench.analysis.comparisons import COMPARISONS
 
-    return [name for name in KINDS if name.startswith(incomplete)]
+    return [name for name in COMPARISONS if name.startswith(incomplete)]
 
 
 @probe.callback(invoke_without_command=True, epilog=EXAMPLES)
@@ -61,14 +61,14 @@ def probe_models(
     n_examples: Annotated[
         int | None, typer.Option(help="The first N examples; overrides the protocol.")
     ] = None,
-    kinds: Annotated[
+    comparisons: Annotated[
         list[str] | None,
         typer.Option(
             "--kind",
-            help="Kind of comparison, all by default; may be repeated: clean-clean, "
+            help="Comparison of comparison, all by default; may be repeated: clean-clean, "
             "adversarial-adversarial, adversarial-clean, cross-clean, cross-adversarial, "
             "cross-common, cross-scheme, cross-scenario.",
-            autocompletion=_known_kinds,
+            autocompletion=_known_comparisons,
         ),
     ] = None,
     common: Annotated[
@@ -78,10 +78,10 @@ def probe_models(
             show_default=False,
         ),
     ] = "",
-    taps: Annotated[
+    layers: Annotated[
         list[str] | None,
         typer.Option(
-            "--tap",
+            "--layer",
             help="Stage, module or pattern (layer*.conv2), or all; may be repeated; the ends of "
             "blocks, pooled features and logits by default.",
         ),
@@ -92,15 +92,15 @@ def probe_models(
     layer_probes: Annotated[
         bool,
         typer.Option(
-            "--layer-probes", help="Also fit linear classifiers of the features at every tap."
+            "--layer-probes", help="Also fit linear classifiers of the features at every layer."
         ),
     ] = False,
     train_data: Annotated[
         list[Path] | None,
         typer.Option(help="Training images for --layer-probes: .npz or .parquet; may be repeated."),
     ] = None,
-    extent: Annotated[
-        str, typer.Option(help="Features of layer probes: pooled, or spatial.")
+    pooling: Annotated[
+        str, typer.Option(help="Features of linear probes: pooled, or spatial.")
     ] = "pooled",
     attack_steps: Annotated[
         int, typer.Option(help="Steps of PGD, which makes the adversarial images.")
@@ -137,13 +137,13 @@ def probe_models(
         norm=norm,
         eps=eps,
         n_examples=n_examples,
-        kinds=kinds or [],
+        comparisons=comparisons or [],
         common=common,
-        taps=taps or [],
+        layers=layers or [],
         estimator=estimator,
         layer_probes=layer_probes,
         train_data=train_data or [],
-        extent=extent,
+        pooling=pooling,
         steps=attack_steps,
         device=device,
         seed=seed,
@@ -151,8 +151,8 @@ def probe_models(
         draw=draw,
     )
     try:
-        with probe_progress(shown=not (quiet or as_json)) as watch:
-            analysis = run(request, watch)
+        with probe_progress(shown=not (quiet or as_json)) as on_progress:
+            analysis = run(request, on_progress)
     except KeyboardInterrupt:
         typer.echo(f"clbench: interrupted; {out}/probe.json is as it was", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -210,9 +210,9 @@ def findings(
 
     eps = _trained_at(trained_at or [])
     if compare:
-        with probe_progress(shown=not (quiet or as_json)) as watch:
+        with probe_progress(shown=not (quiet or as_json)) as on_progress:
             request = Request(models=(), protocol=protocol, data=data, data_dir=data_dir, out=out)
-            compare_recorded(records, request, watch)
+            compare_recorded(records, request, on_progress)
     found = report(
         *(records, out if compare else compared, out),
         dataset=find_protocol(protocol).dataset if protocol else "",

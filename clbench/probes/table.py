@@ -5,12 +5,11 @@ A new probe is a new file with one function and the names of its columns, and on
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from clbench.probes import clean_adversarial
 from clbench.probes.clean_adversarial import clean_adversarial_columns
 from clbench.probes.interface import Probed
-from clbench.probes.linear import score
-from clbench.probes.linear.score import layer_probe_columns
+from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, linear_probe_columns
 from clbench.schema.estimate import Estimate
+from clbench.schema.records import CKA_COLUMNS
 
 
 @runtime_checkable
@@ -18,11 +17,11 @@ class Probe(Protocol):
     """Describes a network by what it makes of clean images and of their adversarial versions.
 
     The network is left as found: parameters, gradients, buffers, modes and hooks. A quantity that
-    is undefined is a measure with a reason, never an exception.
+    is undefined is an estimate with a reason, never an exception.
     """
 
     def __call__(self, probed: Probed) -> list[Estimate]:
-        """Return one measure for each column of the probe, in that order."""
+        """Return one estimate for each column of the probe, in that order."""
         ...
 
 
@@ -41,8 +40,8 @@ class ProbeRow(NamedTuple):
 PROBES: dict[str, ProbeRow] = {
     row.name: row
     for row in (
-        ProbeRow("clean-adversarial-cka", clean_adversarial_columns, clean_adversarial.COLUMNS),
-        ProbeRow("layer-probes", layer_probe_columns, score.COLUMNS, on_request=True),
+        ProbeRow("clean-adversarial-cka", clean_adversarial_columns, CKA_COLUMNS),
+        ProbeRow("linear-probes", linear_probe_columns, LINEAR_PROBE_COLUMNS, on_request=True),
     )
 }
 """All probes, in the order of their columns."""

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clbench.analysis.comparisons import KINDS
+from clbench.analysis.comparisons import COMPARISONS
 from clbench.analysis.models import Request
 from clbench.analysis.run import run
 from clbench.analysis.store import load
@@ -22,10 +22,10 @@ PAIR = ("simclr_st", "supcon_st")
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """All kinds for two models, drawn, with what was told while it ran."""
+    """All comparisons for two models, drawn, with what was told while it ran."""
     out, told = tmp_path_factory.mktemp("probe"), []
     request = Request(
-        models=PAIR, n_examples=24, steps=2, taps=["stem", "stage4.1", "logits"], out=out
+        models=PAIR, n_examples=24, steps=2, layers=["stem", "stage4.1", "logits"], out=out
     )
     analysis = run(request, lambda *progress: told.append(progress))
     return analysis, out, told
@@ -36,20 +36,23 @@ def quick(out, **changes):
     return Request(**(defaults | changes))
 
 
-def test_every_kind_is_compared_that_the_models_allow(compared):
+def test_every_comparison_is_compared_that_the_models_allow(compared):
     analysis, _, _ = compared
-    found = {(matrix.kind, matrix.rows, matrix.columns) for matrix in analysis.matrices}
-    own = {(kind, m, m) for kind in list(KINDS)[:3] for m in PAIR}
-    cross = {(f"cross-{kind}", *PAIR) for kind in ("clean", "adversarial", "common", "scheme")}
+    found = {(matrix.comparison, matrix.rows, matrix.columns) for matrix in analysis.matrices}
+    own = {(comparison, m, m) for comparison in list(COMPARISONS)[:3] for m in PAIR}
+    cross = {
+        (f"cross-{comparison}", *PAIR)
+        for comparison in ("clean", "adversarial", "common", "scheme")
+    }
     assert found == own | cross
-    assert all(m.block.values.shape == (3, 3) for m in analysis.matrices)
-    assert all(np.isfinite(m.block.high).all() for m in analysis.matrices)
+    assert all(m.similarity.values.shape == (3, 3) for m in analysis.matrices)
+    assert all(np.isfinite(m.similarity.high).all() for m in analysis.matrices)
 
 
 def test_a_network_on_clean_images_is_like_itself(compared):
     analysis, _, _ = compared
-    block = analysis.find("clean-clean", "simclr_st")
-    assert np.diagonal(block.values) == pytest.approx(1, abs=1e-5)
+    similarity = analysis.find("clean-clean", "simclr_st")
+    assert np.diagonal(similarity.values) == pytest.approx(1, abs=1e-5)
     own = analysis.find("adversarial-clean", "simclr_st")
     assert (own.rows.against, own.columns.against) == ("simclr_st", "")
     assert analysis.find("cross-common", *PAIR).columns.against == "simclr_st"
@@ -59,7 +62,7 @@ def test_every_file_is_there_and_can_be_read(compared):
     analysis, out, _ = compared
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert files == {"probe.json", *analysis.description.files}
-    pages = ("depth-curves", *analysis.description.kinds)
+    pages = ("depth-curves", *analysis.description.comparisons)
     drawn = {f"figures/{page}.{form}" for page in pages for form in ("png", "svg")}
     assert drawn == {name for name in files if name.startswith("figures/")}
     table = pd.read_csv(out / "summary.csv")
@@ -76,7 +79,7 @@ def test_the_description_says_what_was_compared(compared):
     assert described["threat_model"] == {"norm": "Linf", "eps": "1/6"}
     assert described["attack"]["parameters"]["pgd"]["steps"] == 2
     assert (described["protocol"], described["common"]) == ("custom", "simclr_st")
-    assert described["taps"] == ["stem", "stage4.1", "logits"]
+    assert described["layers"] == ["stem", "stage4.1", "logits"]
     assert described["versions"]["torch"]
 
 
@@ -94,7 +97,7 @@ def test_progress_tells_every_step(compared):
 def test_the_same_request_gives_the_same_bytes_but_for_the_time(tmp_path):
     described = []
     for place in ("a", "b"):
-        run(quick(tmp_path / place, kinds=["adversarial-clean"], draw=True))
+        run(quick(tmp_path / place, comparisons=["adversarial-clean"], draw=True))
         described.append(json.loads((tmp_path / place / "probe.json").read_text()))
     same = {"wall_s": 0, "created": ""}
     assert described[0] | same == described[1] | same  # also the hashes of all other files
@@ -109,15 +112,15 @@ def test_the_diagonal_is_what_the_cka_columns_of_an_evaluation_say(tmp_path):
         models=["simclr_st"],
         n_examples=24,
         steps=40,
-        kinds=["adversarial-clean"],
+        comparisons=["adversarial-clean"],
     )
-    block = run(request).find("adversarial-clean", "simclr_st")
-    for column, tap in {
+    similarity = run(request).find("adversarial-clean", "simclr_st")
+    for column, layer in {
         "cka_stem": "stem",
         "cka_stage4": "stage4.1",
         "cka_logits": "logits",
     }.items():
-        expected, found = record.measure(column), block.entry(tap, tap)
+        expected, found = record.measure(column), similarity.entry(layer, layer)
         assert found.value == pytest.approx(expected.value, abs=1e-5)
         assert found.low == pytest.approx(expected.low, abs=1e-4)
 
@@ -127,17 +130,22 @@ def test_trainings_of_ones_own_stand_beside_the_zoo(tmp_path):
     own.parent.mkdir()
     copyfile(WEIGHTS_DIR / "simclr_st.digits.safetensors", own)
     found = run(
-        quick(tmp_path / "out", models=["simclr_st", f"simclr_st={own}"], kinds=["cross-clean"])
+        quick(
+            tmp_path / "out", models=["simclr_st", f"simclr_st={own}"], comparisons=["cross-clean"]
+        )
     )
     assert [model.name for model in found.description.models] == ["simclr_st", "simclr_st@longer"]
     assert found.description.models[1].scheme == "simclr"
-    block = found.find("cross-clean", "simclr_st", "simclr_st@longer")
-    assert block.entry("pool", "pool").value == pytest.approx(1)
+    similarity = found.find("cross-clean", "simclr_st", "simclr_st@longer")
+    assert similarity.entry("pool", "pool").value == pytest.approx(1)
 
 
 def test_only_what_is_needed_is_attacked(tmp_path):
     told = []
-    run(quick(tmp_path, kinds=["cross-common"], common="supcon_st"), lambda *one: told.append(one))
+    run(
+        quick(tmp_path, comparisons=["cross-common"], common="supcon_st"),
+        lambda *one: told.append(one),
+    )
     assert {what for what, *_ in told if what.startswith("attacking")} == {"attacking supcon_st"}
 
 
@@ -156,17 +164,21 @@ def test_only_what_is_needed_is_attacked(tmp_path):
         ({"models": ("simclr_st=no.safetensors",)}, WeightsError, "^simclr_st=no.safetensors: "),
         ({"steps": 0}, BadValueError, "--attack-steps must be at least 1, got 0"),
         (
-            {"kinds": ["clean-clear"]},
+            {"comparisons": ["clean-clear"]},
             UnknownNameError,
             "comparison 'clean-clear'; did you mean 'clean-clean'",
         ),
         (
-            {"kinds": ["cross-scenario"]},
+            {"comparisons": ["cross-scenario"]},
             BadValueError,
             "got no such models in simclr_st, supcon_st",
         ),
         ({"common": "supcon_tt"}, UnknownNameError, "model 'supcon_tt'; did you mean 'supcon_st'"),
-        ({"taps": ["layer4.5"]}, UnknownNameError, "^simclr_st: unknown tap 'layer4.5'; did you"),
+        (
+            {"layers": ["layer4.5"]},
+            UnknownNameError,
+            "^simclr_st: unknown layer 'layer4.5'; did you",
+        ),
         ({"estimator": "debias"}, UnknownNameError, "estimator 'debias'; did you mean 'debiased'"),
         ({"device": "cuda:99"}, BadValueError, "--device must be auto or one of cpu"),
     ],

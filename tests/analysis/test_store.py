@@ -22,23 +22,26 @@ def test_what_was_saved_is_read_again(saved, tmp_path):
     assert len(again.matrices) == len(saved.matrices) == 3 * 2 + 3 + 1
     for one, other in zip(again.matrices, saved.matrices, strict=True):
         assert one[:3] == other[:3]
-        assert (one.block.rows, one.block.columns) == (other.block.rows, other.block.columns)
-        assert np.array_equal(one.block.values, other.block.values)
-        assert np.array_equal(one.block.high, other.block.high)
-        assert one.block.n == 100
+        assert (one.similarity.rows, one.similarity.columns) == (
+            other.similarity.rows,
+            other.similarity.columns,
+        )
+        assert np.array_equal(one.similarity.values, other.similarity.values)
+        assert np.array_equal(one.similarity.high, other.similarity.high)
+        assert one.similarity.n == 100
 
 
 def test_the_matrices_are_found_by_the_documented_keys(saved, tmp_path):
     with np.load(tmp_path / "matrices.npz", allow_pickle=False) as arrays:
-        kinds = {kind for kind, *_ in arrays["matrices"].tolist()}
-        assert kinds == set(saved.description.kinds)
+        comparisons = {comparison for comparison, *_ in arrays["matrices"].tolist()}
+        assert comparisons == set(saved.description.comparisons)
         row = ["adversarial-clean", "simclr_at", "simclr_at", "simclr_at", ""]
         assert row in arrays["matrices"].tolist()
         pair = "simclr_at adversarial x simclr_at clean"
         assert arrays[f"{pair}/values"].shape == (6, 6)
         assert (arrays[f"{pair}/low"] < arrays[f"{pair}/high"]).all()
         assert arrays[f"{pair}/left_out"].shape == (4, 6, 6)
-        assert arrays["simclr_at clean/taps"].tolist()[-1] == "logits"
+        assert arrays["simclr_at clean/layers"].tolist()[-1] == "logits"
         assert set(arrays["simclr_at clean/reasons"].tolist()) == {""}
 
 
@@ -60,7 +63,7 @@ def test_layer_probes_are_a_table(make_analysis, tmp_path):
     rows = (Accuracy("simclr_at", "pool", "adaptive", 0.5, 0.4, 0.6, 100),)
     save(make_analysis(MODELS, accuracies=rows), tmp_path, {})
     assert (tmp_path / "probe_accuracy.csv").read_text() == (
-        "model,tap,score,value,low,high,n,reason\nsimclr_at,pool,adaptive,0.5,0.4,0.6,100,\n"
+        "model,layer,score,value,low,high,n,reason\nsimclr_at,pool,adaptive,0.5,0.4,0.6,100,\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Figures: pure functions from matrices and measures to pages."""
+"""Figures: pure functions from matrices and estimates to pages."""
 
 from clbench.analysis.figures.curves import depth_curves as depth_curves
 from clbench.analysis.figures.heatmaps import heatmap as heatmap

@@ -9,13 +9,11 @@ from rich.table import Table
 from clbench.evaluation.reliability import FLAGS
 from clbench.leaderboard.table import CSV_NAME
 from clbench.pipeline import Finished
-from clbench.probes.linear.score import COLUMNS, KINDS
+from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
 from clbench.schema.estimate import Estimate
 from clbench.schema.records import CKA_COLUMNS, Record, left_after
 
 _BAR_WIDTH = 24
-
-_SCORES = {"clean": "clean", "adv": "network attacked", "adaptive": "probe attacked"}
 
 
 def show_result(finished: Finished, *, as_json: bool) -> None:
@@ -29,9 +27,9 @@ def show_result(finished: Finished, *, as_json: bool) -> None:
     if any(measure.name in CKA_COLUMNS for measure in record.measures):
         console.print("\nCKA of clean and adversarial images, 1 where the network sees them alike")
         console.print(_similarities(record))
-    if any(measure.name in COLUMNS for measure in record.measures):
+    if any(measure.name in LINEAR_PROBE_COLUMNS for measure in record.measures):
         console.print("\nlinear classifiers of the features of each stage")
-        console.print(_layer_probes(record))
+        console.print(_linear_probes(record))
     console.print()
     for flag in record.flags:
         console.print(f"[yellow]flag {flag}[/yellow]: {FLAGS[flag].meaning}")
@@ -71,14 +69,14 @@ def _similarities(record: Record) -> Table:
     return table
 
 
-def _layer_probes(record: Record) -> Table:
+def _linear_probes(record: Record) -> Table:
     """Return the accuracies of each stage's probe, one column for each score."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(min_width=20)
-    for kind in KINDS:
-        table.add_column(_SCORES[kind], justify="right")
-    for stage in dict.fromkeys(column.rpartition("_")[0] for column in COLUMNS):
-        found = [record.measure(f"{stage}_{kind}") for kind in KINDS]
+    for images in SCORES.values():
+        table.add_column(images, justify="right")
+    for stage in dict.fromkeys(column.rpartition("_")[0] for column in LINEAR_PROBE_COLUMNS):
+        found = [record.measure(f"{stage}_{score}") for score in SCORES]
         cells = [_cells(measure, percent=True)[0] for measure in found]
         table.add_row(f"  {stage.removeprefix('probe_')}", *cells)
     return table
