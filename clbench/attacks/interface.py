@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from clbench.schema.attack_spec import Option, Parameter
-from clbench.schema.names import Norm
+from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
 
 HASH_DIGITS = 12
@@ -98,7 +98,7 @@ class AttackRow:
 
     name: str
     about: str
-    norms: tuple[Norm, ...]
+    norms: tuple[NormName, ...]
     backends: tuple[str, ...]
     options: Callable[[], Mapping[str, Option]]
-    plan: Callable[[Norm, int, Mapping[str, Parameter]], AttackPlan]
+    plan: Callable[[NormName, int, Mapping[str, Parameter]], AttackPlan]

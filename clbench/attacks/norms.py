@@ -1,69 +1,217 @@
-"""Norms: distance, projection, random points and the steepest direction."""
+"""Norms: how far an image is, the nearest allowed one, random ones, the way a loss grows fastest.
+
+Images and perturbations are in units of the pixel range; every function works image by image. A new
+norm is a class here, its row in ``NORMS``, and its name in ``clbench.schema.names``.
+"""
+
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from clbench.schema.names import Norm
+from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
 
-TOLERANCE = {"Linf": 1e-6, "L2": 1e-5}
-"""How far outside of the ball rounding may put an image, in units of the pixel range."""
-
-
+_TINY = 1e-12
 _PIXEL_TOLERANCE = 1e-6
 
+_BISECTIONS = 60
+"""Halvings of an interval of length 1, after which two neighbouring doubles are left."""
 
-def within(
+
+@runtime_checkable
+class Norm(Protocol):
+    """What an attack must know of a norm.
+
+    ``tolerance`` is how far outside of the ball rounding to float32 may put an image.
+    """
+
+    name: NormName
+    tolerance: float
+
+    def distance(
+        self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"]
+    ) -> Float[Tensor, " n"]:
+        """Return how far images are from their centres, in float64."""
+        ...
+
+    def project(
+        self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"], eps: float
+    ) -> Float[Tensor, "n c h w"]:
+        """Return images moved into the ball around ``centres`` and into [0, 1].
+
+        Takes a fixed number of operations, whatever the images are. For centres in [0, 1].
+        """
+        ...
+
+    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "c h w"]:
+        """Return a point drawn uniformly from the ball of radius 1."""
+        ...
+
+    def steepest(
+        self, gradient: Float[Tensor, "n c h w"], images: Float[Tensor, "n c h w"]
+    ) -> Float[Tensor, "n c h w"]:
+        """Return the step of length 1 from ``images`` along which a linear loss grows most."""
+        ...
+
+
+class Linf:
+    """The largest change of a pixel."""
+
+    name: NormName = "Linf"
+    tolerance = 1e-6
+
+    def distance(
+        self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"]
+    ) -> Float[Tensor, " n"]:
+        """Return the largest change of a pixel, in float64."""
+        return _offsets(images, centres).abs().amax(dim=1)
+
+    def project(
+        self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"], eps: float
+    ) -> Float[Tensor, "n c h w"]:
+        """Return the nearest images in the ball and in [0, 1]."""
+        return (centres + (images - centres).clamp(-eps, eps)).clamp(0, 1)
+
+    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "c h w"]:
+        """Return a point drawn uniformly from the cube from -1 to 1."""
+        return 2 * torch.rand(shape, generator=generator) - 1
+
+    def steepest(
+        self, gradient: Float[Tensor, "n c h w"], images: Float[Tensor, "n c h w"]
+    ) -> Float[Tensor, "n c h w"]:
+        """Return the signs of the gradient."""
+        del images
+        return gradient.sign()
+
+
+class L2:
+    """The Euclidean length of the change."""
+
+    name: NormName = "L2"
+    tolerance = 1e-5
+
+    def distance(
+        self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"]
+    ) -> Float[Tensor, " n"]:
+        """Return the Euclidean length of the change, in float64."""
+        lengths: Tensor = _offsets(images, centres).norm(dim=1)
+        return lengths
+
+    def project(
+        self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"], eps: float
+    ) -> Float[Tensor, "n c h w"]:
+        """Return images scaled into the ball, then cut to [0, 1], in the order of the field.
+
+        They are in both, as cutting never leaves the ball again, but need not be the nearest.
+        """
+        offset = images - centres
+        shrunk = offset * (eps / _lengths(offset).clamp_min(_TINY)).clamp_max(1)
+        return (centres + shrunk).clamp(0, 1)
+
+    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "c h w"]:
+        """Return a point drawn uniformly from the unit ball."""
+        direction = torch.randn(shape, generator=generator)
+        radius = torch.rand(1, generator=generator).pow(1 / direction.numel())
+        return direction / _lengths(direction[None])[0] * radius
+
+    def steepest(
+        self, gradient: Float[Tensor, "n c h w"], images: Float[Tensor, "n c h w"]
+    ) -> Float[Tensor, "n c h w"]:
+        """Return the gradient at length 1."""
+        del images
+        return gradient / _lengths(gradient).clamp_min(_TINY)
+
+
+class L1:
+    """The sum of the changes of all pixels."""
+
+    name: NormName = "L1"
+    tolerance = 1e-4  # thousands of pixels are rounded
+
+    def distance(
+        self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"]
+    ) -> Float[Tensor, " n"]:
+        """Return the sum of the changes of all pixels, in float64."""
+        return _offsets(images, centres).abs().sum(dim=1)
+
+    def project(
+        self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"], eps: float
+    ) -> Float[Tensor, "n c h w"]:
+        """Return the nearest images in the ball and in [0, 1].
+
+        By the conditions of Karush, Kuhn and Tucker the nearest change is the wanted one with every
+        pixel moved towards zero by one threshold and then cut to the pixel range. The sum of the
+        changes falls as the threshold grows, so bisection finds where it is ``eps``.
+        """
+        offset, centre = (
+            (images.double() - centres.double()).flatten(1),
+            centres.double().flatten(1),
+        )
+        sign, length = offset.sign(), offset.abs()
+        room = torch.where(sign > 0, 1 - centre, centre)
+
+        def moved(threshold: Float[Tensor, "n 1"]) -> Float[Tensor, "n d"]:
+            return torch.minimum((length - threshold).clamp_min(0), room)
+
+        low = torch.zeros_like(length[:, :1])
+        high = length.amax(dim=1, keepdim=True)
+        inside = moved(low).sum(dim=1, keepdim=True) <= eps
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            fits = moved(middle).sum(dim=1, keepdim=True) <= eps
+            low, high = torch.where(fits, low, middle), torch.where(fits, middle, high)
+        change = sign * moved(torch.where(inside, torch.zeros_like(high), high))
+        return (centre + change).reshape(images.shape).to(images.dtype)
+
+    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "c h w"]:
+        """Return a point drawn uniformly from the unit ball.
+
+        Exponential numbers over their sum, one more than there are pixels, are uniform on a
+        simplex; without the last one they fill the part of the ball of one sign each.
+        """
+        size = shape.numel()
+        uniform = torch.rand(size + 1, generator=generator, dtype=torch.float64)
+        lengths = -torch.log1p(-uniform)
+        signs = torch.randint(2, (size,), generator=generator) * 2 - 1
+        return (signs * lengths[:-1] / lengths.sum()).reshape(shape).float()
+
+    def steepest(
+        self, gradient: Float[Tensor, "n c h w"], images: Float[Tensor, "n c h w"]
+    ) -> Float[Tensor, "n c h w"]:
+        """Return the step of the one pixel of the largest slope that [0, 1] lets move."""
+        blocked = ((images >= 1) & (gradient > 0)) | ((images <= 0) & (gradient < 0))
+        slopes = gradient.masked_fill(blocked, 0).flatten(1)
+        largest = slopes.abs().argmax(dim=1, keepdim=True)
+        step = torch.zeros_like(slopes).scatter(1, largest, slopes.gather(1, largest).sign())
+        return step.reshape(gradient.shape)
+
+
+NORMS: dict[NormName, Norm] = {norm.name: norm for norm in (Linf(), L2(), L1())}
+"""All norms, by their names in RobustBench's spelling."""
+
+
+def is_inside(
     images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"], threat_model: ThreatModel
 ) -> Bool[Tensor, " n"]:
     """Say which images lie in the ball around their centres and in the pixel range.
 
-    A perturbation may exceed eps by ``TOLERANCE``, which is what rounding to float32 does to it.
+    A perturbation may exceed eps by the norm's tolerance, which is what rounding to float32 does.
+    An image that holds a NaN lies nowhere.
     """
-    offset = (images.double() - centres.double()).flatten(1)
-    lengths = offset.abs().amax(dim=1) if threat_model.norm == "Linf" else offset.norm(dim=1)
-    pixels = images.flatten(1)
+    norm, pixels = NORMS[threat_model.norm], images.flatten(1)
     in_range = (pixels.amin(dim=1) >= -_PIXEL_TOLERANCE) & (
         pixels.amax(dim=1) <= 1 + _PIXEL_TOLERANCE
     )
-    return (lengths <= float(threat_model.eps) + TOLERANCE[threat_model.norm]) & in_range
+    return (norm.distance(images, centres) <= float(threat_model.eps) + norm.tolerance) & in_range
 
 
-_TINY = 1e-12
-
-
-def project(
-    images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"], threat_model: ThreatModel
-) -> Float[Tensor, "n c h w"]:
-    """Return ``images`` moved into the ball around ``centres``, then into the pixel range.
-
-    For centres in the pixel range, the second move never leaves the ball again.
-    """
-    eps, offset = float(threat_model.eps), images - centres
-    if threat_model.norm == "Linf":
-        offset = offset.clamp(-eps, eps)
-    else:
-        offset = offset * (eps / _lengths(offset).clamp_min(_TINY)).clamp_max(1)
-    return (centres + offset).clamp(0, 1)
-
-
-def steepest(gradient: Float[Tensor, "n c h w"], norm: Norm) -> Float[Tensor, "n c h w"]:
-    """Return the direction of the unit ball in which a linear loss grows fastest."""
-    if norm == "Linf":
-        return gradient.sign()
-    return gradient / _lengths(gradient).clamp_min(_TINY)
+def _offsets(
+    images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"]
+) -> Float[Tensor, "n d"]:
+    return (images.double() - centres.double()).flatten(1)
 
 
 def _lengths(vectors: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:
     return vectors.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
-
-
-def draw_in_unit_ball(shape: torch.Size, norm: Norm, seed: int) -> Float[Tensor, "c h w"]:
-    """Return a point drawn uniformly from the unit ball."""
-    generator = torch.Generator().manual_seed(seed)
-    if norm == "Linf":
-        return 2 * torch.rand(shape, generator=generator) - 1
-    direction = torch.randn(shape, generator=generator)
-    radius = torch.rand(1, generator=generator).pow(1 / direction.numel())
-    return direction / _lengths(direction[None])[0] * radius

@@ -5,7 +5,7 @@ from clbench.attacks.interface import AttackPlan, AttackRow
 from clbench.attacks.native import pgd
 from clbench.schema.attack_spec import read_options
 from clbench.schema.errors import BadValueError, InstallationError
-from clbench.schema.names import Norm, look_up, unknown
+from clbench.schema.names import NormName, look_up, unknown
 
 AUTO = "auto"
 
@@ -22,7 +22,7 @@ BACKENDS: tuple[str, ...] = tuple(
 """What ``--backend`` may be; ``auto`` takes what is installed."""
 
 
-def plan_attack(text: str, norm: Norm, n_classes: int, backend: str = AUTO) -> AttackPlan:
+def plan_attack(text: str, norm: NormName, n_classes: int, backend: str = AUTO) -> AttackPlan:
     """Return the plan that ``text`` asks for, written ``NAME[,key=value...]``.
 
     Args:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from clbench.attacks.interface import AttackStep
-from clbench.attacks.norms import within
+from clbench.attacks.norms import is_inside
 from clbench.evaluation.attacked_model import Victim, classes_of
 from clbench.runtime.seeding import randomness, step_seed
 from clbench.schema.threat_model import ThreatModel
@@ -52,7 +52,7 @@ def attempt(
         with randomness(step_seed(seed, step.name, batch.index)):
             returned = _run(step, victim, batch, threat_model, seed)
     finite = returned.isfinite().flatten(1).all(dim=1)
-    valid = finite & within(returned, images, threat_model)
+    valid = finite & is_inside(returned, images, threat_model)
     adversarial = returned.where(valid[:, None, None, None], images)
     predicted = victim.classify(adversarial)
     found = {

@@ -23,7 +23,7 @@ from clbench.schema.errors import (
     WeightsError,
     describe,
 )
-from clbench.schema.names import Norm, closest, look_up, unknown
+from clbench.schema.names import NormName, closest, look_up, unknown
 from clbench.schema.provenance import version_of
 
 ROBUSTBENCH_DIR = Path("models")
@@ -56,7 +56,7 @@ class _Wanted(NamedTuple):
     dataset: str | None
     shape: tuple[int, int, int]
     n_classes: int
-    norm: Norm
+    norm: NormName
     weights: Path | None
 
 
@@ -66,7 +66,7 @@ def load_model(
     dataset: str | None = None,
     n_classes: int | None = None,
     shape: tuple[int, int, int] | None = None,
-    norm: Norm = "Linf",
+    norm: NormName = "Linf",
     weights: Path | None = None,
 ) -> LoadedModel:
     """Return the model that ``name`` says, in eval mode on the CPU.
@@ -101,7 +101,7 @@ def _what_is_wanted(
     dataset: str | None,
     n_classes: int | None,
     shape: tuple[int, int, int] | None,
-    norm: Norm,
+    norm: NormName,
     weights: Path | None,
 ) -> _Wanted:
     if dataset is None:

@@ -6,9 +6,10 @@ import os
 import uuid
 from pathlib import Path
 
-from clbench.schema.errors import StorageError
+from clbench.schema.errors import BadValueError, StorageError
 
 _CHUNK = 1 << 20
+_SEAL = b"clbench sha256 "
 
 
 def sha256_of(data: bytes) -> str:
@@ -23,6 +24,31 @@ def sha256_of_file(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def seal(data: bytes) -> bytes:
+    """Return ``data`` behind a line with its sha256, by which ``unseal`` finds any change.
+
+    It finds what a disk or a copy does, and not what somebody does on purpose.
+
+    >>> unseal(seal(b"0.25"))
+    b'0.25'
+    """
+    return b"%s%s\n%s" % (_SEAL, sha256_of(data).encode(), data)
+
+
+def unseal(sealed: bytes) -> bytes:
+    """Return the data that ``seal`` was given, whole.
+
+    Raises:
+        BadValueError: Something of it was cut off or changed since, or it was never sealed.
+    """
+    line, _, data = sealed.partition(b"\n")
+    if not line.startswith(_SEAL):
+        raise BadValueError("its first line holds no checksum")
+    if line != seal(data).partition(b"\n")[0]:
+        raise BadValueError("its content is not what its checksum was made of")
+    return data
 
 
 def write_atomically(path: Path, data: bytes) -> None:

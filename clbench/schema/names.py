@@ -6,11 +6,11 @@ from typing import Literal, TypeVar, get_args
 
 from clbench.schema.errors import UnknownNameError
 
-Norm = Literal["Linf", "L2"]
+NormName = Literal["Linf", "L2", "L1"]
 Scheme = Literal["simclr", "supcon", "supervised"]
 Scenario = Literal["st", "at", "partial_at", "full_at"]
 
-NORMS: tuple[Norm, ...] = get_args(Norm)
+NORM_NAMES: tuple[NormName, ...] = get_args(NormName)
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 

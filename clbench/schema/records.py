@@ -1,15 +1,12 @@
 """One run as JSON: the source of truth that the leaderboard is generated from."""
 
 import json
-import math
 import re
-import types
-import typing
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from clbench.schema.dataclass_io import read_json, to_json
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate
 from clbench.schema.files import sha256_of, write_atomically
@@ -169,8 +166,7 @@ def write(record: Record, path: Path) -> None:
     Raises:
         StorageError: The folder cannot be written, or the disk is full.
     """
-    text = json.dumps(_without_nan(asdict(record)), indent=1, allow_nan=False)
-    write_atomically(path, f"{text}\n".encode())
+    write_atomically(path, to_json(record))
 
 
 def read(path: Path) -> Record:
@@ -179,74 +175,13 @@ def read(path: Path) -> Record:
     Raises:
         RecordError: The file is missing, cut off, of an unknown schema version, or lacks a field.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"record {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise RecordError(
-            f"record {path} is cut off or no JSON ({error}); delete it, or run its "
-            "evaluation again with --restart"
-        ) from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        raise RecordError(
-            f"record {path} has schema version {version!r}, this clbench reads {SCHEMA_VERSION}; "
-            "upgrade clbench, or run its evaluation again with --restart"
-        )
-    try:
-        record = _build(Record, content, "record")
-    except ValueError as error:
-        raise RecordError(
-            f"record {path} is damaged: {error}; run its evaluation again with --restart"
-        ) from error
-    assert isinstance(record, Record), "a record was built"
-    return record
-
-
-def _without_nan(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return value
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return ``value`` from JSON as the type ``kind``, checked all the way down."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if is_dataclass(kind):
-        return _build_dataclass(kind, value, where)
-    if origin is tuple:
-        items = _expect(list, value, where)
-        return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
-    if origin is dict:
-        table = _expect(dict, value, where)
-        return {key: _build(arguments[1], item, f"{where}.{key}") for key, item in table.items()}
-    if kind is float:
-        return math.nan if value is None else float(_expect((int, float), value, where))
-    return _expect(arguments if origin in (typing.Union, types.UnionType) else kind, value, where)
-
-
-def _build_dataclass(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any dataclass
-    table: Mapping[str, Any] = _expect(dict, value, where)
-    known = typing.get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
-    if wrong := [name for name in names if name not in table]:
-        raise ValueError(f"{where} lacks {', '.join(wrong)}")
-    if wrong := [name for name in table if name not in known]:
-        raise ValueError(f"{where} has the unknown field {', '.join(wrong)}")
-    return kind(**{name: _build(known[name], table[name], f"{where}.{name}") for name in names})
-
-
-def _expect(kind: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any JSON value
-    allowed = kind if isinstance(kind, tuple) else (kind,)
-    if type(value) not in allowed:
-        wanted = " or ".join(one.__name__ for one in allowed)
-        raise ValueError(f"{where} must be {wanted}, got {value!r}")
-    return value
+    return read_json(
+        path,
+        Record,
+        "record",
+        remedy="run its evaluation again with --restart",
+        schema_versions=(SCHEMA_VERSION,),
+    )
 
 
 MOST_STAGES = 4

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from clbench.schema.errors import BadValueError
-from clbench.schema.names import NORMS, Norm
+from clbench.schema.names import NORM_NAMES, NormName
 
 _NUMBER = r"\d+(?:\.\d+)?|\.\d+"
 _EPS = re.compile(rf"\s*(-?(?:{_NUMBER}))\s*(?:/\s*({_NUMBER})\s*)?")
@@ -28,7 +28,7 @@ class ThreatModel:
     'Linf 8/255'
     """
 
-    norm: Norm
+    norm: NormName
     eps: Fraction
 
     def __post_init__(self) -> None:
@@ -44,16 +44,16 @@ class ThreatModel:
         return f"{self.norm} {format_eps(self.eps)}"
 
 
-def parse_norm(text: str) -> Norm:
+def parse_norm(text: str) -> NormName:
     """Return the norm that ``text`` names, in RobustBench's spelling.
 
     Raises:
         BadValueError: ``text`` is no norm that clbench measures.
     """
-    for norm in NORMS:
+    for norm in NORM_NAMES:
         if text == norm:
             return norm
-    raise BadValueError(f"norm must be one of {', '.join(NORMS)}, got {text!r}")
+    raise BadValueError(f"norm must be one of {', '.join(NORM_NAMES)}, got {text!r}")
 
 
 def parse_eps(text: str) -> Fraction:

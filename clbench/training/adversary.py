@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from clbench.attacks.norms import project
+from clbench.attacks.norms import NORMS
 from clbench.schema.errors import BadValueError
 from clbench.schema.threat_model import ThreatModel
 
@@ -92,15 +92,15 @@ def perturb(
     Source:
         Madry et al., 2018, arXiv:1706.06083, Section 2.1.
     """
-    ball, step = ThreatModel("Linf", eps), adversary.step_at(eps)
+    norm, radius, step = NORMS["Linf"], float(eps), adversary.step_at(eps)
     adversarial = images
     if adversary.start == "random":
         start = torch.rand(images.shape, generator=generator, device=images.device)
-        adversarial = project(images + float(eps) * (2 * start - 1), images, ball)
+        adversarial = norm.project(images + radius * (2 * start - 1), images, radius)
     with torch.enable_grad():
         for _ in range(adversary.steps):
             adversarial = adversarial.detach().requires_grad_()
             (slope,) = torch.autograd.grad(objective(adversarial), adversarial)
             moved = adversarial.detach() + step * slope.sign()
-            adversarial = project(moved, images, ball)
+            adversarial = norm.project(moved, images, radius)
     return adversarial.detach()

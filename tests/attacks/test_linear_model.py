@@ -11,7 +11,14 @@ from clbench.data.image_set import make_image_set
 from clbench.evaluation.run import evaluate
 from clbench.schema.threat_model import ThreatModel
 
-EPS = {"Linf": Fraction(1, 50), "L2": Fraction(1, 8)}
+EPS = {"Linf": Fraction(1, 50), "L2": Fraction(1, 8), "L1": Fraction(1, 2)}
+
+DUAL = {
+    "Linf": lambda slope: slope.abs().sum(),
+    "L2": torch.linalg.norm,
+    "L1": lambda slope: slope.abs().max(),
+}
+"""The most that a step of length 1 gains along a slope."""
 
 
 def margins_in_eps(network, images, norm):
@@ -22,7 +29,7 @@ def margins_in_eps(network, images, norm):
     with torch.no_grad():
         logits = network(images).double()
         slope = (network[1].weight[0] - network[1].weight[1]).double()
-    reach = float(EPS[norm]) * (slope.abs().sum() if norm == "Linf" else slope.norm())
+    reach = float(EPS[norm]) * (DUAL[norm](slope))
     return (logits[:, 0] - logits[:, 1]).abs() / reach
 
 
@@ -65,6 +72,8 @@ EXACT = [
     ("L2", "pgd,steps=20,start=zero"),
     ("L2", "pgd,steps=100"),
     ("L2", "apgd-ce"),
+    ("L1", "pgd,steps=40,start=zero"),
+    ("L1", "pgd,steps=100"),
 ]
 
 

@@ -90,7 +90,7 @@ def test_strict_is_content_without_flags(evaluate):
         (("--eps", "8/255px"), "eps must read like '8/255' or '0.5', got '8/255px'"),
         (("--eps", "-0.1"), "eps must not be negative, got '-1/10'"),
         (("--eps", "8"), "Linf eps must be at most 1, the pixel range, got '8'"),
-        (("--norm", "L3"), "norm must be one of Linf, L2, got 'L3'"),
+        (("--norm", "L3"), "norm must be one of Linf, L2, L1, got 'L3'"),
         (("--n-examples", "0"), "--n-examples must be at least 1, got 0"),
         (("--n-examples", "13"), "from 1 to 12"),
         (("--attack", "pgdd"), "unknown attack 'pgdd'; did you mean 'pgd'?"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.attacks.norms import within
+from clbench.attacks.norms import is_inside
 from clbench.attacks.registry import ATTACKS, plan_attack
 from clbench.data.image_set import make_image_set
 from clbench.evaluation.reliability import FLAGS
@@ -72,7 +72,7 @@ def strong_run(name, norm):
 def test_adversarial_images_stay_inside_the_ball_and_the_pixel_range(name, norm):
     outcome = strong_run(name, norm)
     threat_model = ThreatModel(norm, Fraction(EPS[norm][1]))
-    assert within(outcome.adversarial, some_images().images, threat_model).all()
+    assert is_inside(outcome.adversarial, some_images().images, threat_model).all()
     assert "out_of_bounds" not in outcome.flags
     assert set(outcome.flags) <= set(FLAGS)
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from clbench.attacks.interface import AttackStep
 from clbench.attacks.native.pgd import PGD
-from clbench.attacks.norms import within
+from clbench.attacks.norms import is_inside
 from clbench.evaluation.attacked_model import Victim, classes_of
 from clbench.evaluation.confirm import Batch, attempt
 from clbench.runtime.as_found import untouched
@@ -113,9 +113,9 @@ def test_rounding_at_the_edge_of_the_ball_is_allowed():
         (LINF, 0.1 * noise.sign()),
         (L2, 0.5 * noise / noise.flatten(1).norm(dim=1)[:, None, None, None]),
     ):
-        assert within((centres + offset).clamp(0, 1), centres, threat_model).all()
+        assert is_inside((centres + offset).clamp(0, 1), centres, threat_model).all()
         beyond = (centres + 1.001 * offset).clamp(0, 1) if threat_model is LINF else None
-        assert beyond is None or not within(beyond, centres, threat_model).any()
+        assert beyond is None or not is_inside(beyond, centres, threat_model).any()
 
 
 def test_an_empty_ball_is_not_attacked(batch):

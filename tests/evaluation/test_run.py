@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from clbench.attacks.interface import AttackStep
-from clbench.attacks.norms import within
+from clbench.attacks.norms import is_inside
 from clbench.attacks.registry import plan_attack
 from clbench.data.image_set import make_image_set
 from clbench.evaluation.run import evaluate, perturb
@@ -88,7 +88,7 @@ def test_every_success_is_an_image_in_the_ball_that_the_network_gets_wrong(
     network, image_set, cascade
 ):
     outcome = run(network, image_set, cascade)
-    assert within(outcome.adversarial, image_set.images, LINF).all()
+    assert is_inside(outcome.adversarial, image_set.images, LINF).all()
     with torch.no_grad():
         assert torch.equal(network.eval()(outcome.adversarial).argmax(1), outcome.adv_pred)
     robust = torch.tensor([by == "" for by in outcome.broken_by])
@@ -430,7 +430,7 @@ def test_the_network_s_own_hooks_and_mode_stay(network, image_set, cascade):
 @pytest.mark.parametrize("threat_model", [LINF, ThreatModel("L2", Fraction(1, 2))], ids=str)
 def test_probes_get_every_image_perturbed_within_the_ball(network, image_set, threat_model):
     images = perturb(network, image_set, threat_model, seed=0, batch_size=None, device="cpu")
-    assert within(images, image_set.images, threat_model).all()
+    assert is_inside(images, image_set.images, threat_model).all()
     offset = (images - image_set.images).flatten(1)
     size = offset.abs().amax(1) if threat_model.norm == "Linf" else offset.norm(dim=1)
     assert (size > 0.5 * float(threat_model.eps)).all()

@@ -65,10 +65,10 @@ def damaged(content, change):
     ("change", "message"),
     [
         ("lost", "record lacks seed"),
-        ("added", "record has the unknown field colour"),
-        ("ill typed", "record.data.n must be int, got 'many'"),
-        ("ill typed measure", r"record.measures\[0\].value must be int or float, got 'high'"),
-        ("no table", r"record.model must be dict, got \[\]"),
+        ("added", "unknown field of record 'colour'; known: attack, .*, wall_s"),
+        ("ill typed", "record.data.n must be a whole number, got 'many'"),
+        ("ill typed measure", r"record.measures\[0\].value must be a number, got 'high'"),
+        ("no table", r"record.model must be a table, got \[\]"),
     ],
 )
 def test_a_damaged_field_is_named(stored, change, message):

@@ -45,5 +45,5 @@ def test_l2_eps_above_one_is_allowed():
 
 
 def test_unknown_norm_is_refused():
-    with pytest.raises(BadValueError, match=r"^norm must be one of Linf, L2, got 'L3'$"):
+    with pytest.raises(BadValueError, match=r"^norm must be one of Linf, L2, L1, got 'L3'$"):
         parse_norm("L3")

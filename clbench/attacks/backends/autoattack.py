@@ -15,11 +15,13 @@ from clbench.interop.autoattack import attack_package
 from clbench.runtime.seeding import step_seed
 from clbench.schema.attack_spec import Option, Parameter
 from clbench.schema.errors import BadValueError
-from clbench.schema.names import NORMS, Norm
+from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
 
 BACKENDS = ("pyautoattack", "autoattack")
 MAX_TARGETS = 9
+
+_NORMS: tuple[NormName, ...] = ("Linf", "L2")
 
 _BACKWARD = 2  # a backward pass costs about two forward passes
 
@@ -181,13 +183,15 @@ def _step(name: str, n_classes: int, changes: Mapping[str, Parameter]) -> Attack
     return AttackStep(name, attack, parameters, black_box=kind.black_box, cost=cost)
 
 
-def _single(name: str, _norm: Norm, n_classes: int, values: Mapping[str, Parameter]) -> AttackPlan:
+def _single(
+    name: str, _norm: NormName, n_classes: int, values: Mapping[str, Parameter]
+) -> AttackPlan:
     step = _step(name, n_classes, values)
     return AttackPlan(name, attack_package().__name__, (step,))
 
 
 def _cascade(
-    name: str, _norm: Norm, n_classes: int, _values: Mapping[str, Parameter]
+    name: str, _norm: NormName, n_classes: int, _values: Mapping[str, Parameter]
 ) -> AttackPlan:
     wanted = _CASCADES[name][1]
     possible = [one for one in wanted if n_classes >= _KINDS[one[0]].least_classes]
@@ -203,12 +207,12 @@ def _options(name: str) -> dict[str, Option]:
 
 ROWS = (
     *(
-        AttackRow(name, about, NORMS, BACKENDS, dict, partial(_cascade, name))
+        AttackRow(name, about, _NORMS, BACKENDS, dict, partial(_cascade, name))
         for name, (about, _) in _CASCADES.items()
     ),
     *(
         AttackRow(
-            name, kind.about, NORMS, BACKENDS, partial(_options, name), partial(_single, name)
+            name, kind.about, _NORMS, BACKENDS, partial(_options, name), partial(_single, name)
         )
         for name, kind in _KINDS.items()
     ),

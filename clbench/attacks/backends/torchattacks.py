@@ -21,14 +21,15 @@ from clbench.interop.torchattacks import torchattacks_package
 from clbench.runtime.seeding import step_seed
 from clbench.schema.attack_spec import Option, Parameter
 from clbench.schema.errors import BadValueError
-from clbench.schema.names import NORMS, Norm
+from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
 
 PREFIX = "torchattacks:"
 BACKEND = "torchattacks"
 
-_LINF: tuple[Norm, ...] = ("Linf",)
-_L2: tuple[Norm, ...] = ("L2",)
+_LINF: tuple[NormName, ...] = ("Linf",)
+_L2: tuple[NormName, ...] = ("L2",)
+_NORMS: tuple[NormName, ...] = ("Linf", "L2")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class _Kind:
     know no eps: what they return outside of the ball counts as not broken.
     """
 
-    norms: tuple[Norm, ...] = _LINF
+    norms: tuple[NormName, ...] = _LINF
     eps: str | None = "eps"
     channels: int | None = None
     least_classes: int = 2
@@ -58,10 +59,10 @@ _KINDS: dict[str, _Kind] = {
     "SPSA": _Kind(black_box=True),
     "PGDL2": _Kind(_L2),
     "PGDRSL2": _Kind(_L2),
-    "APGD": _Kind(NORMS),
-    "APGDT": _Kind(NORMS, least_classes=4),
-    "FAB": _Kind(NORMS),
-    "Square": _Kind(NORMS, black_box=True),
+    "APGD": _Kind(_NORMS),
+    "APGDT": _Kind(_NORMS, least_classes=4),
+    "FAB": _Kind(_NORMS),
+    "Square": _Kind(_NORMS, black_box=True),
     "CW": _Kind(_L2, eps=None),
     "DeepFool": _Kind(_L2, eps=None),
     "EADEN": _Kind(_L2, eps=None),
@@ -148,7 +149,9 @@ class LibraryAttack:
         return arguments | {key: value for key, value in offered.items() if key in takes}
 
 
-def _plan(name: str, _norm: Norm, n_classes: int, values: Mapping[str, Parameter]) -> AttackPlan:
+def _plan(
+    name: str, _norm: NormName, n_classes: int, values: Mapping[str, Parameter]
+) -> AttackPlan:
     kind, defaults, full_name = _KINDS[name], _signature(name), PREFIX + name
     if n_classes < kind.least_classes:
         raise BadValueError(

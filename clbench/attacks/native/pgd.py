@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.attacks.interface import AttackPlan, AttackRow, AttackStep
-from clbench.attacks.norms import draw_in_unit_ball, project, steepest
+from clbench.attacks.norms import NORMS
 from clbench.runtime.seeding import seed_from
 from clbench.schema.attack_spec import Option, Parameter
-from clbench.schema.names import NORMS, Norm
+from clbench.schema.names import NORM_NAMES, NormName
 from clbench.schema.threat_model import ThreatModel
 
 NAME = "pgd"
@@ -82,9 +82,10 @@ class PGD:
         if self.start == "zero":
             return images
         seeds = [seed_from(seed, NAME, restart, example) for example in index.tolist()]
-        shape = images.shape[1:]
-        noise = torch.stack([draw_in_unit_ball(shape, threat_model.norm, one) for one in seeds])
-        return (images + float(threat_model.eps) * noise.to(images.device)).clamp(0, 1)
+        norm, shape = NORMS[threat_model.norm], images.shape[1:]
+        noise = [norm.random(shape, torch.Generator().manual_seed(one)) for one in seeds]
+        step = float(threat_model.eps) * torch.stack(noise).to(images.device)
+        return (images + step).clamp(0, 1)
 
     def _run(
         self,
@@ -94,7 +95,7 @@ class PGD:
         threat_model: ThreatModel,
         starts: Float[Tensor, "n c h w"],
     ) -> "_Best":
-        eps = float(threat_model.eps)
+        norm, eps = NORMS[threat_model.norm], float(threat_model.eps)
         step_size = REACH * eps / self.steps if self.step_size is None else self.step_size
         best, everything = _Best.of(starts), torch.arange(len(images), device=images.device)
         current = starts
@@ -105,8 +106,9 @@ class PGD:
                 loss = functional.cross_entropy(logits, labels, reduction="none")
                 (gradient,) = torch.autograd.grad(loss.sum(), current)
             best.improve(everything, _seen(current, logits, loss, labels))
-            moved = current.detach() + step_size * steepest(gradient, threat_model.norm)
-            current = project(moved, images, threat_model)
+            current = current.detach()
+            moved = current + step_size * norm.steepest(gradient, current)
+            current = norm.project(moved, images, eps)
         with torch.no_grad():
             logits = model(current)
             loss = functional.cross_entropy(logits, labels, reduction="none")
@@ -149,7 +151,7 @@ def _seen(
     return _Seen(images.detach(), logits.detach().argmax(1) != labels, loss.detach())
 
 
-def _plan(_norm: Norm, _n_classes: int, values: Mapping[str, Parameter]) -> AttackPlan:
+def _plan(_norm: NormName, _n_classes: int, values: Mapping[str, Parameter]) -> AttackPlan:
     chosen = {name: values.get(name, option.default) for name, option in OPTIONS.items()}
     steps, restarts = int(chosen["steps"]), int(chosen["restarts"])
     step_size = float(values["step_size"]) if "step_size" in values else None
@@ -165,7 +167,7 @@ ROWS = (
     AttackRow(
         NAME,
         "projected gradient descent: restarts, steps and step size explicit",
-        NORMS,
+        NORM_NAMES,
         ("clbench",),
         lambda: OPTIONS,
         _plan,
