@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
-from clbench.analysis.result import Analysis, Description
+from clbench.analysis.result import Analysis
 from clbench.analysis.statistics import independent_difference, jackknife_difference, mean_of
 from clbench.analysis.store import load
 from clbench.analysis.tables import shared
@@ -19,6 +19,7 @@ from clbench.probes.similarity.summaries import end_mean
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate, undefined
 from clbench.schema.names import SCENARIOS, SCHEMES, look_up
+from clbench.schema.probe_record import ProbeRecord
 from clbench.schema.records import ModelEntry, Record, read_records
 
 END = "end"
@@ -54,7 +55,7 @@ class FindingInputs:
     @property
     def measure(self) -> SimilarityMeasure:
         """What similarities are of: the measure of the comparison, or that of the records."""
-        return MEASURES[self.analysis.description.measure] if self.analysis else CKA
+        return MEASURES[self.analysis.record.measure] if self.analysis else CKA
 
     @property
     def schemes(self) -> list[str]:
@@ -157,12 +158,12 @@ class FindingInputs:
 
 def gather(
     records: Path,
-    probe: Path | None,
+    compared: Analysis | Path | None,
     *,
     dataset: str = "",
     trained_at: Mapping[str, Fraction] | None = None,
 ) -> FindingInputs:
-    """Return what there is in a folder with records, and in one that ``clbench probe`` wrote.
+    """Return what there is in a folder with records, and in a comparison or its folder.
 
     Only records that can be compared are taken: of one data set, threat model and attack, and of
     the networks that were compared; of several such groups, that of the most models. ``dataset``
@@ -173,11 +174,9 @@ def gather(
         UnknownNameError: ``trained_at`` has a model that is not there.
     """
     everything = records_of(records, dataset)
-    analysis = load(probe) if probe else None
-    chosen = comparable(everything, analysis.description if analysis else None)
-    models = (
-        analysis.description.models if analysis else tuple(one.model for one in chosen.values())
-    )
+    analysis = load(compared) if isinstance(compared, Path) else compared
+    chosen = comparable(everything, analysis.record if analysis else None)
+    models = analysis.record.models if analysis else tuple(one.model for one in chosen.values())
     known = {model.name: model for model in models}
     eps = {look_up(known, name, "model").name: value for name, value in (trained_at or {}).items()}
     return FindingInputs(models, chosen, analysis, eps)
@@ -206,18 +205,16 @@ def recorded_models(folder: Path, dataset: str) -> list[str]:
     return [model.name for model in sorted(models, key=_order)]
 
 
-def comparable(
-    records: Sequence[Record], description: Description | None = None
-) -> dict[str, Record]:
+def comparable(records: Sequence[Record], probed: ProbeRecord | None = None) -> dict[str, Record]:
     """Return records by model that agree in data set, threat model and attack.
 
-    With a description, only those of its networks, data set and threat model; the number of
-    examples may be another one. Of several attacks, that with the most models is taken; where a
-    model has several records, the first.
+    With the record of a comparison, only those of its networks, data set and threat model; the
+    number of examples may be another one. Of several attacks, that with the most models is taken;
+    where a model has several records, the first.
     """
     groups: dict[tuple[str, ...], dict[str, Record]] = {}
     for record in records:
-        if description is None or _is_of(record, description):
+        if probed is None or _is_of(record, probed):
             threat = record.threat_model
             key = (record.data.name, threat.norm, threat.eps, record.attack.hash)
             groups.setdefault(key, {}).setdefault(record.model.name, record)
@@ -231,12 +228,12 @@ def _order(model: ModelEntry) -> tuple[int, int, str]:
     return scheme, scenario, model.name
 
 
-def _is_of(record: Record, description: Description) -> bool:
-    networks = {(model.name, model.weights_sha256) for model in description.models}
+def _is_of(record: Record, probed: ProbeRecord) -> bool:
+    networks = {(model.name, model.weights_sha256) for model in probed.models}
     return (
         (record.model.name, record.model.weights_sha256) in networks
-        and record.data.name == description.data.name
-        and record.threat_model == description.threat_model
+        and record.data.name == probed.data.name
+        and record.threat_model == probed.threat_model
     )
 
 

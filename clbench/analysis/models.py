@@ -1,12 +1,13 @@
-"""What is to be compared: the models of a request with their layers, images and matrices."""
+"""What is to be compared: models with their layers, the images, and the matrices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from clbench.analysis.comparisons import (
     COMPARISONS,
@@ -18,12 +19,14 @@ from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import plan_attack
 from clbench.data.image_set import ImageSet
 from clbench.loading import Setup, load_checked, load_data, load_training, settle
-from clbench.models import LoadedModel
+from clbench.models import LoadedModel, validate_network
 from clbench.probes.layers import Layers, select_layers
 from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
 from clbench.probes.similarity.estimators import find_estimator
 from clbench.probes.similarity.measures import MEASURES
+from clbench.runtime.as_found import left_as_found
 from clbench.runtime.devices import find_device
+from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
 from clbench.schema.names import look_up
 from clbench.schema.progress import OnProgress
@@ -35,26 +38,29 @@ DEFAULT_STEPS = 40
 QUICK_STEPS = 10
 """Steps of a first attack on linear probes, which most examples do not withstand."""
 
+WEIGHTS = ".safetensors"
+"""How the names of weights files end."""
+
+_TRIED = 16  # images that show whether a network is a classifier of them
 
 Adversarial = Mapping[str, Float[Tensor, "n c h w"]]
 """The images that were made against each model."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(Setup):
-    """What a user asked for, as typed; empty stands for everything, or the usual."""
+class ProbeOptions(Setup):
+    """What a user asked for, as given to ``compare_models``; ``images`` are those in memory."""
 
-    models: Sequence[str]
+    models: Sequence[str | Path | nn.Module] | Mapping[str, str | Path | nn.Module]
+    images: ImageSet | None = None
     comparisons: Sequence[str] = ()
     common: str = ""
     layers: Sequence[str] = ()
     measure: str = "cka"
     estimator: str = ""
     pooling: str = DEFAULT_POOLING
-    steps: int = DEFAULT_STEPS
+    attack_steps: int = DEFAULT_STEPS
     device: str = "auto"
-    out: Path = Path("probe")
-    draw: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ class ComparedModels:
     quick: AttackPlan
     device: torch.device
     wanted: ComparisonPlan
+    measure: str
+    estimator: str
 
     @property
     def attacked(self) -> tuple[str, ...]:
@@ -81,76 +89,166 @@ class ComparedModels:
         return tuple(self.models) if self.training else self.wanted.attacked
 
 
-def load_models(request: Request, on_progress: OnProgress) -> ComparedModels:
-    """Return all that a request names, loaded and checked.
+class _Named(NamedTuple):
+    """A model as it was given: the name it is to have ("": its own), and what it is."""
+
+    name: str
+    what: str | nn.Module
+    weights: Path | None = None
+
+    @property
+    def typed(self) -> str:
+        """What a user would recognise."""
+        what = self.what if isinstance(self.what, str) else type(self.what).__name__
+        if self.weights:
+            return f"{what}={self.weights}"
+        return f"{self.name}={what}" if self.name else what
+
+
+def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModels:
+    """Return all that was asked for, loaded and checked.
 
     Raises:
         ClbenchError: A value, a model, a layer or the data cannot be used, or the models are of
             different data.
     """
-    _check(request)
-    protocol, device = settle(request), find_device(request.device)
-    image_set = load_data(request, protocol)
-    models = _load_models(request, protocol, image_set, device, on_progress)
-    names = {name: name for name in models} | dict(zip(request.models, models, strict=True))
-    common = look_up(names, request.common, "model") if request.common else ""
+    _check(options)
+    protocol, device = settle(options), find_device(options.device)
+    image_set = _images(options, protocol)
+    given = _named(options.models)
+    models = _load_all(given, options, protocol, image_set, device=device, on_progress=on_progress)
+    names = {name: name for name in models}
+    names |= {one.typed: name for one, name in zip(given, models, strict=True)}
+    common = look_up(names, options.common, "model") if options.common else ""
     attack, quick = (
         plan_attack(f"pgd,steps={steps}", protocol.threat_model.norm, image_set.n_classes)
-        for steps in (request.steps, min(request.steps, QUICK_STEPS))
+        for steps in (options.attack_steps, min(options.attack_steps, QUICK_STEPS))
     )
     return ComparedModels(
         models=models,
-        layers={name: _layers(model, request.layers) for name, model in models.items()},
+        layers={name: _layers(model, options.layers) for name, model in models.items()},
         image_set=image_set,
-        training=load_training(request, protocol, image_set),
+        training=load_training(options, protocol, image_set),
         protocol=protocol,
         attack=attack,
         quick=quick,
         device=device,
-        wanted=_plan(models, request.comparisons, common),
+        wanted=_plan(models, options.comparisons, common),
+        measure=options.measure,
+        estimator=find_estimator(MEASURES[options.measure], options.estimator).name,
     )
 
 
-def _check(request: Request) -> None:
+def _check(options: ProbeOptions) -> None:
     """Find out before anything is loaded what can be found out by then."""
-    if not request.models:
+    if not options.models:
         raise BadValueError("give --model at least once, got none")
-    if request.steps < 1:
-        raise BadValueError(f"--attack-steps must be at least 1, got {request.steps}")
-    for comparison in request.comparisons:
+    if options.attack_steps < 1:
+        raise BadValueError(f"--attack-steps must be at least 1, got {options.attack_steps}")
+    for comparison in options.comparisons:
         look_up(COMPARISONS, comparison, "comparison")
-    find_estimator(look_up(MEASURES, request.measure, "measure"), request.estimator)
-    look_up(POOLINGS, request.pooling, "pooling")
+    find_estimator(look_up(MEASURES, options.measure, "measure"), options.estimator)
+    look_up(POOLINGS, options.pooling, "pooling")
 
 
-def _load_models(
-    request: Request,
+def _images(options: ProbeOptions, protocol: Protocol) -> ImageSet:
+    if options.images is None:
+        return load_data(options, protocol)
+    n = options.n_examples
+    return options.images if n is None else options.images.head(n)
+
+
+def _named(
+    models: Sequence[str | Path | nn.Module] | Mapping[str, str | Path | nn.Module],
+) -> list[_Named]:
+    if isinstance(models, Mapping):
+        return [_Named(name, _spelled(what)) for name, what in models.items()]
+    return [_read(one) if isinstance(one, str) else _Named("", _spelled(one)) for one in models]
+
+
+def _spelled(what: str | Path | nn.Module) -> str | nn.Module:
+    return str(what) if isinstance(what, Path) else what
+
+
+def _read(text: str) -> _Named:
+    """Return what ``WHAT``, ``NAME=WHAT`` or ``WHAT=FILE.safetensors`` says."""
+    first, sign, second = text.partition("=")
+    if not sign:
+        return _Named("", text)
+    if second.endswith(WEIGHTS) or (Path(second).is_file() and not second.endswith(".py")):
+        return _Named("", first, Path(second))
+    return _Named(first, second)
+
+
+def _load_all(
+    given: Sequence[_Named],
+    options: ProbeOptions,
     protocol: Protocol,
     image_set: ImageSet,
+    *,
     device: torch.device,
     on_progress: OnProgress,
 ) -> dict[str, LoadedModel]:
     models: dict[str, LoadedModel] = {}
     classes: dict[int, str] = {}
-    for done, typed in enumerate(request.models):
-        on_progress(f"loading {typed}", done, len(request.models))
-        name, _, weights = typed.partition("=")
-        path = Path(weights) if weights else None
+    for done, one in enumerate(given):
+        on_progress(f"loading {one.typed}", done, len(given))
         try:
-            model, seen = load_checked(name, request, protocol, image_set, device, weights=path)
+            model, n_classes = _load(one, options, protocol, image_set, device)
         except (ModelError, WeightsError) as error:
-            here = f" (here: --model {name}=FILE)" if "--weights" in str(error) else ""
-            raise type(error)(f"{typed}: {error}{here}") from error
-        if path:  # named after the folder of the training, so that several can be told apart
-            model = replace(model, name=f"{model.name}@{path.resolve().parent.name}")
+            here = f" (here: --model {one.typed}=FILE)" if "--weights" in str(error) else ""
+            raise type(error)(f"{one.typed}: {error}{here}") from error
         if model.name in models:
             raise BadValueError(f"models must have different names, got {model.name!r} twice")
         models[model.name] = model
-        classes.setdefault(seen.n_classes, typed)
+        classes.setdefault(n_classes, one.typed)
     if len(classes) > 1:
         known = " and ".join(f"{n} of {name!r}" for n, name in classes.items())
         raise BadValueError(f"models must be of the same data, got classes: {known}")
     return models
+
+
+def _load(
+    one: _Named,
+    options: ProbeOptions,
+    protocol: Protocol,
+    image_set: ImageSet,
+    device: torch.device,
+) -> tuple[LoadedModel, int]:
+    """Return a model under the name it is to have, and how many classes it knows."""
+    if isinstance(one.what, str):
+        model, seen = load_checked(
+            one.what, options, protocol, image_set, device, weights=one.weights
+        )
+        if one.weights:  # called after the folder of the training, so that several can be told
+            folder = one.weights.resolve().parent.name
+            model = replace(model, name=f"{model.name}@{folder}")
+        n_classes = seen.n_classes
+    else:
+        own_data = options.data is not None and options.protocol is None
+        model, n_classes = _from_memory(one.what, image_set, device, or_more=own_data)
+    return (replace(model, name=one.name) if one.name else model), n_classes
+
+
+def _from_memory(
+    network: nn.Module, image_set: ImageSet, device: torch.device, *, or_more: bool
+) -> tuple[LoadedModel, int]:
+    """Return a network that is not loaded but given; its mode and state are left as found."""
+    name, images = type(network).__name__, image_set.images[:_TRIED].to(device)
+    flags = validate_network(network.to(device), images, image_set.n_classes, or_more=or_more)
+    with left_as_found(network, device), torch.no_grad():
+        n_classes = network.eval()(images[:1]).shape[1]
+    return (
+        LoadedModel(
+            network=network,
+            name=name,
+            backbone=name,
+            weights_sha256=state_sha256(network),
+            source="memory",
+            flags=flags,
+        ),
+        n_classes,
+    )
 
 
 def _layers(model: LoadedModel, wanted: Sequence[str]) -> Layers:

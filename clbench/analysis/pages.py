@@ -79,7 +79,7 @@ def _depth_page(analysis: Analysis, matrices: Sequence[Matrix]) -> Figure:
             _measure(analysis).label,
             {label: found[name] for name, label in group.labels.items()},
         )
-        for group in grouped(analysis.description.models)
+        for group in grouped(analysis.record.models)
     ]
     return curves.depth_curves(
         [row],
@@ -90,7 +90,7 @@ def _depth_page(analysis: Analysis, matrices: Sequence[Matrix]) -> Figure:
 
 def _accuracy_page(analysis: Analysis) -> Figure:
     scores = dict.fromkeys(accuracy.score for accuracy in analysis.accuracies)
-    groups = grouped(analysis.description.models)
+    groups = grouped(analysis.record.models)
     rows = [
         [
             curves.CurvePanel(
@@ -121,7 +121,7 @@ def _accuracy_curves(analysis: Analysis, group: Group, score: str) -> dict[str, 
 def _panel_page(analysis: Analysis, comparison: str, matrices: Sequence[Matrix]) -> Figure:
     layers = [matrix.similarity.columns.layers for matrix in matrices]
     most = heatmaps.panels_in_a_row(max(layers, key=len))
-    places = _arranged(matrices, analysis.description.models, most)
+    places = _arranged(matrices, analysis.record.models, most)
     return heatmaps.panels(
         [[matrix and _panel(matrix) for matrix in row] for row in places],
         f"{comparison}: {_of(analysis)}",
@@ -157,7 +157,7 @@ def _arranged(
 
 
 def _overview_page(analysis: Analysis, comparison: str, matrices: Sequence[Matrix]) -> Figure:
-    names = [model.name for model in analysis.description.models]
+    names = [model.name for model in analysis.record.models]
     return heatmaps.panels(
         [[_overview(matrices, names, summary) for summary in _OVERVIEWS]],
         f"{comparison}: {_of(analysis)}",
@@ -189,10 +189,10 @@ def _meaning(analysis: Analysis, comparison: str) -> str:
 
 
 def _measure(analysis: Analysis) -> SimilarityMeasure:
-    return MEASURES[analysis.description.measure]
+    return MEASURES[analysis.record.measure]
 
 
 def _of(analysis: Analysis) -> str:
     """Return what the images are, for the title of a page."""
-    data, threat = analysis.description.data, analysis.description.threat_model
+    data, threat = analysis.record.data, analysis.record.threat_model
     return f"{data.name} (n = {data.n}), {threat.norm} {threat.eps}"

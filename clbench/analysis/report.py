@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -12,21 +12,21 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from clbench.analysis.claims import CLAIMS, SIMILARITY_AND_ROBUSTNESS, Claim
-from clbench.analysis.figures import FORMATS, draw, scatter
-from clbench.analysis.figures.scatter import Point
+from clbench.analysis.figures.scatter import Point, scatter
+from clbench.analysis.figures.style import FORMATS, draw
 from clbench.analysis.findings import Finding, find
 from clbench.analysis.inputs import END, FindingInputs, gather, recorded_models
-from clbench.analysis.models import Request
-from clbench.analysis.run import FIGURES, run
+from clbench.analysis.result import Analysis
+from clbench.analysis.run import FIGURES, compare_models
 from clbench.analysis.tables import Cell, to_csv
-from clbench.loading import settle
+from clbench.loading import Setup, settle
 from clbench.schema.files import make_folder, write_atomically
-from clbench.schema.progress import OnProgress
+from clbench.schema.progress import OnProgress, not_shown
 from clbench.schema.provenance import commit, utc_now, versions
 
 SCHEMA_VERSION = 1
 
-COLUMNS = (
+FINDING_COLUMNS = (
     *("claim", "scheme", "measured", "effect", "low", "high", "n", "p_value", "verdict"),
     *("figure", "note", "statement", "source"),
 )
@@ -46,10 +46,10 @@ class Report(NamedTuple):
     about: list[str]
 
 
-def report(
+def write_findings(
     records: Path,
-    probe: Path | None,
-    out: Path,
+    compared: Analysis | Path | None = None,
+    out: Path | None = None,
     *,
     dataset: str = "",
     trained_at: Mapping[str, Fraction] | None = None,
@@ -61,8 +61,9 @@ def report(
 
     Args:
         records: A folder that ``clbench eval`` wrote.
-        probe: One that ``clbench probe`` wrote; without it, only similarities in records count.
-        out: Where to write.
+        compared: What ``compare_models`` returned, or the folder that it wrote; without it, only
+            similarities in records count.
+        out: Where to write; None writes nothing.
         dataset: Which records count where several data sets are there; by default, and without a
             comparison, that of the most models.
         trained_at: The eps of the training of models, where it is known.
@@ -72,31 +73,48 @@ def report(
         UnknownNameError: ``trained_at`` has a model that is not there.
         StorageError: The folder cannot be written.
     """
-    inputs = gather(records, probe, dataset=dataset, trained_at=trained_at)
+    inputs = gather(records, compared, dataset=dataset, trained_at=trained_at)
+    if out is None:
+        return Report(find(inputs), _about(inputs))
     make_folder(out)
     files = _scatter_files(inputs)
-    found = find(inputs, _places(inputs, probe, out) | {Path(name).stem: name for name in files})
+    found = find(inputs, _places(inputs, out) | {Path(name).stem: name for name in files})
     files |= _files(found, inputs)
     for name, content in files.items():
         write_atomically(out / name, content)
     return Report(found, _about(inputs))
 
 
-def compare_recorded(records: Path, request: Request, on_progress: OnProgress) -> None:
-    """Do what ``run`` does, for the models of the records of the request's data set.
+def compare_recorded(
+    records: Path,
+    *,
+    protocol: str | None = None,
+    data: Path | None = None,
+    data_dir: Path | None = None,
+    out: Path | None = None,
+    on_progress: OnProgress = not_shown,
+) -> Analysis:
+    """Do what ``compare_models`` does, for the models of the records of the data set.
 
     Raises:
         RecordError: There are no such records.
         ClbenchError: A model or the data cannot be used.
     """
-    models = recorded_models(records, settle(request).dataset)
-    run(replace(request, models=models), on_progress)
+    dataset = settle(Setup(protocol=protocol, data=data)).dataset
+    return compare_models(
+        recorded_models(records, dataset),
+        protocol=protocol,
+        data=data,
+        data_dir=data_dir,
+        out=out,
+        on_progress=on_progress,
+    )
 
 
 def _files(found: Sequence[Finding], inputs: FindingInputs) -> dict[str, bytes]:
     """Return the findings as files, by name; all but the time in the JSON is reproducible."""
     return {
-        "findings.csv": to_csv([_row(one) for one in found], COLUMNS),
+        "findings.csv": to_csv([_row(one) for one in found], FINDING_COLUMNS),
         "findings.md": _markdown(found, inputs).encode(),
         "findings.json": _json(found, inputs).encode(),
     }
@@ -125,7 +143,7 @@ def _json(found: Sequence[Finding], inputs: FindingInputs) -> str:
 def _probe(inputs: FindingInputs) -> dict[str, object] | None:
     if inputs.analysis is None:
         return None
-    described = asdict(inputs.analysis.description)
+    described = asdict(inputs.analysis.record)
     names = ("data", "threat_model", "attack", "estimator", "seed", "commit", "created", "files")
     return {name: described[name] for name in names}
 
@@ -145,7 +163,7 @@ def _markdown(found: Sequence[Finding], inputs: FindingInputs) -> str:
 def _about(inputs: FindingInputs) -> list[str]:
     lines = []
     if inputs.analysis:
-        of = inputs.analysis.description
+        of = inputs.analysis.record
         lines.append(
             f"Representations: {of.data.n} images of {of.data.name}, {of.attack.name} in "
             f"{of.threat_model.norm} {of.threat_model.eps}, {inputs.measure.label} {of.estimator}."
@@ -177,15 +195,15 @@ def _section(claim: Claim, rows: Sequence[Finding]) -> str:
     return f"{head}\n\n" + "\n".join(table) + figure
 
 
-def _places(inputs: FindingInputs, probe: Path | None, out: Path) -> dict[str, str]:
+def _places(inputs: FindingInputs, out: Path) -> dict[str, str]:
     """Return where the figures of the comparison are, seen from the folder of the findings."""
-    if inputs.analysis is None or probe is None:
+    if inputs.analysis is None or inputs.analysis.folder is None:
         return {}
-    drawn = [name for name in inputs.analysis.description.files if name.startswith(f"{FIGURES}/")]
+    folder, files = inputs.analysis.folder, inputs.analysis.record.files
     return {
-        Path(name).stem: Path(os.path.relpath(probe / name, out)).as_posix()
-        for name in drawn
-        if name.endswith(FORMATS[0])
+        Path(name).stem: Path(os.path.relpath(folder / name, out)).as_posix()
+        for name in files
+        if name.startswith(f"{FIGURES}/") and name.endswith(FORMATS[0])
     }
 
 

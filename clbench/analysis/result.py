@@ -1,13 +1,11 @@
 """What a comparison of models gives: its matrices, the linear probes, and what was compared."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from clbench.probes.similarity.matrix import SimilarityMatrix
-from clbench.schema.records import AttackEntry, DataEntry, ModelEntry, ThreatEntry
-
-SCHEMA_VERSION = 2
-"""Of ``probe.json``: raised when a field changes its meaning or goes."""
+from clbench.schema.probe_record import ProbeRecord
 
 
 class Matrix(NamedTuple):
@@ -35,46 +33,17 @@ class Accuracy(NamedTuple):
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Description:
-    """What was compared, and how: the content of ``probe.json``, in the order of the file.
-
-    ``training`` are the images that linear probes were fitted on, and ``pooling`` how much of the
-    place their features keep; None and "" without linear probes. ``layers`` are as they were asked
-    for, empty for the usual ones; ``common`` is the model that the images common to all were made
-    against, "" where there are none; ``wall_s`` is without the figures; ``files`` are what else was
-    written, by name, each with its sha256.
-    """
-
-    schema_version: int
-    protocol: str
-    models: tuple[ModelEntry, ...]
-    data: DataEntry
-    training: DataEntry | None
-    pooling: str
-    threat_model: ThreatEntry
-    attack: AttackEntry
-    comparisons: tuple[str, ...]
-    common: str
-    layers: tuple[str, ...]
-    measure: str
-    estimator: str
-    seed: int
-    device: str
-    wall_s: float
-    versions: dict[str, str]
-    commit: str
-    created: str
-    files: dict[str, str]
-
-
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """All that one run of ``clbench probe`` found."""
+    """All that one run of ``clbench probe`` found.
 
-    description: Description
+    ``folder`` is where its files are, None where nothing was written.
+    """
+
+    record: ProbeRecord
     matrices: tuple[Matrix, ...]
     accuracies: tuple[Accuracy, ...] = ()
+    folder: Path | None = None
 
     def of_comparison(self, comparison: str) -> list[Matrix]:
         """Return the matrices of a comparison, in order."""

@@ -1,23 +1,34 @@
 """From models that a user names to matrices, tables and figures."""
 
 import time
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
-from clbench.analysis.figures import FORMATS, draw
+from torch import nn
+
+from clbench.analysis.figures.style import FORMATS, draw
 from clbench.analysis.linear_probes import linear_accuracies
-from clbench.analysis.models import Adversarial, ComparedModels, Request, load_models
+from clbench.analysis.models import (
+    DEFAULT_STEPS,
+    Adversarial,
+    ComparedModels,
+    ProbeOptions,
+    load_models,
+)
 from clbench.analysis.pages import pages
-from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
+from clbench.analysis.result import Analysis, Matrix
 from clbench.analysis.store import save
+from clbench.data.image_set import ImageSet
 from clbench.evaluation.run import perturb
 from clbench.loading import data_entry, model_entry
+from clbench.probes.linear.pooling import DEFAULT_POOLING
 from clbench.probes.similarity.compare import compare
-from clbench.probes.similarity.estimators import find_estimator
-from clbench.probes.similarity.measures import MEASURES
 from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.runtime.devices import device_name
 from clbench.schema.files import make_folder
-from clbench.schema.progress import OnProgress
+from clbench.schema.probe_record import SCHEMA_VERSION, ProbeRecord
+from clbench.schema.progress import OnProgress, not_shown
 from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.records import AttackEntry, ThreatEntry
 from clbench.schema.threat_model import format_eps
@@ -26,45 +37,113 @@ FIGURES = "figures"
 """The folder of the figures, inside that of the comparison."""
 
 
-def run(request: Request, on_progress: OnProgress = lambda _what, _done, _total: None) -> Analysis:
-    """Compare the models of a request, and write matrices, tables, figures and description.
+def compare_models(
+    models: Sequence[str | Path | nn.Module] | Mapping[str, str | Path | nn.Module],
+    *,
+    protocol: str | None = None,
+    data: str | Path | ImageSet | None = None,
+    data_dir: Path | None = None,
+    download: bool = False,
+    norm: str | None = None,
+    eps: str | None = None,
+    n_examples: int | None = None,
+    comparisons: Sequence[str] = (),
+    common: str = "",
+    layers: Sequence[str] = (),
+    measure: str = "cka",
+    estimator: str = "",
+    linear_probes: bool = False,
+    train_data: Sequence[Path] = (),
+    pooling: str = DEFAULT_POOLING,
+    attack_steps: int = DEFAULT_STEPS,
+    device: str = "auto",
+    seed: int | None = None,
+    out: Path | None = None,
+    figures: bool = True,
+    on_progress: OnProgress = not_shown,
+) -> Analysis:
+    """Compare how models see clean and adversarial images, layer by layer.
+
+    What is empty or None stands for everything, or is left to the protocol.
+
+    Args:
+        models: Names as for ``load_model``, files, or networks that take images in [0, 1];
+            ``NAME=WHAT``, or a mapping from names, gives one a name, and ``NAME=FILE.safetensors``
+            gives the model of that name other weights.
+        protocol: Images and threat model; "digits-linf" by default.
+        data: Images of one's own: a file, or a set in memory.
+        data_dir: Folder with the public archives.
+        download: Whether a public data set that is not there may be fetched.
+        norm: Instead of the protocol's.
+        eps: Instead of the protocol's, such as "8/255".
+        n_examples: The first examples, instead of as many as the protocol says.
+        comparisons: Names in ``COMPARISONS``.
+        common: The model that the images common to all are made against; the first by default.
+        layers: Stages, modules or patterns, as ``select_layers`` takes them.
+        measure: A name in ``MEASURES``.
+        estimator: A name in ``ESTIMATORS``; by default the first that is for the measure.
+        linear_probes: Whether linear classifiers of the features at every layer are fitted, too.
+        train_data: Files of images to fit them on.
+        pooling: A name in ``POOLINGS``: what these features keep of places in the image.
+        attack_steps: Of PGD, which makes the adversarial images.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        seed: Decides every random number; instead of the protocol's.
+        out: Where to write matrices, tables, figures and what they are of; None writes nothing.
+        figures: Whether to draw, where something is written.
+        on_progress: Told what is being done, and how far it is.
+
+    Returns:
+        All matrices and accuracies, and the record of what was compared.
 
     Raises:
-        ClbenchError: The request, the data, a model or the place to write cannot be used.
+        ClbenchError: A value, the data, a model or the place to write cannot be used.
     """
     started = time.perf_counter()
-    compared = load_models(request, on_progress)
-    make_folder(request.out)
-    adversarial = _attack(compared, on_progress)
-    matrices = analyse(
-        compared,
-        adversarial,
-        measure=request.measure,
-        estimator=request.estimator,
-        on_progress=on_progress,
+    options = ProbeOptions(
+        models=models,
+        protocol=protocol,
+        images=data if isinstance(data, ImageSet) else None,
+        data=None if data is None else Path(data.name if isinstance(data, ImageSet) else data),
+        data_dir=data_dir,
+        download=download,
+        norm=norm,
+        eps=eps,
+        n_examples=n_examples,
+        comparisons=comparisons,
+        common=common,
+        layers=layers,
+        measure=measure,
+        estimator=estimator,
+        layer_probes=linear_probes,
+        train_data=train_data,
+        pooling=pooling,
+        attack_steps=attack_steps,
+        device=device,
+        seed=seed,
     )
-    accuracies = linear_accuracies(compared, adversarial, request.pooling, on_progress)
-    described = _describe(request, compared, time.perf_counter() - started)
-    found = Analysis(described, matrices, accuracies)
-    drawn = _drawn(found, on_progress) if request.draw else {}
-    return save(found, request.out, drawn)
+    compared = load_models(options, on_progress)
+    if out is not None:
+        make_folder(out)
+    adversarial = _attack(compared, on_progress)
+    matrices = _matrices(compared, adversarial, on_progress)
+    accuracies = linear_accuracies(compared, adversarial, pooling, on_progress)
+    record = _record(options, compared, time.perf_counter() - started)
+    found = Analysis(record, matrices, accuracies)
+    if out is None:
+        return found
+    return save(found, out, _drawn(found, on_progress) if figures else {})
 
 
-def analyse(
-    compared: ComparedModels,
-    adversarial: Adversarial,
-    *,
-    measure: str,
-    estimator: str,
-    on_progress: OnProgress,
+def _matrices(
+    compared: ComparedModels, adversarial: Adversarial, on_progress: OnProgress
 ) -> tuple[Matrix, ...]:
-    """Return how alike the compared see the same images: all matrices, from one pass over them."""
+    """Return how alike the models see the same images: all matrices, from one pass over them."""
     similar = compare(
         _representations(compared, adversarial),
         compared.wanted.pairs,
         device=compared.device,
-        measure=measure,
-        estimator=estimator,
+        measure=compared.measure,
+        estimator=compared.estimator,
         seed=compared.protocol.seed,
         on_progress=on_progress,
     )
@@ -97,33 +176,33 @@ def _representations(compared: ComparedModels, adversarial: Adversarial) -> list
     }
     return [
         Representation(
-            representation.name,
-            compared.models[representation.model].network,
-            inputs[representation.against],
-            compared.layers[representation.model],
+            of.name,
+            compared.models[of.model].network,
+            inputs[of.against],
+            compared.layers[of.model],
         )
-        for representation in compared.wanted.representations
+        for of in compared.wanted.representations
     ]
 
 
-def _describe(request: Request, compared: ComparedModels, seconds: float) -> Description:
+def _record(options: ProbeOptions, compared: ComparedModels, seconds: float) -> ProbeRecord:
     protocol, attack, wanted = compared.protocol, compared.attack, compared.wanted
     threat = protocol.threat_model
     common = (one.against for one in wanted.representations if one.against not in ("", one.model))
-    return Description(
+    return ProbeRecord(
         schema_version=SCHEMA_VERSION,
         protocol=protocol.name,
         models=tuple(model_entry(model) for model in compared.models.values()),
         data=data_entry(compared.image_set),
         training=data_entry(compared.training[0]) if compared.training else None,
-        pooling=request.pooling if compared.training else "",
+        pooling=options.pooling if compared.training else "",
         threat_model=ThreatEntry(threat.norm, format_eps(threat.eps)),
         attack=AttackEntry(attack.name, attack.backend, attack.parameters, attack.hash),
         comparisons=tuple(dict.fromkeys(matrix.comparison for matrix in wanted.matrices)),
         common=next(common, ""),
-        layers=tuple(request.layers),
-        measure=request.measure,
-        estimator=find_estimator(MEASURES[request.measure], request.estimator).name,
+        layers=tuple(options.layers),
+        measure=compared.measure,
+        estimator=compared.estimator,
         seed=protocol.seed,
         device=device_name(compared.device),
         wall_s=round(seconds, 1),

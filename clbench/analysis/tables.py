@@ -27,6 +27,9 @@ SUMMARY_COLUMNS = (
     "reason",
 )
 
+ACCURACY_COLUMNS = ("model", "tap", "score", "value", "low", "high", "n", "reason")
+"""Those of ``Accuracy``; a layer is called a tap there, as in older files."""
+
 NO_LAYERS = "the two sides have no layer in common"
 
 _DIGITS = 6
@@ -81,7 +84,7 @@ def shared(similarity: SimilarityMatrix) -> SimilarityMatrix:
 
 def accuracy_rows(accuracies: Iterable[Accuracy]) -> list[dict[str, Cell]]:
     """Return the linear probes, one row for each model, layer and score."""
-    return [accuracy._asdict() for accuracy in accuracies]
+    return [dict(zip(ACCURACY_COLUMNS, accuracy, strict=True)) for accuracy in accuracies]
 
 
 def to_csv(rows: Sequence[Mapping[str, Cell]], columns: Sequence[str]) -> bytes:

@@ -88,15 +88,18 @@ def evaluate_model(
         Path, typer.Option(help="Folder for records, evidence and leaderboard.csv.")
     ] = Path("results"),
     probe: Annotated[bool, typer.Option(help="Add the CKA columns.")] = True,
-    layer_probes: Annotated[
+    linear_probes: Annotated[
         bool,
         typer.Option(
-            "--layer-probes", help="Add columns of linear classifiers of every stage's features."
+            "--linear-probes", help="Add columns of linear classifiers of every stage's features."
         ),
     ] = False,
+    layer_probes: Annotated[bool, typer.Option("--layer-probes", hidden=True)] = False,
     train_data: Annotated[
         list[Path] | None,
-        typer.Option(help="Training images for --layer-probes: .npz or .parquet; may be repeated."),
+        typer.Option(
+            help="Training images for --linear-probes: .npz or .parquet; may be repeated."
+        ),
     ] = None,
     restart: Annotated[
         bool,
@@ -136,7 +139,7 @@ def evaluate_model(
         seed=seed,
         out=out,
         probe=probe,
-        layer_probes=layer_probes,
+        layer_probes=linear_probes or layer_probes,
         train_data=train_data or [],
         restart=restart,
         save_adversarial=save_adversarial,

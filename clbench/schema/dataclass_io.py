@@ -16,7 +16,7 @@ a dataclass          a table of its fields, in their order
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import Field, fields, is_dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -129,6 +129,7 @@ def read_json(
     *,
     remedy: str,
     schema_versions: Collection[int] = (),
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> T:
     """Return the dataclass that a JSON file holds.
 
@@ -138,6 +139,7 @@ def read_json(
         what: How messages call the file, such as ``record``.
         remedy: What a user can do about a damaged one, such as ``train again with --restart``.
         schema_versions: What the file's ``schema_version`` may be; empty if it has none.
+        upgrade: Makes of the table of an older version that of the newest.
 
     Raises:
         RecordError: The file is missing, cut off, of another version, changed since it was
@@ -158,7 +160,9 @@ def read_json(
             f"{' and '.join(map(str, sorted(schema_versions)))}; upgrade clbench, or {remedy}"
         )
     try:
-        return from_table(kind, _verified(table, what), what)
+        verified = _verified(table, what)
+        newest = upgrade(verified) if isinstance(verified, dict) else verified
+        return from_table(kind, newest, what)
     except (ClbenchError, RecursionError) as error:
         raise RecordError(f"{what} {path} is damaged: {error}; {remedy}") from error
 

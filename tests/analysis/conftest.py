@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from clbench.analysis.comparisons import ComparedModel, plan_comparisons
-from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
+from clbench.analysis.result import Analysis, Matrix
 from clbench.probes.similarity.matrix import Axis, SimilarityMatrix
 from clbench.schema.estimate import proportion
+from clbench.schema.probe_record import SCHEMA_VERSION, ProbeRecord
 from clbench.schema.records import AttackEntry, DataEntry, ModelEntry, ThreatEntry
 
 LAYERS = ("stem", "stage1.0", "stage1.1", "stage2.0", "pool", "logits")
@@ -62,7 +63,7 @@ def make_analysis(make_block):
                 columns=replace(similarity.columns, against=columns.against),
             )
             matrices.append(Matrix(comparison, rows.model, columns.model, similarity))
-        description = Description(
+        probed = ProbeRecord(
             schema_version=SCHEMA_VERSION,
             protocol="cifar10-linf",
             models=models,
@@ -84,7 +85,7 @@ def make_analysis(make_block):
             created="2026-01-02T03:04:05Z",
             files={},
         )
-        return replace(Analysis(description, tuple(matrices)), **changes)
+        return replace(Analysis(probed, tuple(matrices)), **changes)
 
     return make
 

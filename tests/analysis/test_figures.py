@@ -2,11 +2,10 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from clbench.analysis.figures import depth_curves, draw, heatmap, panels, scatter
-from clbench.analysis.figures.curves import CurvePanel
-from clbench.analysis.figures.heatmaps import HeatmapPanel, panels_in_a_row
-from clbench.analysis.figures.scatter import Point
-from clbench.analysis.figures.style import COLOURS, SMALLEST, WIDTH, elided, numbered, styled
+from clbench.analysis.figures.curves import CurvePanel, depth_curves
+from clbench.analysis.figures.heatmaps import HeatmapPanel, heatmap, panels, panels_in_a_row
+from clbench.analysis.figures.scatter import Point, scatter
+from clbench.analysis.figures.style import COLOURS, SMALLEST, WIDTH, draw, elided, numbered, styled
 from clbench.analysis.pages import grouped, pages
 from clbench.analysis.result import Accuracy
 from clbench.probes.similarity.measures import CKA
@@ -214,14 +213,14 @@ def test_every_page_of_ten_models_is_readable(make_analysis):
 
 def test_pages_of_models_from_elsewhere_are_readable(make_analysis):
     analysis = make_analysis(["net.py:make_a_network", "other.py:make"])
-    assert [group.name for group in grouped(analysis.description.models)] == [""]
+    assert [group.name for group in grouped(analysis.record.models)] == [""]
     for figure in dict(pages(analysis)).values():
         assert_readable(figure)
 
 
 def test_several_trainings_of_a_comparison_have_a_curve_each(make_analysis):
     (group,) = grouped(
-        make_analysis(["simclr_at", "simclr_at@short", "simclr_at@long"]).description.models
+        make_analysis(["simclr_at", "simclr_at@short", "simclr_at@long"]).record.models
     )
     assert list(group.labels.values()) == ["at", "at@short", "at@long"]
 

@@ -9,8 +9,8 @@ import pytest
 from clbench.analysis.claims import CLAIMS
 from clbench.analysis.findings import FAILS, HOLDS, NOT_TESTABLE, UNDECIDED, find, verdict
 from clbench.analysis.inputs import FindingInputs, comparable
-from clbench.analysis.report import COLUMNS, report
-from clbench.analysis.store import save
+from clbench.analysis.report import FINDING_COLUMNS, write_findings
+from clbench.analysis.store import load, save
 from clbench.schema import records
 from clbench.schema.errors import RecordError, UnknownNameError
 from clbench.schema.estimate import Estimate, undefined
@@ -38,7 +38,7 @@ def inputs(make_analysis, make_records):
         right = {name: 60 + i if name in TRAINED else i for i, name in enumerate(names)}
         cka = {name: value("adversarial-clean", name, name) for name in names}
         known = comparable(make_records(right, cka))
-        models = analysis.description.models
+        models = analysis.record.models
         return FindingInputs(models, known, analysis if compared else None, trained_at or {})
 
     return make
@@ -222,7 +222,7 @@ def test_records_of_the_most_models_are_compared(make_records, make_record):
 
 def test_only_records_of_the_compared_networks_count(make_records, make_analysis):
     found = make_records({"simclr_st": 1, "simclr_at": 60, "supcon_at": 50})
-    described = make_analysis(("simclr_st", "simclr_at")).description
+    described = make_analysis(("simclr_st", "simclr_at")).record
     assert list(comparable(found, described)) == ["simclr_st", "simclr_at"]
     retrained = replace(described, models=(replace(described.models[0], weights_sha256="0" * 64),))
     assert comparable(found, retrained) == {}
@@ -241,13 +241,13 @@ def folders(make_analysis, make_records, tmp_path):
 
 def test_findings_are_written_for_machines_and_for_people(folders):
     out = folders / "findings"
-    found = report(folders / "results", folders / "probe", out).findings
+    found = write_findings(folders / "results", folders / "probe", out).findings
     assert {path.name for path in out.iterdir()} == {
         *("findings.csv", "findings.md", "findings.json"),
         *("similarity-and-robustness.png", "similarity-and-robustness.svg"),
     }
     table = pd.read_csv(out / "findings.csv")
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == FINDING_COLUMNS
     assert len(table) == len(found)
     assert set(table["verdict"]) <= {HOLDS, FAILS, UNDECIDED}
     content = json.loads((out / "findings.json").read_text())
@@ -260,7 +260,7 @@ def test_findings_are_written_for_machines_and_for_people(folders):
 
 
 def test_figures_that_were_drawn_are_linked_from_the_findings(folders):
-    found = report(
+    found = write_findings(
         *(folders / "results", folders / "probe", folders / "deep" / "findings")
     ).findings
     figures = {finding.claim: finding.figure for finding in found}
@@ -271,7 +271,7 @@ def test_figures_that_were_drawn_are_linked_from_the_findings(folders):
 
 def test_the_same_inputs_gives_the_same_bytes_but_for_the_time(folders):
     for place in ("a", "b"):
-        report(folders / "results", folders / "probe", folders / place)
+        write_findings(folders / "results", folders / "probe", folders / place)
     for name in ("findings.csv", "findings.md", "similarity-and-robustness.svg"):
         assert (folders / "a" / name).read_bytes() == (folders / "b" / name).read_bytes()
     one, other = (json.loads((folders / p / "findings.json").read_text()) for p in ("a", "b"))
@@ -280,9 +280,28 @@ def test_the_same_inputs_gives_the_same_bytes_but_for_the_time(folders):
 
 def test_a_folder_without_records_is_named(folders):
     with pytest.raises(RecordError, match=r"no records under .*probe; run clbench eval"):
-        report(folders / "probe", None, folders / "out")
+        write_findings(folders / "probe", None, folders / "out")
 
 
 def test_a_mistyped_model_of_a_training_eps_is_met_with_the_nearest(folders):
     with pytest.raises(UnknownNameError, match="'simclr_tt'; did you mean 'simclr_st'"):
-        report(folders / "results", None, folders / "out", trained_at={"simclr_tt": Fraction(1, 2)})
+        write_findings(
+            folders / "results", None, folders / "out", trained_at={"simclr_tt": Fraction(1, 2)}
+        )
+
+
+def test_a_comparison_in_memory_gives_the_findings_of_its_folder(folders, make_analysis):
+    for place, compared in (("a", folders / "probe"), ("b", load(folders / "probe"))):
+        write_findings(folders / "results", compared, folders / place)
+    unsaved = write_findings(folders / "results", make_analysis(MODELS, paper)).findings
+    for name in ("findings.csv", "findings.md"):
+        assert (folders / "a" / name).read_bytes() == (folders / "b" / name).read_bytes()
+    table = pd.read_csv(folders / "a" / "findings.csv")
+    assert [one.effect for one in unsaved] == pytest.approx(list(table["effect"]), abs=1e-6)
+
+
+def test_nothing_is_written_where_no_place_is_named(folders, monkeypatch):
+    before = sorted(folders.rglob("*"))
+    monkeypatch.chdir(folders)
+    assert write_findings(folders / "results", folders / "probe").findings
+    assert sorted(folders.rglob("*")) == before

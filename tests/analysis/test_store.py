@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from clbench.analysis.result import Accuracy
 from clbench.analysis.store import load, save
 from clbench.schema.errors import RecordError, StorageError
 
+ROOT = Path(__file__).parents[2]
 MODELS = ("simclr_st", "simclr_at")
 
 
@@ -18,7 +20,7 @@ def saved(make_analysis, tmp_path):
 
 def test_what_was_saved_is_read_again(saved, tmp_path):
     again = load(tmp_path)
-    assert again.description == saved.description
+    assert again.record == saved.record
     assert len(again.matrices) == len(saved.matrices) == 3 * 2 + 3 + 1
     for one, other in zip(again.matrices, saved.matrices, strict=True):
         assert one[:3] == other[:3]
@@ -34,7 +36,7 @@ def test_what_was_saved_is_read_again(saved, tmp_path):
 def test_the_matrices_are_found_by_the_documented_keys(saved, tmp_path):
     with np.load(tmp_path / "matrices.npz", allow_pickle=False) as arrays:
         comparisons = {comparison for comparison, *_ in arrays["matrices"].tolist()}
-        assert comparisons == set(saved.description.comparisons)
+        assert comparisons == set(saved.record.comparisons)
         row = ["adversarial-clean", "simclr_at", "simclr_at", "simclr_at", ""]
         assert row in arrays["matrices"].tolist()
         pair = "simclr_at adversarial x simclr_at clean"
@@ -49,7 +51,7 @@ def test_the_description_names_every_other_file_with_its_hash(saved, tmp_path):
     described = json.loads((tmp_path / "probe.json").read_text())
     assert set(described["files"]) == {"matrices.npz", "summary.csv", "figures/one.png"}
     assert (tmp_path / "figures" / "one.png").read_bytes() == b"picture"
-    assert list(described) == list(saved.description.__dataclass_fields__)
+    assert list(described) == list(saved.record.__dataclass_fields__)
 
 
 def test_the_same_comparison_gives_the_same_bytes(make_analysis, tmp_path):
@@ -63,7 +65,7 @@ def test_layer_probes_are_a_table(make_analysis, tmp_path):
     rows = (Accuracy("simclr_at", "pool", "adaptive", 0.5, 0.4, 0.6, 100),)
     save(make_analysis(MODELS, accuracies=rows), tmp_path, {})
     assert (tmp_path / "probe_accuracy.csv").read_text() == (
-        "model,layer,score,value,low,high,n,reason\nsimclr_at,pool,adaptive,0.5,0.4,0.6,100,\n"
+        "model,tap,score,value,low,high,n,reason\nsimclr_at,pool,adaptive,0.5,0.4,0.6,100,\n"
     )
 
 
@@ -77,9 +79,9 @@ def test_matrices_of_another_run_are_refused(saved, tmp_path):
     ("content", "message"),
     [
         ('{"schema_version": 1', "is cut off or no JSON"),
-        ('{"schema_version": 99}', "has schema version 99, this clbench reads 1"),
+        ('{"schema_version": 99}', "has schema version 99, this clbench reads 1 and 2"),
         ("[]", "has schema version None"),
-        ('{"schema_version": 1}', "is damaged: 'models'"),
+        ('{"schema_version": 1}', "is damaged: comparison lacks protocol"),
     ],
 )
 def test_a_damaged_description_is_named(saved, tmp_path, content, message):

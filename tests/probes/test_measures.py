@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.analysis.figures import heatmap
+from clbench.analysis.figures.heatmaps import heatmap
 from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.clean_adversarial import clean_adversarial_similarity
 from clbench.probes.similarity.compare import compare

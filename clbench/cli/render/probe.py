@@ -7,7 +7,7 @@ from clbench.analysis.claims import CLAIMS
 from clbench.analysis.findings import Finding
 from clbench.analysis.report import Report
 from clbench.analysis.result import Analysis
-from clbench.analysis.store import DESCRIPTION
+from clbench.analysis.store import RECORD
 from clbench.analysis.tables import summarised
 from clbench.cli.render.tables import show_entries, show_rows
 from clbench.probes.similarity.measures import MEASURES
@@ -23,7 +23,7 @@ _SHOWN = {
 
 def show_comparison(analysis: Analysis, out: Path) -> None:
     """Print what is said about each model, and where everything is."""
-    described = analysis.description
+    described = analysis.record
     label = MEASURES[described.measure].label
     shown = {title: what for title, what in _SHOWN.items() if what[0] in described.comparisons}
     if shown:
@@ -36,7 +36,7 @@ def show_comparison(analysis: Analysis, out: Path) -> None:
     figures = sum(name.endswith(".png") for name in described.files)
     print(
         f"{len(analysis.matrices)} matrices and {figures} figures of {described.data.n} images in "
-        f"{described.wall_s:.0f} s on {described.device}; {out / DESCRIPTION} describes them"
+        f"{described.wall_s:.0f} s on {described.device}; {out / RECORD} describes them"
     )
 
 
