@@ -110,13 +110,14 @@ def plan_comparisons(
         names = [one.model for one in models]
         raise BadValueError(f"models must have different names, and be one at least, got {names}")
     target = look_up(by_name, common or models[0].model, "model").model
-    rows = [look_up(COMPARISONS, name, "comparison") for name in comparisons or COMPARISONS]
+    wanted = [look_up(COMPARISONS, name, "comparison") for name in comparisons or COMPARISONS]
     return ComparisonPlan(
         tuple(
-            Wanted(comparison.name, *comparison.representations(a.model, b.model, target))
-            for comparison in rows
+            Wanted(row.name, rows, columns)
+            for row in wanted
             for a, b in combinations_with_replacement(models, 2)
-            if comparison.joins(a, b)
+            if row.joins(a, b)
+            for rows, columns in [row.representations(a.model, b.model, target)]
         )
     )
 

@@ -29,7 +29,10 @@ def show_comparison(analysis: Analysis, out: Path) -> None:
     if shown:
         rows = [
             {"model": model.name}
-            | {title: _cell(analysis, model.name, *what) for title, what in shown.items()}
+            | {
+                title: _cell(analysis, model.name, comparison, summary)
+                for title, (comparison, summary) in shown.items()
+            }
             for model in described.models
         ]
         show_rows(f"mean {label}, with half of the 95 % interval", rows, as_json=False)

@@ -137,7 +137,7 @@ def fit_probes(
         names = [*seen, *(name for name in places if name not in seen)]
         for name in names:
             probes.append(
-                fitting.fit(name, UpTo(network, *_passing(name, places)), seen[name])
+                fitting.fit(name, _up_to(network, name, places), seen[name])
                 if name in seen
                 else fitting.unfit(name, NO_TENSOR)
             )
@@ -199,12 +199,12 @@ class _Fitting:
         return Rows(x, examples.labels.cpu())
 
 
-def _passing(name: str, places: Mapping[str, Layer]) -> tuple[Layer, int]:
-    """Return the layer that ``capture`` means by ``name``, and which passing of it."""
+def _up_to(network: nn.Module, name: str, places: Mapping[str, Layer]) -> UpTo:
+    """Return the network up to the layer, and the passing of it, that ``capture`` calls so."""
     if name in places:
-        return places[name], 1
+        return UpTo(network, places[name])
     layer, _, passing = name.rpartition("#")
-    return places[layer], int(passing)
+    return UpTo(network, places[layer], int(passing))
 
 
 def _validation_acc(layer: str) -> str:

@@ -169,7 +169,8 @@ class _Scoring(NamedTuple):
         """Return the accuracies of one probe."""
         n = len(self.clean.labels)
         if probe.network is None or n < FEWEST:
-            return _scores(probe.layer, n, *[probe.reason or TOO_FEW] * len(SCORES))
+            reason = probe.reason or TOO_FEW
+            return _scores(probe.layer, n, reason, reason, reason)
         right = self._right(probe.network, self.clean.images)
         robust = right
         adv: int | str = NO_ADVERSARIAL
@@ -223,14 +224,21 @@ class _BoundedMargin(nn.Module):
         return logits / (margins / WIDEST_MARGIN).clamp_min(1)
 
 
-def _scores(layer: str, n: int, *counts_or_reasons: int | str) -> LayerScores:
-    estimates = (
-        proportion(f"probe_{layer}_{score}", found, n)
-        if isinstance(found, int)
-        else undefined(f"probe_{layer}_{score}", n, found)
-        for score, found in zip(SCORES, counts_or_reasons, strict=True)
+def _scores(
+    layer: str, n: int, clean: int | str, adv: int | str, adaptive: int | str
+) -> LayerScores:
+    """Return accuracies from how many are right, or from why that is not known."""
+
+    def estimate(score: str, found: int | str) -> Estimate:
+        name = f"probe_{layer}_{score}"
+        return proportion(name, found, n) if isinstance(found, int) else undefined(name, n, found)
+
+    return LayerScores(
+        layer,
+        clean=estimate("clean", clean),
+        adv=estimate("adv", adv),
+        adaptive=estimate("adaptive", adaptive),
     )
-    return LayerScores(layer, *estimates)
 
 
 def _are_right(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
