@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch_cka
 import typer
-from clbench.probes.names import select_layers
+from clbench.probes.layers import select_layers
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
