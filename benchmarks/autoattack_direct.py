@@ -10,7 +10,7 @@ import torch
 import typer
 from pyautoattack import AutoAttack
 
-from clbench.attacks.registry import plan_attack
+from clbench.attacks.registry import bind, plan_attack
 from clbench.data.load import load_test_set
 from clbench.evaluation.run import evaluate
 from clbench.models.load import load_model
@@ -35,9 +35,10 @@ def compare(model: str = "simclr_at", n: int = 360, eps: str = "1/6", bs: int = 
     )
 
     started, busy = time.perf_counter(), time.process_time()
-    plan, threat_model = plan_attack("autoattack", "Linf", 10), ThreatModel("Linf", Fraction(eps))
+    steps = bind(plan_attack("autoattack", "Linf", 10), 10)
+    threat_model = ThreatModel("Linf", Fraction(eps))
     outcome = evaluate(
-        network, image_set, plan, threat_model, seed=0, batch_size=None, device="cpu"
+        network, image_set, steps, threat_model, seed=0, batch_size=None, device="cpu"
     )
     wall, cpu = time.perf_counter() - started, time.process_time() - busy
     robust = round(outcome.robust_acc.value * n)

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 import torch_cka
 import typer
-from clbench.probes.layers import select_layers
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.features import fastest_layout
+from clbench.probes.layers import select_layers
 from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.representations import Inputs, Representation
 

@@ -1,3 +1,41 @@
-"""Robustness benchmark of contrastive, supervised-contrastive and supervised image models."""
+"""Robustness benchmark of contrastive, supervised-contrastive and supervised image models.
 
-__version__ = "0.1.0"
+The functions are those of the command line, for Python: each is loaded on first use, so that
+importing this package loads nothing else.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from clbench.schema.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from clbench.api import build_leaderboard as build_leaderboard
+    from clbench.api import diagnose as diagnose
+    from clbench.api import evaluate as evaluate
+    from clbench.api import load_data as load_data
+    from clbench.api import load_model as load_model
+    from clbench.api import read_records as read_records
+
+
+__all__ = [
+    "__version__",
+    "build_leaderboard",
+    "diagnose",
+    "evaluate",
+    "load_data",
+    "load_model",
+    "read_records",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public function
+    if name not in __all__:
+        raise AttributeError(f"module 'clbench' has no attribute {name!r}")
+    from clbench import api  # noqa: PLC0415 - on first use
+
+    found = globals()[name] = getattr(api, name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

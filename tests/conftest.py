@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from clbench.schema.estimate import proportion
-from clbench.schema.records import AttackEntry, Counts, DataEntry, ModelEntry, Record, ThreatEntry
+from clbench.schema.records import (
+    SCHEMA_VERSION,
+    AttackEntry,
+    Counts,
+    DataEntry,
+    EvaluationRecord,
+    ModelEntry,
+    ThreatEntry,
+)
 
 LONGEST = "tests/test_readme.py"
 """Takes minutes: one process begins with it while the other does the rest."""
@@ -44,8 +52,8 @@ def make_record():
 
     def make(name="simclr_at", *, right=60, n=100, eps="8/255", attack_hash="a" * 12, **changes):
         steps = {"apgd-ce": {"n_iter": 100}, "square": {"n_queries": 5000}}
-        record = Record(
-            schema_version=1,
+        record = EvaluationRecord(
+            schema_version=SCHEMA_VERSION,
             protocol="cifar10-linf",
             model=ModelEntry(name, "simclr", "at", "resnet18", "cifar10", "f" * 64, "package"),
             data=DataEntry("cifar10", n, "d" * 64),
@@ -69,6 +77,7 @@ def make_record():
             versions={"clbench": "0.1.0", "torch": "2.15.0"},
             commit="c" * 40,
             created="2026-01-02T03:04:05Z",
+            evidence_sha256="e" * 64,
         )
         return replace(record, **changes)
 

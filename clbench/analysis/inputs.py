@@ -20,7 +20,7 @@ from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate, undefined
 from clbench.schema.names import SCENARIOS, SCHEMES, look_up
 from clbench.schema.probe_record import ProbeRecord
-from clbench.schema.records import ModelEntry, Record, read_records
+from clbench.schema.records import EvaluationRecord, ModelEntry, read_records
 
 END = "end"
 """The mean of pooled features and logits."""
@@ -48,7 +48,7 @@ class FindingInputs:
     """
 
     models: tuple[ModelEntry, ...]
-    records: Mapping[str, Record]
+    records: Mapping[str, EvaluationRecord]
     analysis: Analysis | None
     trained_at: Mapping[str, Fraction]
 
@@ -182,7 +182,7 @@ def gather(
     return FindingInputs(models, chosen, analysis, eps)
 
 
-def records_of(folder: Path, dataset: str = "") -> list[Record]:
+def records_of(folder: Path, dataset: str = "") -> list[EvaluationRecord]:
     """Return the records in a folder, only those of one data set where it is named.
 
     Raises:
@@ -205,19 +205,19 @@ def recorded_models(folder: Path, dataset: str) -> list[str]:
     return [model.name for model in sorted(models, key=_order)]
 
 
-def comparable(records: Sequence[Record], probed: ProbeRecord | None = None) -> dict[str, Record]:
+def comparable(
+    records: Sequence[EvaluationRecord], probed: ProbeRecord | None = None
+) -> dict[str, EvaluationRecord]:
     """Return records by model that agree in data set, threat model and attack.
 
     With the record of a comparison, only those of its networks, data set and threat model; the
     number of examples may be another one. Of several attacks, that with the most models is taken;
     where a model has several records, the first.
     """
-    groups: dict[tuple[str, ...], dict[str, Record]] = {}
+    groups: dict[tuple[str, str, str, str], dict[str, EvaluationRecord]] = {}
     for record in records:
         if probed is None or _is_of(record, probed):
-            threat = record.threat_model
-            key = (record.data.name, threat.norm, threat.eps, record.attack.hash)
-            groups.setdefault(key, {}).setdefault(record.model.name, record)
+            groups.setdefault(record.group, {}).setdefault(record.model.name, record)
     return max(groups.values(), key=len, default={})
 
 
@@ -228,7 +228,7 @@ def _order(model: ModelEntry) -> tuple[int, int, str]:
     return scheme, scenario, model.name
 
 
-def _is_of(record: Record, probed: ProbeRecord) -> bool:
+def _is_of(record: EvaluationRecord, probed: ProbeRecord) -> bool:
     networks = {(model.name, model.weights_sha256) for model in probed.models}
     return (
         (record.model.name, record.model.weights_sha256) in networks

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from clbench.analysis.models import Adversarial, ComparedModels
 from clbench.analysis.result import Accuracy
+from clbench.attacks.registry import attack_of
 from clbench.probes.linear.fit import fit_probes
 from clbench.probes.linear.score import SCORES, LayerScores, score_probes
 from clbench.schema.progress import OnProgress, naming
@@ -45,7 +46,7 @@ def _scores(
             probes,
             compared.image_set,
             adversarial[name],
-            attacks=[plan.steps[0].attack for plan in (compared.quick, compared.attack)],
+            attacks=[attack_of(plan) for plan in (compared.quick, compared.attack)],
             threat_model=protocol.threat_model,
             seed=protocol.seed,
             device=device,

@@ -17,20 +17,21 @@ from clbench.analysis.comparisons import (
 )
 from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import plan_attack
+from clbench.data.datasets import DATASETS
 from clbench.data.image_set import ImageSet
-from clbench.loading import Setup, load_checked, load_data, load_training, settle
-from clbench.models import LoadedModel, validate_network
+from clbench.data.load import Data, load_images
+from clbench.data.splits import probe_training
+from clbench.models.interface import LoadedModel
+from clbench.models.load import load_for
 from clbench.probes.layers import Layers, select_layers
 from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
 from clbench.probes.similarity.estimators import find_estimator
 from clbench.probes.similarity.measures import MEASURES
-from clbench.runtime.as_found import left_as_found
 from clbench.runtime.devices import find_device
-from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
 from clbench.schema.names import look_up
 from clbench.schema.progress import OnProgress
-from clbench.schema.protocol import Protocol
+from clbench.schema.protocol import Protocol, resolve
 
 DEFAULT_STEPS = 40
 """Steps of the attack, those of the CKA columns."""
@@ -41,26 +42,50 @@ QUICK_STEPS = 10
 WEIGHTS = ".safetensors"
 """How the names of weights files end."""
 
-_TRIED = 16  # images that show whether a network is a classifier of them
-
 Adversarial = Mapping[str, Float[Tensor, "n c h w"]]
 """The images that were made against each model."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeOptions(Setup):
-    """What a user asked for, as given to ``compare_models``; ``images`` are those in memory."""
+class ProbeOptions:
+    """What a user asked for, as given to ``compare_models``."""
 
     models: Sequence[str | Path | nn.Module] | Mapping[str, str | Path | nn.Module]
-    images: ImageSet | None = None
+    protocol: str | None = None
+    data: Data | None = None
+    data_dir: Path | None = None
+    download: bool = False
+    norm: str | None = None
+    eps: str | None = None
+    n_examples: int | None = None
     comparisons: Sequence[str] = ()
     common: str = ""
     layers: Sequence[str] = ()
     measure: str = "cka"
     estimator: str = ""
+    linear_probes: bool = False
+    train_data: Sequence[Path] = ()
     pooling: str = DEFAULT_POOLING
     attack_steps: int = DEFAULT_STEPS
     device: str = "auto"
+    seed: int | None = None
+
+    @property
+    def own_data(self) -> bool:
+        """Whether the images are not a protocol's."""
+        return self.data is not None
+
+    @property
+    def settled(self) -> Protocol:
+        """The protocol that was asked for, changed where a value is given by hand."""
+        return resolve(
+            self.protocol,
+            own_data=self.own_data,
+            norm=self.norm,
+            eps=self.eps,
+            n_examples=self.n_examples,
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True)
@@ -113,22 +138,22 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
             different data.
     """
     _check(options)
-    protocol, device = settle(options), find_device(options.device)
-    image_set = _images(options, protocol)
+    protocol, device = options.settled, find_device(options.device)
+    images = _images(options, protocol)
     given = _named(options.models)
-    models = _load_all(given, options, protocol, image_set, device=device, on_progress=on_progress)
+    models = _load_all(given, options, images, device, on_progress)
     names = {name: name for name in models}
     names |= {one.typed: name for one, name in zip(given, models, strict=True)}
     common = look_up(names, options.common, "model") if options.common else ""
     attack, quick = (
-        plan_attack(f"pgd,steps={steps}", protocol.threat_model.norm, image_set.n_classes)
+        plan_attack(f"pgd,steps={steps}", protocol.threat_model.norm, images.n_classes)
         for steps in (options.attack_steps, min(options.attack_steps, QUICK_STEPS))
     )
     return ComparedModels(
         models=models,
         layers={name: _layers(model, options.layers) for name, model in models.items()},
-        image_set=image_set,
-        training=load_training(options, protocol, image_set),
+        image_set=images,
+        training=_training(options, protocol, images),
         protocol=protocol,
         attack=attack,
         quick=quick,
@@ -152,10 +177,28 @@ def _check(options: ProbeOptions) -> None:
 
 
 def _images(options: ProbeOptions, protocol: Protocol) -> ImageSet:
-    if options.images is None:
-        return load_data(options, protocol)
-    n = options.n_examples
-    return options.images if n is None else options.images.head(n)
+    n_classes = DATASETS[protocol.dataset].n_classes
+    return load_images(
+        protocol.dataset if options.data is None else options.data,
+        n_examples=options.n_examples if options.own_data else protocol.n_examples,
+        n_classes=n_classes if options.own_data and options.protocol else None,
+        data_dir=options.data_dir,
+        download=options.download,
+    )
+
+
+def _training(
+    options: ProbeOptions, protocol: Protocol, images: ImageSet
+) -> tuple[ImageSet, ImageSet] | None:
+    if not options.linear_probes:
+        return None
+    return probe_training(
+        images,
+        None if options.own_data else protocol.dataset,
+        files=options.train_data,
+        data_dir=options.data_dir,
+        download=options.download,
+    )
 
 
 def _named(
@@ -183,9 +226,7 @@ def _read(text: str) -> _Named:
 def _load_all(
     given: Sequence[_Named],
     options: ProbeOptions,
-    protocol: Protocol,
-    image_set: ImageSet,
-    *,
+    images: ImageSet,
     device: torch.device,
     on_progress: OnProgress,
 ) -> dict[str, LoadedModel]:
@@ -194,7 +235,7 @@ def _load_all(
     for done, one in enumerate(given):
         on_progress(f"loading {one.typed}", done, len(given))
         try:
-            model, n_classes = _load(one, options, protocol, image_set, device)
+            model, n_classes = _load(one, options, images, device)
         except (ModelError, WeightsError) as error:
             here = f" (here: --model {one.typed}=FILE)" if "--weights" in str(error) else ""
             raise type(error)(f"{one.typed}: {error}{here}") from error
@@ -209,46 +250,22 @@ def _load_all(
 
 
 def _load(
-    one: _Named,
-    options: ProbeOptions,
-    protocol: Protocol,
-    image_set: ImageSet,
-    device: torch.device,
+    one: _Named, options: ProbeOptions, images: ImageSet, device: torch.device
 ) -> tuple[LoadedModel, int]:
     """Return a model under the name it is to have, and how many classes it knows."""
-    if isinstance(one.what, str):
-        model, seen = load_checked(
-            one.what, options, protocol, image_set, device, weights=one.weights
-        )
-        if one.weights:  # called after the folder of the training, so that several can be told
-            folder = one.weights.resolve().parent.name
-            model = replace(model, name=f"{model.name}@{folder}")
-        n_classes = seen.n_classes
-    else:
-        own_data = options.data is not None and options.protocol is None
-        model, n_classes = _from_memory(one.what, image_set, device, or_more=own_data)
-    return (replace(model, name=one.name) if one.name else model), n_classes
-
-
-def _from_memory(
-    network: nn.Module, image_set: ImageSet, device: torch.device, *, or_more: bool
-) -> tuple[LoadedModel, int]:
-    """Return a network that is not loaded but given; its mode and state are left as found."""
-    name, images = type(network).__name__, image_set.images[:_TRIED].to(device)
-    flags = validate_network(network.to(device), images, image_set.n_classes, or_more=or_more)
-    with left_as_found(network, device), torch.no_grad():
-        n_classes = network.eval()(images[:1]).shape[1]
-    return (
-        LoadedModel(
-            network=network,
-            name=name,
-            backbone=name,
-            weights_sha256=state_sha256(network),
-            source="memory",
-            flags=flags,
-        ),
-        n_classes,
+    protocol, unknown_data = options.settled, options.own_data and options.protocol is None
+    model, seen = load_for(
+        one.what,
+        images,
+        dataset=None if unknown_data else protocol.dataset,
+        norm=protocol.threat_model.norm,
+        device=device,
+        weights=one.weights,
     )
+    name = one.name or model.name
+    if one.weights:  # called after the folder of the training, so that several can be told
+        name = f"{name}@{one.weights.resolve().parent.name}"
+    return replace(model, name=name), seen.n_classes
 
 
 def _layers(model: LoadedModel, wanted: Sequence[str]) -> Layers:

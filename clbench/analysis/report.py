@@ -19,9 +19,9 @@ from clbench.analysis.inputs import END, FindingInputs, gather, recorded_models
 from clbench.analysis.result import Analysis
 from clbench.analysis.run import FIGURES, compare_models
 from clbench.analysis.tables import Cell, to_csv
-from clbench.loading import Setup, settle
 from clbench.schema.files import make_folder, write_atomically
 from clbench.schema.progress import OnProgress, not_shown
+from clbench.schema.protocol import resolve
 from clbench.schema.provenance import commit, utc_now, versions
 
 SCHEMA_VERSION = 1
@@ -100,7 +100,7 @@ def compare_recorded(
         RecordError: There are no such records.
         ClbenchError: A model or the data cannot be used.
     """
-    dataset = settle(Setup(protocol=protocol, data=data)).dataset
+    dataset = resolve(protocol, own_data=data is not None).dataset
     return compare_models(
         recorded_models(records, dataset),
         protocol=protocol,
@@ -130,7 +130,7 @@ def _json(found: Sequence[Finding], inputs: FindingInputs) -> str:
         "schema_version": SCHEMA_VERSION,
         "findings": [{name: _finite(value) for name, value in _row(one).items()} for one in found],
         "models": [asdict(model) for model in inputs.models],
-        "records": {name: record.run.identity for name, record in inputs.records.items()},
+        "records": {name: record.run.hash for name, record in inputs.records.items()},
         "probe": _probe(inputs),
         "trained_at": {name: str(eps) for name, eps in inputs.trained_at.items()},
         "versions": versions(),
@@ -170,10 +170,9 @@ def _about(inputs: FindingInputs) -> list[str]:
         )
     if inputs.records:
         record = next(iter(inputs.records.values()))
-        threat = record.threat_model
         lines.append(
             f"Robust accuracy: {len(inputs.records)} records of {record.data.n} images of "
-            f"{record.data.name}, {record.attack.name} in {threat.norm} {threat.eps}."
+            f"{record.data.name}, {record.setting}."
         )
     return lines
 
@@ -226,14 +225,13 @@ def _scatter(inputs: FindingInputs) -> Figure:
         if model.name in inputs.measured
     }
     record = inputs.records[inputs.measured[0]]
-    threat = record.threat_model
     return scatter(
         {
             group: [points[name] for name in names]
             for group, names in inputs.groups.items()
             if names
         },
-        title=f"{record.data.name}, {record.attack.name}, {threat.norm} {threat.eps}",
+        title=f"{record.data.name}, {record.setting}",
         x_label=f"{inputs.measure.label} of adversarial and clean, last two layers",
         y_label="robust accuracy",
     )

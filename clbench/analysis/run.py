@@ -19,9 +19,9 @@ from clbench.analysis.models import (
 from clbench.analysis.pages import pages
 from clbench.analysis.result import Analysis, Matrix
 from clbench.analysis.store import save
-from clbench.data.image_set import ImageSet
+from clbench.attacks.registry import attack_of
+from clbench.data.load import Data
 from clbench.evaluation.run import perturb
-from clbench.loading import data_entry, model_entry
 from clbench.probes.linear.pooling import DEFAULT_POOLING
 from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.representations import Inputs, Representation
@@ -30,7 +30,7 @@ from clbench.schema.files import make_folder
 from clbench.schema.probe_record import SCHEMA_VERSION, ProbeRecord
 from clbench.schema.progress import OnProgress, not_shown
 from clbench.schema.provenance import commit, utc_now, versions
-from clbench.schema.records import AttackEntry, ThreatEntry
+from clbench.schema.records import AttackEntry, DataEntry, ThreatEntry
 from clbench.schema.threat_model import format_eps
 
 FIGURES = "figures"
@@ -41,7 +41,7 @@ def compare_models(
     models: Sequence[str | Path | nn.Module] | Mapping[str, str | Path | nn.Module],
     *,
     protocol: str | None = None,
-    data: str | Path | ImageSet | None = None,
+    data: Data | None = None,
     data_dir: Path | None = None,
     download: bool = False,
     norm: str | None = None,
@@ -71,7 +71,7 @@ def compare_models(
             ``NAME=WHAT``, or a mapping from names, gives one a name, and ``NAME=FILE.safetensors``
             gives the model of that name other weights.
         protocol: Images and threat model; "digits-linf" by default.
-        data: Images of one's own: a file, or a set in memory.
+        data: Images instead of the protocol's, as ``load_images`` takes them.
         data_dir: Folder with the public archives.
         download: Whether a public data set that is not there may be fetched.
         norm: Instead of the protocol's.
@@ -102,8 +102,7 @@ def compare_models(
     options = ProbeOptions(
         models=models,
         protocol=protocol,
-        images=data if isinstance(data, ImageSet) else None,
-        data=None if data is None else Path(data.name if isinstance(data, ImageSet) else data),
+        data=data,
         data_dir=data_dir,
         download=download,
         norm=norm,
@@ -114,7 +113,7 @@ def compare_models(
         layers=layers,
         measure=measure,
         estimator=estimator,
-        layer_probes=linear_probes,
+        linear_probes=linear_probes,
         train_data=train_data,
         pooling=pooling,
         attack_steps=attack_steps,
@@ -162,7 +161,7 @@ def _attack(compared: ComparedModels, on_progress: OnProgress) -> Adversarial:
             seed=compared.protocol.seed,
             batch_size=None,
             device=compared.device,
-            attack=compared.attack.steps[0].attack,
+            attack=attack_of(compared.attack),
             on_progress=partial(on_progress, f"attacking {name}"),
         )
         for name in compared.attacked
@@ -187,17 +186,17 @@ def _representations(compared: ComparedModels, adversarial: Adversarial) -> list
 
 def _record(options: ProbeOptions, compared: ComparedModels, seconds: float) -> ProbeRecord:
     protocol, attack, wanted = compared.protocol, compared.attack, compared.wanted
-    threat = protocol.threat_model
+    threat, spec = protocol.threat_model, attack.spec
     common = (one.against for one in wanted.representations if one.against not in ("", one.model))
     return ProbeRecord(
         schema_version=SCHEMA_VERSION,
         protocol=protocol.name,
-        models=tuple(model_entry(model) for model in compared.models.values()),
-        data=data_entry(compared.image_set),
-        training=data_entry(compared.training[0]) if compared.training else None,
+        models=tuple(model.entry for model in compared.models.values()),
+        data=DataEntry(*compared.image_set.id),
+        training=DataEntry(*compared.training[0].id) if compared.training else None,
         pooling=options.pooling if compared.training else "",
         threat_model=ThreatEntry(threat.norm, format_eps(threat.eps)),
-        attack=AttackEntry(attack.name, attack.backend, attack.parameters, attack.hash),
+        attack=AttackEntry(spec.name, attack.backend, spec.parameters, spec.hash),
         comparisons=tuple(dict.fromkeys(matrix.comparison for matrix in wanted.matrices)),
         common=next(common, ""),
         layers=tuple(options.layers),

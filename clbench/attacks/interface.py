@@ -1,19 +1,18 @@
-"""What an attack is, and what a plan of attacks holds: every effective parameter, and a hash."""
+"""What an attack is, who runs it, and what a plan of attacks holds."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from clbench.schema.attack_spec import Option, Parameter
+from clbench.schema.attack_spec import AttackSpec, Component, Option, Parameter
 from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
 
-HASH_DIGITS = 12
+Granularity = Literal["example", "batch"]
+"""Whose result it is: an example's, the same in any batch and order; or that of a whole batch."""
 
 
 @runtime_checkable
@@ -40,65 +39,98 @@ class Attack(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class AttackStep:
-    """One attack of a plan.
+@dataclass(frozen=True, kw_only=True)
+class ComponentRow:
+    """An attack that can be a component: what it covers, its options, its effective parameters.
 
-    ``bounded`` is False for attacks that look for the smallest perturbation and may leave the
-    ball; what they return outside of it is no success, and no defect either. ``black_box`` is
-    True for attacks that use no gradients. ``cost`` is roughly how many forward passes (a
-    backward pass counts as two) a surviving image takes; it serves to foretell the time to go.
-    """
-
-    name: str
-    attack: Attack
-    parameters: Mapping[str, Parameter]
-    bounded: bool = True
-    black_box: bool = False
-    cost: float = 1.0
-
-
-@dataclass(frozen=True)
-class AttackPlan:
-    """A cascade: each step attacks the images that the steps before it left standing.
-
-    ``flags`` say what is to be known about the plan itself, such as steps that the number of
-    classes forbids.
-    """
-
-    name: str
-    backend: str
-    steps: tuple[AttackStep, ...]
-    flags: tuple[str, ...] = ()
-
-    @property
-    def parameters(self) -> dict[str, dict[str, Parameter]]:
-        """The effective parameters of every step."""
-        return {step.name: dict(step.parameters) for step in self.steps}
-
-    @property
-    def hash(self) -> str:
-        """What tells this attack from every other one: 12 hexadecimal digits.
-
-        It covers the names and the effective parameters in their order, not the backend and not
-        the threat model.
-        """
-        steps = [[step.name, dict(step.parameters)] for step in self.steps]
-        text = json.dumps([self.name, steps], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]
-
-
-@dataclass(frozen=True)
-class AttackRow:
-    """An attack that users can name: what it covers, its options, and how a plan is made of it.
-
-    ``options`` and ``plan`` are called only when the attack is used, so that listing the names
-    imports no attack package.
+    ``bounded`` is False for attacks that look for the smallest perturbation and may leave the ball;
+    what they return outside of it is no success, and no defect either. ``black_box`` is True for
+    attacks that use no gradients. ``cost`` is roughly how many forward passes (a backward pass
+    counts as two) a surviving image takes; it serves to foretell the time to go. ``options`` and
+    ``parameters`` are called only when the attack is used, so that listing the names imports no
+    attack package.
     """
 
     name: str
     about: str
     norms: tuple[NormName, ...]
+    options: Callable[[], Mapping[str, Option]] = dict
+    parameters: Callable[[int, Mapping[str, Parameter]], Mapping[str, Parameter]]
+    """From the number of classes and the values that were given."""
+    cost: Callable[[Mapping[str, Parameter], int], float] = lambda _parameters, _n_classes: 1.0
+    least_classes: int = 2
+    bounded: bool = True
+    black_box: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NativeAttack:
+    """An attack that clbench runs itself: its row, and what makes it of effective parameters."""
+
+    row: ComponentRow
+    make: Callable[[Mapping[str, Parameter]], Attack]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeRow:
+    """Several components under one name, with what each has other than its own defaults."""
+
+    name: str
+    about: str
+    components: tuple[tuple[str, Mapping[str, Parameter]], ...]
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Who runs components: clbench itself, or a package."""
+
+    @property
+    def name(self) -> str:
+        """The name in records and in ``--backend``."""
+        ...
+
+    @property
+    def granularity(self) -> Granularity:
+        """Whose results it gives."""
+        ...
+
+    @property
+    def distribution(self) -> str:
+        """The distribution whose version a record names."""
+        ...
+
+    def is_installed(self) -> bool:
+        """Say whether it can be used here."""
+        ...
+
+    def runs(self, component: str, norm: NormName) -> bool:
+        """Say whether it has this component in this norm."""
+        ...
+
+    def bind(self, component: Component) -> Attack:
+        """Return the attack that a component stands for."""
+        ...
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """An attack, and which backend runs each of its components."""
+
+    spec: AttackSpec
     backends: tuple[str, ...]
-    options: Callable[[], Mapping[str, Option]]
-    plan: Callable[[NormName, int, Mapping[str, Parameter]], AttackPlan]
+
+    @property
+    def backend(self) -> str:
+        """The backends in one word, as records have it: each once, joined by a plus sign."""
+        return "+".join(dict.fromkeys(self.backends))
+
+
+@dataclass(frozen=True)
+class AttackStep:
+    """A component that is ready to run; ``bounded``, ``black_box`` and ``cost`` as in its row."""
+
+    name: str
+    attack: Attack
+    bounded: bool = True
+    black_box: bool = False
+    cost: float = 1.0

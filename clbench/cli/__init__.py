@@ -8,6 +8,7 @@ import typer
 
 import clbench
 from clbench.cli.attacks import attacks
+from clbench.cli.clean import clean
 from clbench.cli.doctor import doctor
 from clbench.cli.eval import EXAMPLES as EVAL_EXAMPLES
 from clbench.cli.eval import evaluate_model
@@ -15,6 +16,7 @@ from clbench.cli.leaderboard import leaderboard
 from clbench.cli.models import models
 from clbench.cli.probe import probe
 from clbench.cli.protocols import protocols
+from clbench.cli.run import show_notes
 from clbench.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from clbench.cli.train import train
 from clbench.schema.errors import ClbenchError
@@ -30,7 +32,7 @@ app = typer.Typer(
 )
 app.command("eval", epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", epilog=TRAIN_EXAMPLES)(train)
-for command in (models, attacks, protocols, doctor):
+for command in (models, attacks, protocols, doctor, clean):
     app.command()(command)
 app.add_typer(probe, name="probe")
 app.add_typer(leaderboard, name="leaderboard")
@@ -54,6 +56,7 @@ def top(
 
 def main() -> None:
     """Run the command line; exit with the statuses that scripts may depend on."""
+    show_notes()
     # deprecations inside third parties are for their developers, not for who runs an evaluation
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:

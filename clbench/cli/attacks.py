@@ -8,7 +8,6 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clbench.attacks.interface import AttackRow
 
 _EXAMPLE_CLASSES = 10
 
@@ -25,23 +24,26 @@ def attacks(
     from clbench.attacks.registry import ATTACKS
     from clbench.cli.render.tables import show_entries
 
-    rows = [_describe(row) for row in ATTACKS.values()]
+    rows = [_describe(name) for name in ATTACKS]
     if as_json:
         print(json.dumps(rows, indent=1))
         return
     show_entries([_in_words(row) for row in rows])
 
 
-def _describe(row: "AttackRow") -> dict[str, Any]:
-    plan = row.plan(row.norms[0], _EXAMPLE_CLASSES, {})
+def _describe(name: str) -> dict[str, Any]:
+    from clbench.attacks.registry import ATTACKS, norms_of, options_of, plan_attack
+
+    norms = norms_of(name)
+    plan = plan_attack(name, norms[0], _EXAMPLE_CLASSES)
     return {
-        "name": row.name,
-        "about": row.about,
-        "norms": list(row.norms),
+        "name": name,
+        "about": ATTACKS[name],
+        "norms": list(norms),
         "backend": plan.backend,
-        "options": sorted(row.options()),
-        "steps": plan.parameters,
-        "hash": plan.hash,
+        "options": sorted(options_of(name)),
+        "steps": plan.spec.parameters,
+        "hash": plan.spec.hash,
     }
 
 

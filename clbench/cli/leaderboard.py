@@ -7,6 +7,8 @@ import typer
 
 leaderboard = typer.Typer(no_args_is_help=True, help="Build or check leaderboard.csv.")
 
+EXIT_USER = 2
+
 Out = Annotated[Path, typer.Option(help="Folder that holds records/ and leaderboard.csv.")]
 
 
@@ -20,8 +22,25 @@ def build(out: Out = Path("results")) -> None:
 
 @leaderboard.command()
 def check(out: Out = Path("results")) -> None:
-    """Say whether leaderboard.csv is what its records give."""
-    from clbench.leaderboard.table import CSV_NAME
-    from clbench.leaderboard.table import check as check_csv
+    """Check records against their evidence, and leaderboard.csv against the records."""
+    from clbench.leaderboard.check import check as check_records
 
-    typer.echo(f"{out / CSV_NAME} is what its {check_csv(out)} records give")
+    checked = check_records(out)
+    for problem in checked.problems:
+        typer.echo(f"clbench: {problem}", err=True)
+    for path in checked.unbound:
+        typer.echo(f"{path} is unbound: clbench leaderboard upgrade --out {out} binds it")
+    typer.echo(f"{checked.n_records} records, {len(checked.problems)} problems")
+    typer.echo(f"not checked: {', '.join(checked.not_checked) or 'nothing'}")
+    if checked.problems:
+        raise typer.Exit(EXIT_USER)
+
+
+@leaderboard.command()
+def upgrade(out: Out = Path("results")) -> None:
+    """Bind records of version 0.1 to their evidence, after recomputing them from it."""
+    from clbench.leaderboard.upgrade import upgrade as upgrade_records
+
+    for path in upgrade_records(out):
+        typer.echo(f"bound {path}")
+    typer.echo(f"all records under {out} are bound to their evidence")

@@ -1,7 +1,8 @@
 """Images with their labels in protocol order, checked once and hashed."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float32, Int64
@@ -13,12 +14,33 @@ PIXEL_MAX = 255
 """The brightest 8-bit pixel; it becomes 1.0."""
 
 
+class SetId(NamedTuple):
+    """Which images there are in all: a name, how many, and the sha256 of images and labels."""
+
+    name: str
+    n: int
+    sha256: str
+
+
+class Shard(NamedTuple):
+    """Every ``of``-th example, from the one with this ``number`` on, which counts from 0."""
+
+    number: int
+    of: int
+
+    def positions(self, n: int) -> Int64[Tensor, " m"]:
+        """Return which of ``n`` examples are in it."""
+        return torch.arange(self.number, n, self.of)
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Images in [0, 1] and their labels, in protocol order; make one with ``make_image_set``.
 
     ``sha256`` is that of the content: both shapes, the labels and the images. Two sets are the same
-    exactly when their hashes are.
+    exactly when their hashes are. ``index`` is the place of each example in the data set that it
+    was taken from first; nothing is ever numbered anew. ``whole`` is what the set is a shard of,
+    otherwise the set itself.
     """
 
     name: str
@@ -26,25 +48,53 @@ class ImageSet:
     labels: Int64[Tensor, " n"]
     n_classes: int
     sha256: str
+    index: Int64[Tensor, " n"]
+    whole: SetId
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def id(self) -> SetId:
+        """What tells this set from others."""
+        return SetId(self.name, len(self), self.sha256)
+
+    def select(self, positions: Int64[Tensor, " m"]) -> "ImageSet":
+        """Return the examples at these places, in that order, with their indices."""
+        images, labels = self.images[positions].contiguous(), self.labels[positions]
+        found = _image_set(self.name, images, labels, self.n_classes)
+        return replace(found, index=self.index[positions])
+
     def head(self, n_examples: int) -> "ImageSet":
-        """Return the first examples as a set of their own, with their own hash.
+        """Return the first examples.
 
         Raises:
             BadValueError: ``n_examples`` is not from 1 to the length of this set.
         """
         n = count_examples(self.name, n_examples, available=len(self))
-        return make_image_set(self.name, self.images[:n], self.labels[:n], self.n_classes)
+        return self.select(torch.arange(n))
 
     def at_most(self, n_examples: int) -> "ImageSet":
         """Return evenly spaced examples, or itself where it has no more than ``n_examples``."""
         if len(self) <= n_examples:
             return self
-        places = torch.arange(n_examples) * len(self) // n_examples
-        return make_image_set(self.name, self.images[places], self.labels[places], self.n_classes)
+        return self.select(torch.arange(n_examples) * len(self) // n_examples)
+
+    def shard(self, shard: Shard) -> "ImageSet":
+        """Return the examples of a shard; only their ``whole`` is this set.
+
+        Raises:
+            BadValueError: There are fewer examples than shards.
+        """
+        if shard.of > len(self):
+            raise BadValueError(
+                f"{self.name} has {len(self)} examples, too few for {shard.of} shards"
+            )
+        return replace(self.select(shard.positions(len(self))), whole=self.id)
+
+    def named(self, name: str) -> "ImageSet":
+        """Return the same examples under another name."""
+        return replace(self, name=name, whole=self.whole._replace(name=name))
 
 
 def make_image_set(name: str, images: Tensor, labels: Tensor, n_classes: int) -> ImageSet:
@@ -62,8 +112,20 @@ def make_image_set(name: str, images: Tensor, labels: Tensor, n_classes: int) ->
     check_labels(name, labels, n_classes)
     images = images.to(torch.float32).contiguous()
     check_pixels(name, images)
-    labels = labels.to(torch.int64)
-    return ImageSet(name, images, labels, n_classes, _sha256(images, labels))
+    return _image_set(name, images, labels.to(torch.int64), n_classes)
+
+
+def _image_set(name: str, images: Tensor, labels: Tensor, n_classes: int) -> ImageSet:
+    sha256 = _sha256(images, labels)
+    return ImageSet(
+        name=name,
+        images=images,
+        labels=labels,
+        n_classes=n_classes,
+        sha256=sha256,
+        index=torch.arange(len(labels)),
+        whole=SetId(name, len(labels), sha256),
+    )
 
 
 def to_floats(images: Tensor) -> Tensor:

@@ -1,11 +1,70 @@
 """Images to evaluate on and to train with; every set is checked and hashed."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import torch
 
 from clbench.data.datasets import DATASETS, READERS
 from clbench.data.image_set import ImageSet, count_examples, make_image_set, to_floats
+from clbench.data.readers.npz import load_arrays
+from clbench.schema.errors import DataError
 from clbench.schema.names import look_up
+
+Data = str | Path | ImageSet | tuple[Any, Any]
+"""A name of ``DATASETS``, a file, an image set, or images [n, c, h, w] and labels [n]."""
+
+
+def load_images(
+    data: Data,
+    *,
+    n_examples: int | None = None,
+    n_classes: int | None = None,
+    data_dir: Path | None = None,
+    download: bool = False,
+) -> ImageSet:
+    """Return the images that ``data`` says, the first ones in its order.
+
+    Args:
+        data: A name of ``DATASETS``; a .npz file (see ``load_arrays``); an image set; or images,
+            uint8 or floats in [0, 1] of shape [n, c, h, w], and labels [n], as arrays or tensors.
+        n_examples: How many to take; all of them where None.
+        n_classes: How many classes there are; where None, the largest label plus 1.
+        data_dir: As for ``load_test_set``.
+        download: Likewise.
+
+    Raises:
+        UnknownNameError: No such data set.
+        BadValueError: ``n_examples`` is not from 1 to what there is.
+        DataError: They are missing, unreadable or wrong.
+    """
+    match data:
+        case ImageSet():
+            return data if n_examples is None else data.head(n_examples)
+        case str() if data in DATASETS:
+            return load_test_set(data, n_examples=n_examples, data_dir=data_dir, download=download)
+        case str() | Path():
+            return load_arrays(Path(data), n_examples=n_examples, n_classes=n_classes)
+        case images, labels:
+            return _from_memory(images, labels, n_examples, n_classes)
+
+
+def _from_memory(
+    images: Any,  # noqa: ANN401 - an array or a tensor
+    labels: Any,  # noqa: ANN401 - likewise
+    n_examples: int | None,
+    n_classes: int | None,
+) -> ImageSet:
+    images, labels = torch.as_tensor(images).detach().cpu(), torch.as_tensor(labels).cpu()
+    if images.ndim == 4 and images.shape[-1] in (1, 3) and images.shape[1] not in (1, 3):  # noqa: PLR2004 - n, c, h, w
+        raise DataError(
+            f"images must be [n, c, h, w], got {list(images.shape)}; move the channels to the front"
+        )
+    if labels.is_floating_point():
+        raise DataError(f"labels must be whole numbers, got {labels.dtype}")
+    known = n_classes or (int(labels.max()) + 1 if labels.numel() else 1)
+    found = make_image_set("images", to_floats(images), labels, known)
+    return found if n_examples is None else found.head(n_examples)
 
 
 def load_test_set(

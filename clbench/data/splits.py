@@ -5,9 +5,10 @@ from pathlib import Path
 
 import torch
 
-from clbench.data.datasets import DATASETS
+from clbench.data.datasets import DATASETS, PACKAGED
 from clbench.data.image_set import ImageSet, check_labels, check_pixels, make_image_set, to_floats
 from clbench.data.interface import DatasetInfo, Examples
+from clbench.data.load import training_set
 from clbench.data.near_duplicates import unique_examples
 from clbench.data.readers.npz import read_arrays
 from clbench.data.readers.parquet import read_parquet
@@ -81,3 +82,55 @@ def _read(path: Path, info: DatasetInfo) -> Examples:
     if examples.images.is_floating_point():
         check_pixels(path.name, examples.images)
     return examples
+
+
+MOST_FITTED = 10_000
+"""Training images that linear probes are fitted on, at most; more changes them little."""
+
+MOST_CHOSEN_BY = 2_000
+"""Validation images that the penalties of linear probes are chosen by, at most."""
+
+_CHOSEN_BY_SHARE = 10
+"""One image in so many of a user's own is for choosing, as there may be a few hundred in all."""
+
+
+def probe_training(
+    images: ImageSet,
+    dataset: str | None,
+    *,
+    files: Sequence[Path] = (),
+    data_dir: Path | None = None,
+    download: bool = False,
+) -> tuple[ImageSet, ImageSet]:
+    """Return images to fit linear probes on and images to choose by.
+
+    They are those of the data set, or of the user's own files. Of many, evenly spaced ones are
+    taken, so that files sorted by class keep all classes.
+
+    Args:
+        images: What the probes will be scored on.
+        dataset: The data set that they are of; None for images of the user's own.
+        files: Training images of the user's own.
+        data_dir: As for ``training_set``.
+        download: Likewise.
+
+    Raises:
+        BadValueError: There is nothing that says where they are.
+        DataError: They are missing or unreadable.
+    """
+    if files:
+        _, c, h, w = images.images.shape
+        info = DatasetInfo(images.name, (c, h, w), images.n_classes, len(images))
+        train, validation = training_files(info, files, one_in=_CHOSEN_BY_SHARE)
+    elif dataset is None or (data_dir is None and dataset not in PACKAGED):
+        where = "" if dataset is None else ", or --data-dir DIR"
+        raise BadValueError(
+            f"--linear-probes needs training images of {images.name}, got none; "
+            f"give --train-data FILE{where}"
+        )
+    else:
+        train, validation = (
+            training_set(dataset, split, data_dir=data_dir, download=download)
+            for split in ("train", "validation")
+        )
+    return train.at_most(MOST_FITTED), validation.at_most(MOST_CHOSEN_BY)

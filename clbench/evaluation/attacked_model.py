@@ -14,7 +14,7 @@ Precision = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
-class Victim(nn.Module):
+class AttackedModel(nn.Module):
     """A network as attacks see it: logits in float32, passes counted, contiguous gradients.
 
     Attack packages reshape the gradient at the images with ``view``, which fails for the strides
@@ -33,7 +33,7 @@ class Victim(nn.Module):
         self.backward_passes = 0
         self.training = False
 
-    def train(self, mode: bool = True) -> "Victim":
+    def train(self, mode: bool = True) -> "AttackedModel":
         """Do nothing: torchattacks would put the network back into training mode."""
         return self
 
@@ -80,14 +80,14 @@ class _Gate(torch.autograd.Function):
     """The identity, through which every gradient at the images passes."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, victim: Victim) -> Tensor:  # noqa: ANN401 - untyped in torch
-        ctx.victim = victim
+    def forward(ctx: Any, images: Tensor, model: AttackedModel) -> Tensor:  # noqa: ANN401 - untyped in torch
+        ctx.model = model
         return images.view_as(images)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - untyped in torch
         (gradient,) = gradients
-        ctx.victim.backward_passes += len(gradient)
+        ctx.model.backward_passes += len(gradient)
         return gradient.contiguous(), None
 
 

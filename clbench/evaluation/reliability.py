@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.evaluation.attacked_model import Victim, classes_of
+from clbench.evaluation.attacked_model import AttackedModel
+from clbench.models.validate import RANDOMIZED, is_randomized
 
 
 class Flag(NamedTuple):
@@ -19,7 +20,7 @@ class Flag(NamedTuple):
 
 
 FLAGS: dict[str, Flag] = {
-    "randomized": Flag(
+    RANDOMIZED: Flag(
         "the network answers differently when asked twice: use autoattack-rand", True
     ),
     "softmax_output": Flag(
@@ -50,38 +51,31 @@ FLAGS: dict[str, Flag] = {
 }  # fmt: skip
 """Every flag that an evaluation may raise."""
 
-SQUARE_MARGIN = 0.002
-"""An attack without gradients may lower the accuracy by this much before it raises a flag."""
-
 MAX_GRADIENTS_CHECKED = 512
-_CALLS, _RANDOM_TOLERANCE, _SOFTMAX_TOLERANCE = 5, 1e-4, 1e-5
+_CALLS, _SOFTMAX_TOLERANCE = 5, 1e-5
 _DLR_CLASSES = 3
 
 
 def is_unreliable(flags: Sequence[str]) -> bool:
-    """Say whether one of ``flags`` makes the robust accuracy unreliable."""
-    return any(FLAGS[flag].unreliable for flag in flags)
+    """Say whether one of ``flags`` makes the robust accuracy unreliable; one not known does."""
+    return any(flag not in FLAGS or FLAGS[flag].unreliable for flag in flags)
 
 
-def examine(
-    victim: Victim, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
-) -> set[str]:
+def meaning(flag: str) -> str:
+    """Return what a flag means; records of another version may have flags not known here."""
+    return FLAGS[flag].meaning if flag in FLAGS else "a flag that this version does not know"
+
+
+def examine(model: AttackedModel, images: Float[Tensor, "n c h w"]) -> set[str]:
     """Return the flags that one batch of clean images raises, before any attack."""
     with torch.no_grad():
-        answers = [victim(images) for _ in range(_CALLS)]
+        answers = [model(images) for _ in range(_CALLS)]
     found = {
-        "randomized": _is_randomized(answers, labels),
+        RANDOMIZED: is_randomized(answers),
         "softmax_output": _is_softmax(answers[0]),
-        "dynamic": is_dynamic(victim, images),
+        "dynamic": is_dynamic(model, images),
     }
     return {flag for flag, raised in found.items() if raised}
-
-
-def _is_randomized(answers: Sequence[Float[Tensor, "n k"]], labels: Int[Tensor, " n"]) -> bool:
-    hits = {int((classes_of(answer) == labels).sum()) for answer in answers}
-    unit = torch.stack([functional.normalize(answer, dim=1, eps=1e-10) for answer in answers])
-    spread = (unit[:, None] - unit[None]).norm(dim=-1).nan_to_num(0).max()
-    return len(hits) > 1 or bool(spread > _RANDOM_TOLERANCE)
 
 
 def _is_softmax(logits: Float[Tensor, "n k"]) -> bool:
@@ -113,7 +107,7 @@ def is_dynamic(network: nn.Module, images: Float[Tensor, "n c h w"]) -> bool:
 
 
 def has_zero_gradient(
-    victim: Victim, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
+    model: AttackedModel, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
 ) -> Bool[Tensor, " n"]:
     """Say at which images the gradient of the cross-entropy or the DLR loss is zero everywhere.
 
@@ -122,7 +116,7 @@ def has_zero_gradient(
     """
     with torch.enable_grad():
         images = images.detach().clone().requires_grad_()
-        logits = victim(images)
+        logits = model(images)
         losses = [functional.cross_entropy(logits, labels, reduction="sum")]
         if logits.shape[1] >= _DLR_CLASSES:
             losses.append(_dlr(logits, labels).sum())

@@ -1,8 +1,10 @@
-"""Robust accuracy under a plan of attacks, step by step, resumable after any interruption."""
+"""Robust accuracy under attacks, one after the other, resumable after any interruption."""
 
+import json
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,25 +13,28 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-import clbench
-from clbench.attacks.interface import Attack, AttackPlan
+from clbench.attacks.interface import Attack, AttackStep
 from clbench.attacks.native.pgd import PGD
 from clbench.data.image_set import ImageSet
-from clbench.evaluation.attacked_model import PRECISIONS, Victim
-from clbench.evaluation.confirm import Batch, attempt
+from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
+from clbench.evaluation.confirm import Batch, attack_and_confirm, confirm
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
-from clbench.evaluation.result import BY_CLEAN, Outcome, outcome_of
-from clbench.evaluation.state import Cascade
+from clbench.evaluation.result import EvaluationResult, result_of
+from clbench.evaluation.state import EvaluationState
+from clbench.evaluation.verdicts import BY_CLEAN
 from clbench.runtime.as_found import untouched
 from clbench.runtime.determinism import exact_arithmetic
-from clbench.runtime.hashing import fingerprint
+from clbench.runtime.hashing import state_sha256
 from clbench.runtime.seeding import randomness
 from clbench.runtime.tiles import choose_batch_size
 from clbench.schema.errors import BadValueError, ModelError
-from clbench.schema.files import write_atomically
+from clbench.schema.files import set_aside, sha256_of, write_atomically
 from clbench.schema.threat_model import ThreatModel
+from clbench.schema.version import __version__
 
-__all__ = ["Outcome", "Progress", "evaluate", "perturb"]
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
 
 SAVE_EVERY = 1.0
 """Seconds between two savings of the progress; longer where saving itself takes long."""
@@ -38,14 +43,17 @@ PROBE_ATTACK = PGD(steps=40)
 """What makes the images that probes compare with the clean ones, for every model alike."""
 
 QUICK_ATTACK = PGD(steps=10)
-"""What comes before it where only examples that stand are attacked, to save time."""
+"""What comes before it where only robust examples are attacked, to save time."""
+
+LOGITS_KEPT = 8
+"""Images whose logits tell a network from the same one after a change."""
 
 _SAVING_SHARE = 0.02  # of the time, at most, goes into saving
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an evaluation is: batch ``batch`` of ``n_batches`` of step ``step`` is done.
+    """How far an evaluation is: ``done`` of ``total`` examples of step ``step`` are attacked.
 
     Step 0 is the clean images. ``accuracy_left`` is the robust accuracy if no further attack broke
     anything. ``eta`` is a rough number of seconds to go, None while nothing is known.
@@ -54,73 +62,78 @@ class Progress:
     attack: str
     step: int
     n_steps: int
-    batch: int
-    n_batches: int
+    done: int
+    total: int
     accuracy_left: float
     seconds: float
     eta: float | None
 
 
+OnProgress = Callable[[Progress], None]
+
+
 def evaluate(
     network: nn.Module,
-    image_set: ImageSet,
-    plan: AttackPlan,
+    images: ImageSet,
+    steps: Sequence[AttackStep],
     threat_model: ThreatModel,
     *,
     seed: int,
-    batch_size: int | None,
+    batch_size: int | str | None,
     device: torch.device | str,
     precision: str = "float32",
+    flags: Sequence[str] = (),
+    identity: str = "",
     progress_file: Path | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-    key: str = "",
-) -> Outcome:
-    """Attack ``network`` step by step, each step only where it still stands.
+    on_progress: OnProgress | None = None,
+) -> EvaluationResult:
+    """Attack ``network`` step by step, each step only where it is still robust.
 
     The network is moved to ``device``; otherwise it and all global random state are left as found.
     A run that was interrupted, however, goes on from ``progress_file`` and ends exactly as it
-    would have without; the file stays, also after the end, for the caller to delete.
+    would have without; the file stays, also after the end, for the caller to delete. A file that
+    this run cannot go on from is set aside, and named in the log.
 
     Args:
         network: Takes images in [0, 1], returns logits.
-        image_set: The examples.
-        plan: What attacks them.
+        images: The examples.
+        steps: What attacks them.
         threat_model: Which perturbations are allowed.
         seed: Decides, with each example's index, every random number.
         batch_size: Images attacked at once; None chooses by the network and the device.
         device: Where to run.
         precision: Of the attacks; every verdict is in float32.
+        flags: What is known of the attack already.
+        identity: What else tells this run from others, such as the attack's hash; its weights,
+            data, threat model, seed, precision and batch size do anyway.
         progress_file: Where to keep what is done so far.
         on_progress: Called after every batch.
-        key: What else tells this run from others, such as the model's name; its weights, data,
-            plan, threat model and seed do anyway.
 
     Raises:
         BadValueError: A batch size below 1, or an unknown precision.
         ModelError: The network does not return logits [n, classes].
         StorageError: The progress cannot be saved.
     """
-    if batch_size is not None and batch_size < 1:
-        raise BadValueError(f"batch size must be 'auto' or at least 1, got {batch_size}")
-    if precision not in PRECISIONS:
-        raise BadValueError(f"precision must be {' or '.join(PRECISIONS)}, got {precision!r}")
+    size_wanted = read_batch_size(batch_size)
+    check_precision(precision)
     device = torch.device(device)
     network.to(device)
-    sign = fingerprint(
-        *(network, key, clbench.__version__, torch.__version__, device.type, precision),
-        *(image_set.sha256, plan.backend, plan.hash, threat_model, seed, batch_size or "auto"),
-    )
     with exact_arithmetic(), untouched(network), randomness(seed):
-        run = _Run(Victim(network, precision), image_set, plan, threat_model, seed, device)
-        cascade = _saved(progress_file, sign, image_set) or run.begin(batch_size)
-        with _Saver(progress_file, cascade, sign) as saver:
-            run.go_on(cascade, saver, on_progress or (lambda _progress: None))
-    return outcome_of(plan, cascade)
+        model = AttackedModel(network, precision)
+        size = size_wanted or choose_batch_size(model, images.images[:1].to(device))
+        run = _Run(model, images, steps, threat_model, seed, device, size)
+        decisive = (identity, state_sha256(network), str(threat_model), seed, precision, size)
+        sign = sha256_of(json.dumps([*decisive, [step.name for step in steps]]).encode())
+        state = run.begin_or_go_on(sign, flags, progress_file)
+        made_with = _made_with(device)
+        with _Saver(progress_file, lambda: state.to_bytes(made_with)) as saver:
+            run.finish(state, saver, on_progress or (lambda _progress: None))
+    return result_of(steps, state, images.labels, size)
 
 
 def perturb(
     network: nn.Module,
-    image_set: ImageSet,
+    images: ImageSet,
     threat_model: ThreatModel,
     *,
     seed: int,
@@ -129,118 +142,196 @@ def perturb(
     attack: Attack = PROBE_ATTACK,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Float[Tensor, "n c h w"]:
-    """Return every image perturbed as far as the threat model allows, for probes to look at.
+    """Return all images moved as far as the threat model allows, for probes to look at.
 
     The same attack for every model, on all examples: also on those that it cannot break, and on
     those misclassified without it. So columns are comparable between models and no example is
-    compared with itself. ``on_progress`` is told how many examples are done, and how many there
-    are.
+    compared with itself. What an attack returns outside of the threat model is the clean image
+    again. ``on_progress`` is told how many examples are done, and how many there are.
     """
     device = torch.device(device)
     network.to(device)
+    step = AttackStep("probe", attack)
     with exact_arithmetic(), untouched(network), randomness(seed):
-        victim, perturbed = Victim(network), image_set.images.clone()
-        size = batch_size or choose_batch_size(victim, image_set.images[:1].to(device))
-        for index in torch.split(torch.arange(len(image_set)), size):
-            images, labels = image_set.images[index].to(device), image_set.labels[index].to(device)
-            found = attack(victim, images, labels, threat_model, seed=seed, index=index)
-            perturbed[index] = found.cpu()
-            on_progress(int(index[-1]) + 1, len(image_set))
+        model, perturbed = AttackedModel(network), images.images.clone()
+        size = batch_size or choose_batch_size(model, images.images[:1].to(device))
+        for where in torch.split(torch.arange(len(images)), size):
+            batch = batch_at(images, where, device)
+            found = step.attack(
+                model, batch.images, batch.labels, threat_model, seed=seed, index=batch.index
+            )
+            confirmed = confirm(model.classify, batch.images, found, batch.labels, threat_model)
+            perturbed[where] = confirmed.adversarial.cpu()
+            on_progress(int(where[-1]) + 1, len(images))
     return perturbed
+
+
+def read_batch_size(wanted: int | str | None) -> int | None:
+    """Return how many images to attack at once; None, or "auto", leaves it open.
+
+    Raises:
+        BadValueError: It is no number, or below 1.
+    """
+    if wanted in (None, AUTO):
+        return None
+    number = int(wanted) if isinstance(wanted, int) or str(wanted).isdecimal() else 0
+    if number < 1:
+        raise BadValueError(f"batch size must be 'auto' or at least 1, got {wanted!r}")
+    return number
+
+
+def check_precision(precision: str) -> None:
+    """Check in what attacks should run.
+
+    Raises:
+        BadValueError: It is none of ``PRECISIONS``.
+    """
+    if precision not in PRECISIONS:
+        raise BadValueError(f"precision must be {' or '.join(PRECISIONS)}, got {precision!r}")
+
+
+def automatic_batch_size(network: nn.Module, images: ImageSet, device: torch.device | str) -> int:
+    """Return how many images to attack at once; see ``choose_batch_size``."""
+    network.to(device)
+    with exact_arithmetic(), untouched(network), randomness(0):
+        return choose_batch_size(AttackedModel(network), images.images[:1].to(device))
+
+
+def batch_at(images: ImageSet, where: Int[Tensor, " b"], device: torch.device) -> Batch:
+    """Return the examples at these places, on a device."""
+    return Batch(
+        images.images[where].to(device), images.labels[where].to(device), images.index[where]
+    )
+
+
+def first_logits(
+    network: nn.Module, images: ImageSet, device: torch.device | str
+) -> Float[Tensor, "m k"]:
+    """Return the logits of the first ``LOGITS_KEPT`` images, in eval mode and float32.
+
+    Raises:
+        ModelError: The network does not return logits [n, classes].
+    """
+    network.to(device)
+    with exact_arithmetic(), untouched(network), randomness(0), torch.no_grad():
+        logits = network(images.images[:LOGITS_KEPT].to(device))
+    wanted = [min(LOGITS_KEPT, len(images)), images.n_classes]
+    shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape != wanted:
+        raise ModelError(
+            f"the model must return logits {wanted} for {wanted[0]} images, got {shape}"
+        )
+    found: Tensor = logits.float().cpu()
+    return found
+
+
+def _made_with(device: torch.device) -> dict[str, str]:
+    """Return what progress must have in common with the run that goes on from it."""
+    return {"clbench": __version__, "torch": torch.__version__, "device": device.type}
 
 
 @dataclass
 class _Run:
     """One evaluation at work."""
 
-    victim: Victim
-    image_set: ImageSet
-    plan: AttackPlan
+    model: AttackedModel
+    images: ImageSet
+    steps: Sequence[AttackStep]
     threat_model: ThreatModel
     seed: int
     device: torch.device
+    batch_size: int
     cost_done: float = 0.0
     attack_seconds: float = 0.0
 
-    def begin(self, batch_size: int | None) -> Cascade:
-        """Classify the clean images, look for signs of trouble, and return the first state."""
-        started, images = time.perf_counter(), self.image_set.images
-        self._check_logits()
-        size = batch_size or choose_batch_size(self.victim, images[:1].to(self.device))
-        parts = torch.split(torch.arange(len(images)), size)
-        clean_pred = torch.cat([self.victim.classify(self._at(one).images).cpu() for one in parts])
-        cascade = Cascade.begin(images, self.image_set.labels, clean_pred, size)
-        first = self._at(parts[0])
-        cascade.flags |= {*self.plan.flags, *examine(self.victim, first.images, first.labels)}
-        if (clean_pred < 0).any():
-            cascade.flags.add("nan_logits")
-        if self._finds_no_gradient(cascade):
-            cascade.flags.add("zero_gradient")
-        self._count(cascade, time.perf_counter() - started)
-        return cascade
+    def begin_or_go_on(
+        self, sign: str, flags: Sequence[str], progress_file: Path | None
+    ) -> EvaluationState:
+        """Return the state that was saved, or the first one."""
+        logits = first_logits(self.model.network, self.images, self.device)
+        if progress_file is not None and progress_file.is_file():
+            found = EvaluationState.from_bytes(
+                progress_file.read_bytes(), sign, self.images, logits, _made_with(self.device)
+            )
+            if isinstance(found, EvaluationState):
+                self.model.forward_passes = 0  # those for the batch size were counted before
+                return found
+            kept = set_aside(progress_file)
+            log.warning("cannot go on from %s: %s; kept as %s", progress_file, found.reason, kept)
+        return self._begin(sign, flags, logits)
 
-    def go_on(self, cascade: Cascade, saver: "_Saver", report: Callable[[Progress], None]) -> None:
-        """Run the attacks from where ``cascade`` stands to the end."""
-        report(self._progress(cascade))
-        for number in range(cascade.step, len(self.plan.steps)):
-            while cascade.batch < cascade.n_batches:
-                self._attack(cascade, number)
+    def _begin(
+        self, sign: str, flags: Sequence[str], logits: Float[Tensor, "m k"]
+    ) -> EvaluationState:
+        """Classify the clean images and look for signs of trouble."""
+        started, n = time.perf_counter(), len(self.images)
+        parts = torch.split(torch.arange(n), self.batch_size)
+        clean_pred = torch.cat([self.model.classify(self._at(one).images).cpu() for one in parts])
+        state = EvaluationState.begin(sign, self.images, clean_pred, logits)
+        state.flags.update(flags)
+        state.flags.update(examine(self.model, self._at(parts[0]).images))
+        state.flags.update({"nan_logits": int((clean_pred < 0).sum())})
+        state.flags.update({"zero_gradient": self._zero_gradients(state)})
+        state.flags = +state.flags  # without those that no image raised
+        self._count(state, time.perf_counter() - started)
+        return state
+
+    def finish(self, state: EvaluationState, saver: "_Saver", report: OnProgress) -> None:
+        """Run the attacks from where ``state`` is to the end."""
+        last = len(self.steps) - 1
+        running = (number for number in range(last) if len(state.pending(number)))
+        report(self._progress(state, next(running, last)))
+        for number in range(len(self.steps)):
+            waiting = state.pending(number)
+            for where in torch.split(waiting, self.batch_size) if len(waiting) else ():
+                self._attack(state, number, where)
                 saver.save()
-                report(self._progress(cascade))
-            cascade.finish_step()
-            saver.save(force=True)
+                report(self._progress(state, number))
+            saver.save(force=len(waiting) > 0)
 
-    def _attack(self, cascade: Cascade, number: int) -> None:
-        started, step = time.perf_counter(), self.plan.steps[number]
-        examples = cascade.next_examples()
-        done = attempt(step, self.victim, self._at(examples), self.threat_model, self.seed)
-        cascade.take(examples, done)
+    def _attack(self, state: EvaluationState, number: int, where: Int[Tensor, " b"]) -> None:
+        started, step = time.perf_counter(), self.steps[number]
+        confirmed = attack_and_confirm(
+            step, self.model, self._at(where), self.threat_model, self.seed
+        )
+        state.take(number, where, confirmed)
         seconds = time.perf_counter() - started
-        self.cost_done += step.cost * len(examples)
+        self.cost_done += step.cost * len(where)
         self.attack_seconds += seconds
-        self._count(cascade, seconds)
+        self._count(state, seconds)
 
-    def _at(self, index: Int[Tensor, " b"]) -> Batch:
-        images, labels = self.image_set.images[index], self.image_set.labels[index]
-        return Batch(images.to(self.device), labels.to(self.device), index)
+    def _at(self, where: Int[Tensor, " b"]) -> Batch:
+        return batch_at(self.images, where, self.device)
 
-    def _check_logits(self) -> None:
-        with torch.no_grad():
-            logits = self.victim.network(self.image_set.images[:1].to(self.device))
-        wanted = [1, self.image_set.n_classes]
-        shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        if shape != wanted:
-            raise ModelError(f"the model must return logits {wanted} for one image, got {shape}")
-
-    def _finds_no_gradient(self, cascade: Cascade) -> bool:
-        correct = cascade.todo[:MAX_GRADIENTS_CHECKED]
-        batches = map(self._at, torch.split(correct, cascade.batch_size))
-        return any(
-            bool(has_zero_gradient(self.victim, batch.images, batch.labels).any())
+    def _zero_gradients(self, state: EvaluationState) -> int:
+        """Return how many of the first images that are right have a gradient of zero."""
+        right = state.pending(0)[:MAX_GRADIENTS_CHECKED]
+        batches = map(self._at, torch.split(right, self.batch_size)) if len(right) else ()
+        return sum(
+            int(has_zero_gradient(self.model, batch.images, batch.labels).sum())
             for batch in batches
         )
 
-    def _count(self, cascade: Cascade, seconds: float) -> None:
+    def _count(self, state: EvaluationState, seconds: float) -> None:
         """Move the passes and the time since the last batch into the state."""
-        cascade.forward_passes += self.victim.forward_passes
-        cascade.backward_passes += self.victim.backward_passes
-        cascade.seconds += seconds
-        self.victim.forward_passes = self.victim.backward_passes = 0
+        state.forward_passes += self.model.forward_passes
+        state.backward_passes += self.model.backward_passes
+        state.seconds += seconds
+        self.model.forward_passes = self.model.backward_passes = 0
 
-    def _progress(self, cascade: Cascade) -> Progress:
-        steps, begun = self.plan.steps, cascade.step > 0 or cascade.batch > 0
-        running, later = steps[cascade.step : cascade.step + 1], steps[cascade.step + 1 :]
-        left = max(len(cascade.todo) - cascade.batch * cascade.batch_size, 0)
-        cost = left * math.fsum(step.cost for step in running)
-        cost += cascade.n_robust * math.fsum(step.cost for step in later)
+    def _progress(self, state: EvaluationState, number: int) -> Progress:
+        done, waiting = int((state.components_done > number).sum()), len(state.pending(number))
+        begun = bool(state.components_done.any())
+        later = math.fsum(step.cost for step in self.steps[number + 1 :])
+        cost = waiting * self.steps[number].cost + state.n_robust * later
         return Progress(
-            attack=(running or steps[-1:])[0].name if begun else BY_CLEAN,
-            step=cascade.step + len(running) if begun else 0,
-            n_steps=len(steps),
-            batch=cascade.batch if begun else 1,
-            n_batches=cascade.n_batches if begun else 1,
-            accuracy_left=cascade.n_robust / len(self.image_set),
-            seconds=cascade.seconds,
+            attack=self.steps[number].name if begun else BY_CLEAN,
+            step=number + 1 if begun else 0,
+            n_steps=len(self.steps),
+            done=done if begun else len(self.images),
+            total=done + waiting if begun else len(self.images),
+            accuracy_left=state.n_robust / len(self.images),
+            seconds=state.seconds,
             eta=self.attack_seconds * cost / self.cost_done if self.cost_done else None,
         )
 
@@ -248,8 +339,8 @@ class _Run:
 class _Saver:
     """Saves the progress now and then; whatever ends the block early, Ctrl-C too, at once."""
 
-    def __init__(self, path: Path | None, cascade: Cascade, sign: str) -> None:
-        self._path, self._cascade, self._sign = path, cascade, sign
+    def __init__(self, path: Path | None, content: Callable[[], bytes]) -> None:
+        self._path, self._content = path, content
         self._due = time.perf_counter() + SAVE_EVERY
 
     def save(self, *, force: bool = False) -> None:
@@ -257,7 +348,7 @@ class _Saver:
         started = time.perf_counter()
         if self._path is None or (not force and started < self._due):
             return
-        write_atomically(self._path, self._cascade.to_bytes(self._sign))
+        write_atomically(self._path, self._content())
         now = time.perf_counter()
         self._due = now + max(SAVE_EVERY, (now - started) / _SAVING_SHARE)
 
@@ -272,9 +363,3 @@ class _Saver:
     ) -> None:
         if error is not None:
             self.save(force=True)
-
-
-def _saved(path: Path | None, sign: str, image_set: ImageSet) -> Cascade | None:
-    if path is None or not path.is_file():
-        return None
-    return Cascade.from_bytes(path.read_bytes(), sign, image_set.images)

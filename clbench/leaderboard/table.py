@@ -11,7 +11,8 @@ from filelock import FileLock
 
 from clbench.schema.errors import RecordError, StorageError
 from clbench.schema.files import write_atomically
-from clbench.schema.records import CKA_COLUMNS, Record, left_after, read_records
+from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, left_after, read_records
+from clbench.schema.threat_model import parse_eps
 
 Cell = str | int | float | bool
 
@@ -44,28 +45,13 @@ def build(out: Path) -> Path:
     return path
 
 
-def check(out: Path) -> int:
-    """Return how many records ``out/leaderboard.csv`` was generated from, after comparing bytes.
-
-    Raises:
-        RecordError: A record cannot be read, or the CSV is not what the records give.
-    """
-    records, path = read_records(out), out / CSV_NAME
-    if not path.exists() or path.read_bytes() != render(records):
-        raise RecordError(
-            f"{path} is not what the {len(records)} records under {out} give; "
-            f"run clbench leaderboard build --out {out}"
-        )
-    return len(records)
-
-
-def render(records: Sequence[Record]) -> bytes:
+def render(records: Sequence[EvaluationRecord]) -> bytes:
     """Return the leaderboard of ``records`` as CSV; the same records give the same bytes."""
     csv: str = table(records).to_csv(index=False, lineterminator="\n", float_format=_digits)
     return csv.encode()
 
 
-def table(records: Sequence[Record]) -> pd.DataFrame:
+def table(records: Sequence[EvaluationRecord]) -> pd.DataFrame:
     """Return the leaderboard of ``records``: one row each, sorted and ranked within its group.
 
     Undefined values are NaN. Rows with equal robust accuracy share a rank.
@@ -74,13 +60,14 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
     board = pd.DataFrame([row(record) for record in ordered], columns=columns(ordered))
     if ordered:
         within = board.groupby(list(GROUP), sort=False)["robust_acc"]
-        board["rank"] = within.rank(method="min", ascending=False).astype(int)
+        # a record without a robust accuracy has no rank
+        board["rank"] = within.rank(method="min", ascending=False).astype("Int64")
     return board
 
 
-def columns(records: Sequence[Record]) -> list[str]:
+def columns(records: Sequence[EvaluationRecord]) -> list[str]:
     """Return the columns in order: the fixed ones, and what ``records`` have beside them."""
-    attacks = _distinct([left_after(step) for r in records for step in r.attack.parameters])
+    attacks = _distinct([left_after(one) for r in records for one in r.components])
     fixed = {*_ACCURACIES, *attacks, *CKA_COLUMNS}
     probes = _distinct([m.name for r in records for m in r.measures if m.name not in fixed])
     return [
@@ -96,20 +83,21 @@ def columns(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def row(record: Record) -> dict[str, Cell]:
+def row(record: EvaluationRecord) -> dict[str, Cell]:
     """Return what one record shows, by column; ``rank`` is only known among others."""
+    dataset, norm, eps, attack_hash = record.group
     cells: dict[str, Cell] = {
         "model": record.model.name,
         "scheme": record.model.scheme,
         "scenario": record.model.scenario,
         "backbone": record.model.backbone,
-        "dataset": record.data.name,
-        "norm": record.threat_model.norm,
-        "eps": record.threat_model.eps,
+        "dataset": dataset,
+        "norm": norm,
+        "eps": eps,
         "n_examples": record.data.n,
-        "attack": record.attack.name,
-        "attack_backend": record.attack.backend,
-        "attack_hash": record.attack.hash,
+        "attack": record.attack.name if record.attack else "",
+        "attack_backend": record.attack.backend if record.attack else "",
+        "attack_hash": attack_hash,
         "unreliable": record.unreliable,
         "flags": " ".join(record.flags),
         "seed": record.seed,
@@ -133,15 +121,21 @@ def _digits(value: object) -> str:
     return str(round(cast("float", value), 6))
 
 
-def _order(record: Record) -> tuple[object, ...]:
+def _order(record: EvaluationRecord) -> tuple[object, ...]:
     def descending(name: str) -> float:
         measure = record.measure(name)
         return math.inf if measure is None or math.isnan(measure.value) else -measure.value
 
+    dataset, norm, eps, attack = record.group
     return (
-        *(record.data.name, record.threat_model.norm, Fraction(record.threat_model.eps)),
-        *(record.attack.hash, descending("robust_acc"), descending("clean_acc")),
-        *(record.model.name, record.run.identity),
+        dataset,
+        norm,
+        parse_eps(eps) if eps else Fraction(0),
+        attack,
+        descending("robust_acc"),
+        descending("clean_acc"),
+        record.model.name,
+        record.run.hash,
     )
 
 

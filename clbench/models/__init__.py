@@ -1,7 +1,8 @@
 """The model zoo; importing it registers every model in timm."""
 
 from clbench.models.backbones.resnet import BACKBONES, Backbone, CifarResNet, build_backbone
-from clbench.models.load import LoadedModel, load_model
+from clbench.models.interface import LoadedModel
+from clbench.models.load import load_model
 from clbench.models.register import register
 from clbench.models.spec import ModelSpec, WeightsRow
 from clbench.models.validate import validate_network

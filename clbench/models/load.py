@@ -1,67 +1,39 @@
 """One name, one network: what ``--model`` reads."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
-import timm
+import torch
 from torch import nn
 
 from clbench.data.datasets import DATASETS
-from clbench.models.backbones.resnet import build_backbone
-from clbench.models.normalization import normalise_inside
-from clbench.models.sources.python import build_from_code, build_registered, registered_models
-from clbench.models.weights import availability, load_weights, read_about
-from clbench.models.zoo import find_spec, zoo_names
+from clbench.data.image_set import ImageSet
+from clbench.models.interface import LoadedModel, Wanted
+from clbench.models.sources import python, robustbench, timm, zoo
+from clbench.models.validate import validate_network
+from clbench.models.zoo import zoo_names
+from clbench.runtime.as_found import left_as_found
 from clbench.runtime.hashing import state_sha256
-from clbench.schema.errors import (
-    BadValueError,
-    ClbenchError,
-    ModelError,
-    UnknownNameError,
-    WeightsError,
-    describe,
-)
-from clbench.schema.names import NormName, closest, look_up, unknown
-from clbench.schema.provenance import version_of
+from clbench.runtime.user_code import local_files
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import NormName, look_up, unknown
 
-ROBUSTBENCH_DIR = Path("models")
-"""Where RobustBench keeps its weights by default, below the working folder."""
+Model = str | nn.Module
+"""A name, as ``load_model`` reads it, or a network."""
 
+_SOURCES: dict[str, Callable[[str, Wanted], LoadedModel]] = {
+    "timm": timm.load,
+    "robustbench": robustbench.load,
+}
+"""By what stands before the colon of a name."""
 
-@dataclass(frozen=True)
-class LoadedModel:
-    """A network in eval mode, ready for images in [0, 1], and what is known about it.
-
-    ``scheme``, ``scenario`` and ``tag`` are "" outside the zoo. ``weights_sha256`` is of the
-    weights file, or of the network's state where there is none. ``flags`` are those of
-    ``validate_network``.
-    """
-
-    network: nn.Module
-    name: str
-    scheme: str = ""
-    scenario: str = ""
-    backbone: str = ""
-    tag: str = ""
-    weights_sha256: str = ""
-    source: str = ""
-    flags: tuple[str, ...] = ()
-
-
-class _Wanted(NamedTuple):
-    """What a network is to be run on, and the weights file a user gave for it."""
-
-    dataset: str | None
-    shape: tuple[int, int, int]
-    n_classes: int
-    norm: NormName
-    weights: Path | None
+_VALIDATED_ON = 16
+"""Images that show whether a network is a classifier for them."""
 
 
 def load_model(
-    name: str,
+    name: Model,
     *,
     dataset: str | None = None,
     n_classes: int | None = None,
@@ -74,7 +46,8 @@ def load_model(
     Args:
         name: A zoo name ``scheme_scenario[.tag]``; ``timm:NAME``; ``robustbench:NAME``;
             ``FILE.py:FACTORY`` or ``pkg.mod:FACTORY``, a callable without arguments that returns a
-            network; or a name that a package registered under ``clbench.models``.
+            network; a name that a package registered under ``clbench.models``; or a network, which
+            is taken as it is.
         dataset: What it will be run on; the default of a zoo name's tag. None for a user's images.
         n_classes: Number of classes; the data set's own where it is left out.
         shape: Channels, height and width of an image; likewise.
@@ -85,16 +58,79 @@ def load_model(
 
     Raises:
         UnknownNameError: Nothing has this name.
-        BadValueError: A zoo name's tag is of another data set.
+        BadValueError: A zoo name's tag is of another data set, or weights beside a network.
         ModelError: A user's code cannot be imported or builds no network.
         WeightsError: The weights are missing, damaged, or of another network.
     """
+    if isinstance(name, nn.Module):
+        return _from_memory(name, weights)
     wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights)
     prefix, colon, rest = name.partition(":")
-    door = _DOORS.get(prefix, _from_code) if colon else _from_name
-    loaded = door(rest if prefix in _DOORS else name, wanted)
+    if prefix in _SOURCES and colon:
+        loaded = _SOURCES[prefix](rest, wanted)
+    else:
+        loaded = python.load(name, wanted) if colon else _from_name(name, wanted)
     loaded.network.eval()
     return loaded
+
+
+def load_for(
+    model: Model,
+    images: ImageSet,
+    *,
+    dataset: str | None,
+    norm: NormName,
+    device: torch.device,
+    weights: Path | None = None,
+) -> tuple[LoadedModel, ImageSet]:
+    """Return the model on its device, checked on a few of the images, and these in its classes.
+
+    Args:
+        model: As for ``load_model``.
+        images: What it is to be run on.
+        dataset: The data set that they are of; None for a user's own images, whose labels need not
+            show every class that the model knows.
+        norm: Which of RobustBench's tables to look in.
+        device: Where to run it.
+        weights: As for ``load_model``.
+
+    Raises:
+        ClbenchError: There is no such model, it cannot be built, or does not fit the images.
+    """
+    _, c, h, w = images.images.shape
+    loaded = load_model(
+        model,
+        dataset=dataset,
+        n_classes=images.n_classes,
+        shape=(c, h, w),
+        norm=norm,
+        weights=weights,
+    )
+    network, few = loaded.network.to(device), images.images[:_VALIDATED_ON].to(device)
+    flags = validate_network(network, few, images.n_classes, or_more=dataset is None)
+    with left_as_found(network, device), torch.no_grad():
+        n_classes = network.eval()(few[:1]).shape[1]
+    loaded = replace(
+        loaded,
+        network=network,
+        flags=tuple(dict.fromkeys((*loaded.flags, *flags))),
+        # modules may be imported as late as in the first forward pass
+        files=local_files(loaded.folder) if loaded.folder else loaded.files,
+    )
+    return loaded, replace(images, n_classes=n_classes)
+
+
+def _from_memory(network: nn.Module, weights: Path | None) -> LoadedModel:
+    if weights is not None:
+        raise BadValueError(f"a network in memory has its weights, got {weights} too; leave it out")
+    kind = type(network)
+    return LoadedModel(
+        network=network,
+        name=kind.__name__,
+        backbone=kind.__name__,
+        weights_sha256=state_sha256(network),
+        source=f"{kind.__module__}.{kind.__qualname__} in memory",
+    )
 
 
 def _what_is_wanted(
@@ -103,130 +139,26 @@ def _what_is_wanted(
     shape: tuple[int, int, int] | None,
     norm: NormName,
     weights: Path | None,
-) -> _Wanted:
+) -> Wanted:
     if dataset is None:
         if n_classes is None or shape is None:
             raise BadValueError(
                 "a model needs to know its data: give a dataset, or n_classes and shape"
             )
         alike = (i.name for i in DATASETS.values() if (i.shape, i.n_classes) == (shape, n_classes))
-        return _Wanted(next(alike, None), shape, n_classes, norm, weights)
+        return Wanted(next(alike, None), shape, n_classes, norm, weights)
     if n_classes is None or shape is None:
         info = look_up(DATASETS, dataset, "dataset")
         shape, n_classes = shape or info.shape, n_classes or info.n_classes
-    return _Wanted(dataset, shape, n_classes, norm, weights)
+    return Wanted(dataset, shape, n_classes, norm, weights)
 
 
-def _from_name(name: str, wanted: _Wanted) -> LoadedModel:
-    registered = registered_models()
+def _from_name(name: str, wanted: Wanted) -> LoadedModel:
+    registered = python.registered_models()
     if name in zoo_names():
-        return _from_zoo(name, wanted)
+        return zoo.load(name, wanted)
     if name in registered:
-        built = build_registered(name, registered[name])
-        return _loaded(built.network, name, wanted, source=built.source)
+        return python.load_from_package(name, registered[name], wanted)
     if name.endswith(".py"):
-        return _from_code(name, wanted)
+        return python.load(name, wanted)
     raise unknown(name, [*zoo_names(), *registered], "model")
-
-
-def _from_zoo(name: str, wanted: _Wanted) -> LoadedModel:
-    spec = find_spec(name, wanted.dataset)
-    backbone = spec.backbone
-    if wanted.weights:
-        # a recipe may have trained another backbone than the row's, and its weights tell which
-        backbone = read_about(wanted.weights).get("backbone", backbone)
-        network = build_backbone(backbone, spec.info.shape[0], spec.info.n_classes)
-        sha256, source = load_weights(network, wanted.weights), wanted.weights.name
-    else:
-        network = timm.create_model(spec.full_name, pretrained=True)
-        assert spec.weights, "timm's door refuses a row without weights"
-        sha256, source = spec.weights.sha256, availability(spec)
-    return LoadedModel(
-        network=network,
-        name=spec.name,
-        scheme=spec.scheme,
-        scenario=spec.scenario,
-        backbone=backbone,
-        tag=spec.dataset,
-        weights_sha256=sha256,
-        source=source,
-    )
-
-
-def _from_timm(name: str, wanted: _Wanted) -> LoadedModel:
-    cfg = _timm_cfg(name)
-    pretrained = wanted.weights is None
-    trained = getattr(cfg, "num_classes", wanted.n_classes)
-    if pretrained and trained != wanted.n_classes:
-        raise WeightsError(
-            f"timm model '{name}' was trained on {trained} classes, the data has "
-            f"{wanted.n_classes}; give other weights with --weights"
-        )
-    channels, *size = wanted.shape
-    options = {"img_size": tuple(size)} if getattr(cfg, "fixed_input_size", False) else {}
-    try:
-        network = timm.create_model(
-            name, pretrained, num_classes=wanted.n_classes, in_chans=channels, **options
-        )
-    except ClbenchError:
-        raise
-    except Exception as error:
-        where = "with its pretrained weights" if pretrained else f"for images {list(wanted.shape)}"
-        hint = "give a file with --weights" if pretrained else "choose another network"
-        raise ModelError(
-            f"timm model '{name}' cannot be built {where}: {describe(error)}; {hint}"
-        ) from error
-    if pretrained:
-        normalise_inside(network, network.pretrained_cfg, channels)
-    source = f"timm {timm.__version__}"
-    return _loaded(network, f"timm:{name}", wanted, source=source, backbone=name.partition(".")[0])
-
-
-def _timm_cfg(name: str) -> object:
-    known = timm.list_models(include_tags=True)
-    if name in known or name in timm.list_models():
-        return timm.get_pretrained_cfg(name)
-    near = closest(name, [*timm.list_models(), *known])
-    hint = f"did you mean '{near}'?" if near else "timm.list_models() lists them"
-    raise UnknownNameError(f"unknown timm model {name!r}; {hint}")
-
-
-def _from_robustbench(name: str, wanted: _Wanted) -> LoadedModel:
-    if wanted.dataset is None:
-        raise BadValueError(
-            f"model 'robustbench:{name}' needs a data set, got images {list(wanted.shape)}; "
-            "name its data set by a --protocol"
-        )
-    if wanted.weights:
-        raise BadValueError(
-            f"model 'robustbench:{name}' brings its own weights; "
-            f"leave out --weights {wanted.weights}"
-        )
-    from clbench.interop import robustbench  # noqa: PLC0415 - takes seconds, may not be sound
-
-    network = robustbench.load_model(name, wanted.dataset, wanted.norm, ROBUSTBENCH_DIR)
-    source = f"robustbench {version_of('robustbench')}"
-    return _loaded(network, f"robustbench:{name}", wanted, source=source)
-
-
-def _from_code(name: str, wanted: _Wanted) -> LoadedModel:
-    built = build_from_code(name)
-    return _loaded(built.network, name, wanted, source=built.source)
-
-
-def _loaded(
-    network: nn.Module, name: str, wanted: _Wanted, *, source: str, backbone: str = ""
-) -> LoadedModel:
-    backbone = backbone or type(network).__name__
-    if wanted.weights:
-        sha256 = load_weights(network, wanted.weights)
-        source = f"{source}, {wanted.weights.name}"
-    else:
-        sha256 = state_sha256(network)
-    return LoadedModel(network, name, backbone=backbone, weights_sha256=sha256, source=source)
-
-
-_DOORS: dict[str, Callable[[str, _Wanted], LoadedModel]] = {
-    "timm": _from_timm,
-    "robustbench": _from_robustbench,
-}

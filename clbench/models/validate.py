@@ -1,8 +1,11 @@
 """Is this network an image classifier for this data? Asked before anything long begins."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from clbench.runtime.as_found import left_as_found
 from clbench.schema.errors import ClbenchError, ModelError, describe
@@ -11,7 +14,9 @@ RANDOMIZED = "randomized"
 """The flag of a network that answers differently when asked twice."""
 
 _TOLERANCE = 1e-4
-"""Differences below this share of the largest logit are rounding, not chance."""
+"""Logits that differ by less than this share of their length differ by rounding, not chance."""
+
+_SMALLEST = 1e-10
 
 
 def validate_network(
@@ -35,8 +40,18 @@ def validate_network(
         first = _logits(network, images)
         second = _logits(network, images)
     _check(first, len(images), n_classes, or_more=or_more)
-    difference = (first - second).abs().max()
-    return (RANDOMIZED,) if difference > _TOLERANCE * first.abs().max() else ()
+    return (RANDOMIZED,) if is_randomized([first, second]) else ()
+
+
+def same_answers(first: Float[Tensor, "n k"], second: Float[Tensor, "n k"]) -> bool:
+    """Say whether two networks, or one before and after, answer the same but for rounding."""
+    return first.shape == second.shape and not is_randomized([first, second])
+
+
+def is_randomized(answers: Sequence[Float[Tensor, "n k"]]) -> bool:
+    """Say whether answers to the same images differ by more than rounding."""
+    unit = torch.stack([functional.normalize(answer, dim=1, eps=_SMALLEST) for answer in answers])
+    return bool((unit[:, None] - unit[None]).norm(dim=-1).nan_to_num(0).max() > _TOLERANCE)
 
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:

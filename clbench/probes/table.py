@@ -3,13 +3,19 @@
 A new probe is a new file with one function and the names of its columns, and one row below.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from clbench.data.image_set import ImageSet
+from clbench.evaluation.run import PROBE_ATTACK, QUICK_ATTACK, perturb
+from clbench.evaluation.session import Session
 from clbench.probes.clean_adversarial import clean_adversarial_columns
 from clbench.probes.interface import Probed
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, linear_probe_columns
 from clbench.schema.estimate import Estimate
-from clbench.schema.records import CKA_COLUMNS
+from clbench.schema.progress import OnProgress, not_shown
+from clbench.schema.records import CKA_COLUMNS, EvaluationRecord
 
 
 @runtime_checkable
@@ -45,3 +51,43 @@ PROBES: dict[str, ProbeRow] = {
     )
 }
 """All probes, in the order of their columns."""
+
+
+def probes_to_run(known: EvaluationRecord | None, *, cka: bool, linear: bool) -> list[ProbeRow]:
+    """Return the probes that are asked for and that a known record has no columns of."""
+    wanted = (row for row in PROBES.values() if (linear if row.on_request else cka))
+    return [row for row in wanted if known is None or known.measure(row.columns[0]) is None]
+
+
+def run_probes(
+    rows: Sequence[ProbeRow],
+    session: Session,
+    *,
+    training: tuple[ImageSet, ImageSet] | None,
+    on_progress: OnProgress | None,
+) -> tuple[Estimate, ...]:
+    """Return the columns of some probes for the model and the images of an evaluation."""
+    if not rows:
+        return ()
+    tell = on_progress or not_shown
+    adversarial = perturb(
+        session.model.network,
+        session.images,
+        session.protocol.threat_model,
+        seed=session.protocol.seed,
+        batch_size=session.batch_size,
+        device=session.device,
+        on_progress=partial(tell, "attacking for the probes"),
+    )
+    probed = Probed(
+        network=session.model.network,
+        clean=session.images,
+        adversarial=adversarial,
+        device=session.device,
+        threat_model=session.protocol.threat_model,
+        attacks=(QUICK_ATTACK, PROBE_ATTACK),
+        training=training,
+        seed=session.protocol.seed,
+        on_progress=tell,
+    )
+    return tuple(estimate for row in rows for estimate in row.probe(probed))

@@ -1,5 +1,10 @@
-"""The options of attacks as users type them: ``steps=40,step_size=1/100``."""
+"""What an attack is as data: its components, their effective parameters, and a hash.
 
+Also the options as users type them: ``steps=40,step_size=1/100``.
+"""
+
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +16,53 @@ from clbench.schema.names import unknown
 Parameter = int | float | str | bool
 """What an attack's parameter may be."""
 
+HASH_DIGITS = 12
+
 _WORDS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Component:
+    """One attack of a cascade, with every effective parameter that it is run with."""
+
+    name: str
+    parameters: Mapping[str, Parameter]
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """An attack: each component attacks the images that those before it did not break.
+
+    ``flags`` say what is to be known of the attack itself, such as components that the number of
+    classes forbids.
+    """
+
+    name: str
+    components: tuple[Component, ...]
+    flags: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> dict[str, dict[str, Parameter]]:
+        """The effective parameters of every component, by its name."""
+        return {one.name: dict(one.parameters) for one in self.components}
+
+    @property
+    def hash(self) -> str:
+        """What tells this attack from every other one: 12 hexadecimal digits."""
+        return attack_hash(self.name, self.parameters)
+
+
+def attack_hash(name: str, parameters: Mapping[str, Mapping[str, Parameter]]) -> str:
+    """Return the hash of an attack: of names and effective parameters, components in their order.
+
+    It covers neither who runs the attack nor the threat model.
+
+    >>> attack_hash("pgd", {"pgd": {"steps": 40, "restarts": 1}})
+    'fe4ea8a4fbf1'
+    """
+    components = [[component, dict(values)] for component, values in parameters.items()]
+    text = json.dumps([name, components], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,7 @@ def read_json(
     *,
     remedy: str,
     schema_versions: Collection[int] = (),
+    checked_versions: Collection[int] = (),
     upgrade: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> T:
     """Return the dataclass that a JSON file holds.
@@ -139,6 +140,7 @@ def read_json(
         what: How messages call the file, such as ``record``.
         remedy: What a user can do about a damaged one, such as ``train again with --restart``.
         schema_versions: What the file's ``schema_version`` may be; empty if it has none.
+        checked_versions: Those of them whose files must bear a checksum.
         upgrade: Makes of the table of an older version that of the newest.
 
     Raises:
@@ -160,16 +162,19 @@ def read_json(
             f"{' and '.join(map(str, sorted(schema_versions)))}; upgrade clbench, or {remedy}"
         )
     try:
-        verified = _verified(table, what)
+        must = version in checked_versions
+        verified = _verified(table, what, must_be_checked=must)
         newest = upgrade(verified) if isinstance(verified, dict) else verified
         return from_table(kind, newest, what)
     except (ClbenchError, RecursionError) as error:
         raise RecordError(f"{what} {path} is damaged: {error}; {remedy}") from error
 
 
-def _verified(table: Any, what: str) -> Any:  # noqa: ANN401 - any JSON value
+def _verified(table: Any, what: str, *, must_be_checked: bool) -> Any:  # noqa: ANN401 - any JSON value
     """Return a table without its checksum, which must be right where there is one."""
     if not isinstance(table, dict) or CHECKSUM not in table:
+        if must_be_checked:
+            raise BadValueError(f"{what} lacks {CHECKSUM}")
         return table
     if table[CHECKSUM] != checksum_of(table):
         raise BadValueError(f"{what} is not what its checksum was made of")

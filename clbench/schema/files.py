@@ -4,12 +4,16 @@ import contextlib
 import hashlib
 import os
 import uuid
+from itertools import count
 from pathlib import Path
 
 from clbench.schema.errors import BadValueError, StorageError
 
 _CHUNK = 1 << 20
 _SEAL = b"clbench sha256 "
+
+ASIDE = ".aside-"
+"""In the name of a file that was set aside, before a number."""
 
 
 def sha256_of(data: bytes) -> str:
@@ -73,6 +77,23 @@ def write_atomically(path: Path, data: bytes) -> None:
             f"cannot write {path}: {error.strerror}; free some space or choose another folder "
             "with --out"
         ) from error
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that is not what it should be, so that nothing of it is lost; return its name.
+
+    Raises:
+        StorageError: It cannot be renamed.
+    """
+    names = (path.with_name(f"{path.name}{ASIDE}{number}") for number in count(1))
+    aside = next(name for name in names if not name.exists())
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise StorageError(
+            f"cannot set {path} aside: {error.strerror}; choose another folder with --out"
+        ) from error
+    return aside
 
 
 def make_folder(folder: Path) -> None:

@@ -65,6 +65,41 @@ class Protocol:
         return self.threat_model
 
 
+def resolve(
+    name: str | None,
+    *,
+    own_data: bool,
+    norm: str | None = None,
+    eps: str | None = None,
+    attack: str | None = None,
+    n_examples: int | None = None,
+    seed: int | None = None,
+) -> Protocol:
+    """Return the protocol called ``name``, changed where a value is given by hand.
+
+    Args:
+        name: None stands for ``DEFAULT_PROTOCOL``.
+        own_data: Whether the images are the user's own, which have no threat model of their own.
+        norm: As in ``Protocol.override``; so are the others.
+        eps: See there.
+        attack: See there.
+        n_examples: See there.
+        seed: See there.
+
+    Raises:
+        BadValueError: A value that cannot be, or a threat model left open.
+        UnknownNameError: There is no such protocol.
+    """
+    if own_data and name is None and eps is None:
+        raise BadValueError(
+            "--data has no threat model of its own; give --norm and --eps, or a --protocol"
+        )
+    changed = find_protocol(name or DEFAULT_PROTOCOL).override(
+        norm=norm, eps=eps, attack=attack, n_examples=n_examples, seed=seed
+    )
+    return replace(changed, name=CUSTOM) if own_data else changed
+
+
 def config_dir() -> Path:
     """Return the folder of configuration files, in an installed package or the source tree."""
     package = Path(__file__).parents[1]

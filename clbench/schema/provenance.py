@@ -7,7 +7,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-import clbench
+from clbench.schema.version import __version__
 
 
 def version_of(distribution: str) -> str:
@@ -20,7 +20,7 @@ def version_of(distribution: str) -> str:
 
 def versions(*distributions: str) -> dict[str, str]:
     """Return the versions of clbench, torch, timm and the named distributions."""
-    return {"clbench": clbench.__version__} | {
+    return {"clbench": __version__} | {
         name: version_of(name) for name in ("torch", "timm", *distributions)
     }
 
@@ -32,7 +32,7 @@ def commit() -> str:
     Commits are known in a source tree (``-dirty`` is appended when the package was changed since)
     and when pip installed from a git address.
     """
-    package = Path(clbench.__file__).parent
+    package = Path(__file__).parents[1]
     if (package.parent / ".git").exists():
         return _describe(package)
     try:

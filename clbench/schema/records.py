@@ -9,180 +9,21 @@ from typing import NamedTuple
 from clbench.schema.dataclass_io import read_json, to_json
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate
-from clbench.schema.files import sha256_of, write_atomically
+from clbench.schema.files import ASIDE, sha256_of, write_atomically
+from clbench.schema.threat_model import parse_eps, parse_norm
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a field changes its meaning or goes; every older file must still be readable."""
+
+UNBOUND_VERSIONS = (1,)
+"""Records of these bear no checksum and do not name their evidence."""
+
+AGAIN = "run its evaluation again with --restart"
+
+IDENTITY_DIGITS = 12
 
 Parameter = int | float | str | bool
 """What an attack's parameter may be."""
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """What was evaluated; scheme, scenario and tag are "" for models from elsewhere."""
-
-    name: str
-    scheme: str
-    scenario: str
-    backbone: str
-    tag: str
-    weights_sha256: str
-    source: str
-
-
-@dataclass(frozen=True)
-class DataEntry:
-    """What it was evaluated on; ``sha256`` is over images and labels."""
-
-    name: str
-    n: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class ThreatEntry:
-    """Which perturbations were allowed; ``eps`` is exact, as text."""
-
-    norm: str
-    eps: str
-
-
-@dataclass(frozen=True)
-class AttackEntry:
-    """What attacked it: the effective parameters of every attack of the cascade, and their hash."""
-
-    name: str
-    backend: str
-    parameters: dict[str, dict[str, Parameter]]
-    hash: str
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Images that went forward and backward through the network under attack."""
-
-    forward: int
-    backward: int
-
-
-@dataclass(frozen=True)
-class Run:
-    """What decides the verdicts, known before the first attack: equal runs end equally."""
-
-    model: ModelEntry
-    data: DataEntry
-    threat_model: ThreatEntry
-    attack: AttackEntry
-    seed: int
-
-    @property
-    def identity(self) -> str:
-        """The hash that tells one run from another: 12 hexadecimal digits."""
-        decisive = (
-            *(self.model.name, self.model.weights_sha256, self.model.source),
-            *(self.data.name, self.data.sha256),
-            *(self.threat_model.norm, self.threat_model.eps),
-            *(self.attack.hash, str(self.seed)),
-        )
-        return sha256_of(json.dumps(decisive).encode())[:12]
-
-
-@dataclass(frozen=True)
-class Record:
-    """One finished run. The order of the fields is the file format: add at the end only."""
-
-    schema_version: int
-    protocol: str
-    model: ModelEntry
-    data: DataEntry
-    threat_model: ThreatEntry
-    attack: AttackEntry
-    measures: tuple[Estimate, ...]
-    flags: tuple[str, ...]
-    unreliable: bool
-    seed: int
-    counts: Counts
-    wall_s: float
-    device: str
-    precision: str
-    batch_size: int
-    versions: dict[str, str]
-    commit: str
-    created: str
-
-    @property
-    def run(self) -> Run:
-        """What decided this record's verdicts."""
-        return Run(self.model, self.data, self.threat_model, self.attack, self.seed)
-
-    def measure(self, name: str) -> Estimate | None:
-        """Return the measure called ``name``, or None where this run has none."""
-        return next((measure for measure in self.measures if measure.name == name), None)
-
-
-class Places(NamedTuple):
-    """Where the files of one run belong."""
-
-    record: Path
-    evidence: Path
-    progress: Path
-
-
-def places(out: Path, run: Run, *, replace_damaged: bool = False) -> Places:
-    """Return where the files of ``run`` belong: ``out/<kind>/<dataset>/<norm>/<model>.*``.
-
-    Another run of the same model (other eps, attack, weights or seed) may already be there; it is
-    kept, and the new run bears its identity in its file names.
-
-    Raises:
-        RecordError: The record already there cannot be read, and may not be replaced.
-    """
-    folder = Path(_safe(run.data.name)) / run.threat_model.norm
-    stem = _safe(run.model.name)
-    taken = out / "records" / folder / f"{stem}.json"
-    try:
-        other = taken.exists() and read(taken).run.identity != run.identity
-    except RecordError:
-        if not replace_damaged:
-            raise
-        other = False
-    if other:
-        stem = f"{stem}~{run.identity}"
-    return Places(
-        record=out / "records" / folder / f"{stem}.json",
-        evidence=out / "evidence" / folder / f"{stem}.npz",
-        progress=out / "progress" / f"{run.identity}.npz",
-    )
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip(".") or "_"
-
-
-def write(record: Record, path: Path) -> None:
-    """Write ``record`` to ``path``; the file is either the old one or the whole new one.
-
-    Raises:
-        StorageError: The folder cannot be written, or the disk is full.
-    """
-    write_atomically(path, to_json(record))
-
-
-def read(path: Path) -> Record:
-    """Read a record.
-
-    Raises:
-        RecordError: The file is missing, cut off, of an unknown schema version, or lacks a field.
-    """
-    return read_json(
-        path,
-        Record,
-        "record",
-        remedy="run its evaluation again with --restart",
-        schema_versions=(SCHEMA_VERSION,),
-    )
-
 
 MOST_STAGES = 4
 """Stages of a network that have columns of their own."""
@@ -199,17 +40,256 @@ def similarity_columns(measure: str) -> tuple[str, ...]:
 
 
 CKA_COLUMNS = similarity_columns("cka")
+"""How alike a network sees clean images and their adversarial versions, layer by layer."""
 
 
 def left_after(attack: str) -> str:
-    """Return the column, and the measure, of the accuracy left after an attack of a cascade."""
+    """Return the column, and the measure, of the accuracy left after a component of an attack."""
     return f"acc_after_{attack}"
 
 
-def read_records(out: Path) -> list[Record]:
+@dataclass(frozen=True)
+class ModelEntry:
+    """What was evaluated; scheme, scenario and tag are "" for models from elsewhere.
+
+    ``files`` are the modules of a user's own code that the network is made of, by their path from
+    its folder, each with its sha256. ``training_seed`` and ``recipe_sha256`` are those of the
+    training, where they are known: they are not the evaluation's.
+    """
+
+    name: str
+    scheme: str
+    scenario: str
+    backbone: str
+    tag: str
+    weights_sha256: str
+    source: str
+    files: dict[str, str] | None = None
+    training_seed: int | None = None
+    recipe_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class DataEntry:
+    """What it was evaluated on; ``sha256`` is over images and labels."""
+
+    name: str
+    n: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ThreatEntry:
+    """Which perturbations were allowed; ``eps`` is exact, as text.
+
+    Raises:
+        BadValueError: There is no such norm, or ``eps`` is no number.
+    """
+
+    norm: str
+    eps: str
+
+    def __post_init__(self) -> None:
+        parse_norm(self.norm)
+        parse_eps(self.eps)
+
+
+@dataclass(frozen=True)
+class AttackEntry:
+    """What attacked it: the effective parameters of every component, and their hash."""
+
+    name: str
+    backend: str
+    parameters: dict[str, dict[str, Parameter]]
+    hash: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Images that went forward and backward through the network under attack."""
+
+    forward: int
+    backward: int
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What decides the verdicts, known before the first attack: equal runs end equally."""
+
+    model: ModelEntry
+    data: DataEntry
+    threat_model: ThreatEntry | None
+    attack: AttackEntry | None
+    seed: int
+    precision: str
+    batch_size: int
+
+    @property
+    def hash(self) -> str:
+        """What tells one run from another: 12 hexadecimal digits."""
+        model, data, threat, attack = self.model, self.data, self.threat_model, self.attack
+        decisive = {
+            "model": [model.name, model.weights_sha256, model.source, model.files],
+            "data": [data.name, data.sha256],
+            "threat_model": threat and [threat.norm, threat.eps],
+            "attack": attack and [attack.hash, attack.backend],
+            "seed": self.seed,
+            "precision": self.precision,
+            "batch_size": self.batch_size,
+        }
+        return sha256_of(json.dumps(decisive, sort_keys=True).encode())[:IDENTITY_DIGITS]
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """One finished run. The order of the fields is the file format: add at the end only.
+
+    Where nothing was attacked, there is neither a threat model nor an attack. ``evidence_sha256``
+    is that of the file beside it that says what happened to every example; "" in older records.
+    """
+
+    schema_version: int
+    protocol: str
+    model: ModelEntry
+    data: DataEntry
+    threat_model: ThreatEntry | None
+    attack: AttackEntry | None
+    measures: tuple[Estimate, ...]
+    flags: tuple[str, ...]
+    unreliable: bool
+    seed: int
+    counts: Counts
+    wall_s: float
+    device: str
+    precision: str
+    batch_size: int
+    versions: dict[str, str]
+    commit: str
+    created: str
+    evidence_sha256: str = ""
+
+    @property
+    def run(self) -> RunIdentity:
+        """What decided this record's verdicts."""
+        return RunIdentity(
+            model=self.model,
+            data=self.data,
+            threat_model=self.threat_model,
+            attack=self.attack,
+            seed=self.seed,
+            precision=self.precision,
+            batch_size=self.batch_size,
+        )
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it bears a checksum and names its evidence."""
+        return self.schema_version not in UNBOUND_VERSIONS
+
+    @property
+    def group(self) -> tuple[str, str, str, str]:
+        """Data set, norm, eps and hash of the attack: what numbers that are compared agree in."""
+        threat, attack = self.threat_model, self.attack
+        return (
+            self.data.name,
+            threat.norm if threat else "",
+            threat.eps if threat else "",
+            attack.hash if attack else "",
+        )
+
+    @property
+    def setting(self) -> str:
+        """Attack and threat model in words."""
+        if self.attack is None or self.threat_model is None:
+            return "no attack"
+        return f"{self.attack.name} in {self.threat_model.norm} {self.threat_model.eps}"
+
+    @property
+    def components(self) -> list[str]:
+        """The names of the attack's components, in their order."""
+        return list(self.attack.parameters) if self.attack else []
+
+    def measure(self, name: str) -> Estimate | None:
+        """Return the measure called ``name``, or None where this run has none."""
+        return next((measure for measure in self.measures if measure.name == name), None)
+
+
+class RunPaths(NamedTuple):
+    """Where the files of one run belong."""
+
+    record: Path
+    evidence: Path
+    progress: Path
+
+
+def run_paths(out: Path, run: RunIdentity) -> RunPaths:
+    """Return where the files of ``run`` belong: ``out/<kind>/<dataset>/<norm>/<model>~<hash>.*``.
+
+    The name carries the run's hash, so that no two runs ever share a file.
+    """
+    norm = run.threat_model.norm if run.threat_model else "clean"
+    folder, stem = Path(_safe(run.data.name)) / norm, f"{_safe(run.model.name)}~{run.hash}"
+    return RunPaths(
+        record=out / "records" / folder / f"{stem}.json",
+        evidence=out / "evidence" / folder / f"{stem}.npz",
+        progress=out / "progress" / f"{stem}.npz",
+    )
+
+
+def evidence_of(record: Path, out: Path) -> Path:
+    """Return where the evidence of a record's file lies."""
+    inside = record.relative_to(out / "records")
+    return (out / "evidence" / inside).with_suffix(".npz")
+
+
+def write_record(record: EvaluationRecord, path: Path) -> None:
+    """Write ``record`` to ``path``; the file is either the old one or the whole new one.
+
+    Raises:
+        StorageError: The folder cannot be written, or the disk is full.
+    """
+    write_atomically(path, to_json(record, checksum=record.is_bound))
+
+
+def read_record(path: Path) -> EvaluationRecord:
+    """Read a record.
+
+    Raises:
+        RecordError: The file is missing, cut off, changed since it was written, of an unknown
+            schema version, or lacks a field.
+    """
+    return read_json(
+        path,
+        EvaluationRecord,
+        "record",
+        remedy=AGAIN,
+        schema_versions=(*UNBOUND_VERSIONS, SCHEMA_VERSION),
+        checked_versions=(SCHEMA_VERSION,),
+    )
+
+
+def record_files(out: Path) -> list[Path]:
+    """Return the files of all records under ``out``, in the order of their paths."""
+    return sorted(path for path in (out / "records").rglob("*.json") if ASIDE not in path.name)
+
+
+def read_records(out: Path) -> list[EvaluationRecord]:
     """Return every record under ``out``, in the order of their paths.
 
     Raises:
-        RecordError: One of them cannot be read; the message names it.
+        RecordError: One of them cannot be read, or two files hold one run; the message names them.
     """
-    return [read(path) for path in sorted((out / "records").rglob("*.json"))]
+    found: dict[str, tuple[Path, EvaluationRecord]] = {}
+    for path in record_files(out):
+        record = read_record(path)
+        run = record.run.hash
+        if run in found:
+            raise RecordError(
+                f"records {found[run][0]} and {path} are of one run; delete one of them"
+            )
+        found[run] = path, record
+    return [record for _, record in found.values()]
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip(".") or "_"

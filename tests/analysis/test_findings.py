@@ -233,7 +233,7 @@ def folders(make_analysis, make_records, tmp_path):
     """Folders as ``clbench eval`` and ``clbench probe`` leave them."""
     right = {name: 60 + i if name in TRAINED else i for i, name in enumerate(MODELS)}
     for one in make_records(right):
-        records.write(one, tmp_path / "results" / "records" / f"{one.model.name}.json")
+        records.write_record(one, tmp_path / "results" / "records" / f"{one.model.name}.json")
     pictures = {f"figures/{name}.png": b"" for name in ("depth-curves", "clean-clean")}
     save(make_analysis(MODELS, paper), tmp_path / "probe", pictures)
     return tmp_path

@@ -12,10 +12,9 @@ from torch import nn
 from clbench.analysis.comparisons import COMPARISONS
 from clbench.analysis.run import compare_models
 from clbench.analysis.store import load
+from clbench.api import evaluate
 from clbench.data.image_set import make_image_set
 from clbench.models.zoo import WEIGHTS_DIR
-from clbench.pipeline import Request as Evaluation
-from clbench.pipeline import run as evaluate
 from clbench.probes.similarity.summaries import SUMMARIES
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
 
@@ -111,7 +110,7 @@ def test_the_same_request_gives_the_same_bytes_but_for_the_time(tmp_path):
 
 def test_the_diagonal_is_what_the_cka_columns_of_an_evaluation_say(tmp_path):
     record = evaluate(
-        Evaluation("simclr_st", attack="pgd,steps=1", n_examples=24, out=tmp_path / "results")
+        "simclr_st", attack="pgd,steps=1", n_examples=24, out=tmp_path / "results"
     ).record
     found = quick(
         None,

@@ -9,7 +9,7 @@ import torch
 from pyautoattack import AutoAttack
 from torch import nn
 
-from clbench.attacks.registry import plan_attack
+from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import make_image_set
 from clbench.evaluation.run import evaluate
 from clbench.schema.threat_model import ThreatModel
@@ -42,11 +42,11 @@ def image_set(network):
     return make_image_set("seven", images, labels, 10)
 
 
-def ours(network, image_set, plan, norm, eps, batch_size):
-    steps = tuple(replace(step, attack=FixedSeed(step.attack)) for step in plan.steps)
+def ours(network, image_set, steps, norm, eps, batch_size):
+    steps = tuple(replace(step, attack=FixedSeed(step.attack)) for step in steps)
     threat_model = ThreatModel(norm, Fraction(eps))
     settings = {"seed": 0, "batch_size": batch_size, "device": "cpu"}
-    return evaluate(network, image_set, replace(plan, steps=steps), threat_model, **settings)
+    return evaluate(network, image_set, steps, threat_model, **settings)
 
 
 def run_autoattack(adversary, image_set, batch_size):
@@ -71,12 +71,10 @@ def test_the_standard_cascade_equals_autoattack_but_for_fewer_queries(network, i
     adversary = AutoAttack(network, norm="Linf", eps=1 / 40, seed=SEED)
     adversary.square.n_queries = 500
     theirs = run_autoattack(adversary, image_set, 7)
-    plan = plan_attack("autoattack", "Linf", 10)
-    *white, square = plan.steps
-    parameters = {**square.parameters, "n_queries": 500}
+    *white, square = bind(plan_attack("autoattack", "Linf", 10), 10)
+    parameters = {**square.attack.parameters, "n_queries": 500}
     square = replace(square, attack=replace(square.attack, parameters=parameters))
-    plan = replace(plan, steps=(*white, square))
-    assert_equal(ours(network, image_set, plan, "Linf", "1/40", 7), image_set, theirs)
+    assert_equal(ours(network, image_set, (*white, square), "Linf", "1/40", 7), image_set, theirs)
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
@@ -98,9 +96,8 @@ def test_batches_are_regrouped_as_autoattack_does(network, image_set, norm):
     short = {"apgd": "n_iter=4", "fab": "n_iter=4", "squa": "n_queries=20"}
     texts = [f"{name},{short[name[:4].rstrip('-')]}" for name in names]
     texts = [text + ",n_restarts=2" * text.startswith(("apgd-d", "apgd-c")) for text in texts]
-    plans = [plan_attack(text, norm, 10) for text in texts]
-    plan = replace(plans[0], steps=tuple(plan.steps[0] for plan in plans))
-    assert_equal(ours(network, image_set, plan, norm, eps, 4), image_set, theirs)
+    steps = [step for text in texts for step in bind(plan_attack(text, norm, 10), 10)]
+    assert_equal(ours(network, image_set, steps, norm, eps, 4), image_set, theirs)
 
 
 OWN = {
@@ -118,9 +115,9 @@ OWN = {
 def test_every_step_is_set_up_as_autoattack_sets_it_up(network, version, norm):
     adversary = AutoAttack(network, norm=norm, eps=0.25, seed=SEED, version=version)
     name = "autoattack" if version == "standard" else f"autoattack-{version}"
-    plan = plan_attack(name, norm, 10)
-    assert [step.name for step in plan.steps] == adversary.attacks_to_run
-    for step in plan.steps:
+    steps = bind(plan_attack(name, norm, 10), 10)
+    assert [step.name for step in steps] == adversary.attacks_to_run
+    for step in steps:
         changed = {
             "apgd-dlr": {"loss": "dlr"},
             "fab": {"targeted": False},
@@ -141,9 +138,9 @@ def test_zero_gradients_raise_no_warning(network, image_set):
         def forward(self, images):
             return network(images.round())
 
-    plan = plan_attack("apgd-t,n_iter=3,n_target_classes=2", "Linf", 10)
+    steps = bind(plan_attack("apgd-t,n_iter=3,n_target_classes=2", "Linf", 10), 10)
     settings = {"seed": 0, "batch_size": 7, "device": "cpu"}
-    outcome = evaluate(Steps(), image_set, plan, ThreatModel("Linf", Fraction(1, 100)), **settings)
+    outcome = evaluate(Steps(), image_set, steps, ThreatModel("Linf", Fraction(1, 100)), **settings)
     assert "zero_gradient" in outcome.flags
 
 
@@ -161,7 +158,8 @@ def test_networks_in_channels_last_format_are_attacked(name):
     image_set = make_image_set("four", images, network(images).argmax(1), 5)
     settings = {"seed": 0, "batch_size": 4, "device": "cpu"}
     threat_model = ThreatModel("L2", Fraction(1))
-    outcome = evaluate(network, image_set, plan_attack(name, "L2", 5), threat_model, **settings)
+    steps = bind(plan_attack(name, "L2", 5), 5)
+    outcome = evaluate(network, image_set, steps, threat_model, **settings)
     assert outcome.robust_acc.value <= outcome.clean_acc.value
 
 
@@ -169,7 +167,7 @@ def test_networks_in_channels_last_format_are_attacked(name):
 def test_few_images_are_attacked_too(network, image_set, n):
     few = image_set.head(n)
     for name in ("apgd-t,n_iter=3", "fab,n_iter=3", "square,n_queries=5", "fab-t,n_iter=3"):
-        plan = plan_attack(name, "Linf", 10)
+        steps = bind(plan_attack(name, "Linf", 10), 10)
         settings = {"seed": 0, "batch_size": None, "device": "cpu"}
-        outcome = evaluate(network, few, plan, ThreatModel("Linf", Fraction(1, 8)), **settings)
+        outcome = evaluate(network, few, steps, ThreatModel("Linf", Fraction(1, 8)), **settings)
         assert len(outcome.broken_by) == n

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.attacks.registry import plan_attack
+from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import make_image_set
 from clbench.evaluation.run import evaluate
 from clbench.schema.threat_model import ThreatModel
@@ -56,9 +56,9 @@ def exact_count(network, image_set, norm):
 
 
 def robust_count(network, image_set, text, norm):
-    plan = plan_attack(text, norm, 2)
+    steps = bind(plan_attack(text, norm, 2), 2)
     settings = {"seed": 0, "batch_size": 32, "device": "cpu"}
-    outcome = evaluate(network, image_set, plan, ThreatModel(norm, EPS[norm]), **settings)
+    outcome = evaluate(network, image_set, steps, ThreatModel(norm, EPS[norm]), **settings)
     return round(outcome.robust_acc.value * len(image_set))
 
 

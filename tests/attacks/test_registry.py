@@ -1,48 +1,61 @@
 from fractions import Fraction
 
 import pytest
+import torch
 
-from clbench.attacks.interface import AttackPlan, AttackStep
-from clbench.attacks.registry import ATTACKS, BACKENDS, plan_attack
+from clbench.attacks import own as own_attacks
+from clbench.attacks.registry import (
+    ATTACKS,
+    BACKENDS,
+    COMPONENTS,
+    bind,
+    plan_attack,
+)
+from clbench.schema.attack_spec import AttackSpec, Component
 from clbench.schema.errors import BadValueError, InstallationError, UnknownNameError
 from clbench.schema.protocol import protocols
+from clbench.schema.threat_model import ThreatModel
 
 
-def test_every_row_is_named_as_in_the_table():
-    assert all(name == row.name for name, row in ATTACKS.items())
+def test_every_component_is_run_by_a_backend_in_every_norm_that_it_covers():
+    assert set(COMPONENTS) <= set(ATTACKS)
+    for name, row in COMPONENTS.items():
+        assert name == row.name
+        for norm in row.norms:
+            assert any(backend.runs(name, norm) for backend in BACKENDS.values()), (name, norm)
 
 
 @pytest.mark.parametrize("protocol", protocols().values(), ids=lambda protocol: protocol.name)
 def test_every_protocol_names_an_attack_that_can_be_planned(protocol):
     plan = plan_attack(protocol.attack, protocol.threat_model.norm, 10)
-    assert plan.name == protocol.attack.split(",")[0]
+    assert plan.spec.name == protocol.attack.split(",")[0]
 
 
 def test_options_replace_defaults_and_are_typed():
     plan = plan_attack("pgd, steps=7 ,step_size=1/4,restarts=2,start=zero", "Linf", 10)
-    assert plan.parameters == {
+    assert plan.spec.parameters == {
         "pgd": {"steps": 7, "step_size": 0.25, "restarts": 2, "start": "zero"}
     }
 
 
 def test_a_step_size_not_given_is_in_proportion_to_eps():
-    assert plan_attack("pgd,steps=10", "L2", 10).parameters["pgd"]["step_size_per_eps"] == 0.25
+    assert plan_attack("pgd,steps=10", "L2", 10).spec.parameters["pgd"]["step_size_per_eps"] == 0.25
 
 
 def test_the_standard_cascade_spells_out_every_parameter():
     plan = plan_attack("autoattack", "Linf", 10)
-    assert list(plan.parameters) == ["apgd-ce", "apgd-t", "fab-t", "square"]
-    assert plan.parameters["apgd-t"] == {
+    assert list(plan.spec.parameters) == ["apgd-ce", "apgd-t", "fab-t", "square"]
+    assert plan.spec.parameters["apgd-t"] == {
         "n_iter": 100, "n_restarts": 1, "eot_iter": 1, "rho": 0.75, "n_target_classes": 9,
     }  # fmt: skip
-    assert plan.parameters["square"]["n_queries"] == 5000
-    assert plan.flags == ()
+    assert plan.spec.parameters["square"]["n_queries"] == 5000
+    assert plan.spec.flags == ()
 
 
 def test_targets_are_no_more_than_the_other_classes():
     plan = plan_attack("autoattack", "Linf", 5)
-    assert plan.parameters["apgd-t"]["n_target_classes"] == 4
-    assert plan.parameters["fab-t"]["n_target_classes"] == 4
+    assert plan.spec.parameters["apgd-t"]["n_target_classes"] == 4
+    assert plan.spec.parameters["fab-t"]["n_target_classes"] == 4
 
 
 @pytest.mark.parametrize(
@@ -55,17 +68,13 @@ def test_targets_are_no_more_than_the_other_classes():
 )
 def test_steps_that_need_more_classes_are_left_out_and_flagged(name, n_classes, steps):
     plan = plan_attack(name, "Linf", n_classes)
-    assert [step.name for step in plan.steps] == steps
-    assert plan.flags == ("few_classes",)
+    assert [one.name for one in plan.spec.components] == steps
+    assert plan.spec.flags == ("few_classes",)
 
 
 def test_the_hash_covers_names_and_parameters_in_their_order():
-    def attack(model, images, labels, threat_model, *, seed, index):
-        return images
-
-    def hash_of(name, *steps):
-        steps = [AttackStep(step, attack, parameters) for step, parameters in steps]
-        return AttackPlan(name, "anything", tuple(steps)).hash
+    def hash_of(name, *components):
+        return AttackSpec(name, tuple(Component(*one) for one in components)).hash
 
     one, other = ("a", {"n": 1}), ("b", {"n": 1})
     hashes = {
@@ -80,8 +89,8 @@ def test_the_hash_covers_names_and_parameters_in_their_order():
 
 
 def test_hashes_of_published_numbers_never_change():
-    assert plan_attack("autoattack", "Linf", 10).hash == "20883d1d0365"
-    assert plan_attack("autoattack", "L2", 100).hash == "20883d1d0365"
+    assert plan_attack("autoattack", "Linf", 10).spec.hash == "20883d1d0365"
+    assert plan_attack("autoattack", "L2", 100).spec.hash == "20883d1d0365"
 
 
 @pytest.mark.parametrize(
@@ -169,12 +178,11 @@ def test_too_few_classes_for_one_attack_are_refused(text, least):
 
 def test_a_backend_must_be_known_have_the_attack_and_be_installed():
     assert plan_attack("autoattack", "Linf", 10, "pyautoattack").backend == "pyautoattack"
+    assert plan_attack("pgd", "Linf", 10, "clbench").backend == "native"
     assert "torchattacks" in BACKENDS
     with pytest.raises(UnknownNameError, match="unknown backend 'pyautoatack'; did you mean"):
         plan_attack("autoattack", "Linf", 10, "pyautoatack")
-    with pytest.raises(
-        BadValueError, match="'pgd' runs on clbench only, got backend 'torchattacks"
-    ):
+    with pytest.raises(BadValueError, match="'pgd' runs on native only, got backend 'torchattacks"):
         plan_attack("pgd", "Linf", 10, "torchattacks")
     with pytest.raises(InstallationError, match="'autoattack' is not the one installed here"):
         plan_attack("autoattack", "Linf", 10, "autoattack")
@@ -182,8 +190,91 @@ def test_a_backend_must_be_known_have_the_attack_and_be_installed():
 
 def test_numbers_may_be_fractions_or_decimals():
     plans = [plan_attack(f"pgd,step_size={text}", "Linf", 10) for text in ("1/100", "0.01", "1e-2")]
-    assert {plan.parameters["pgd"]["step_size"] for plan in plans} == {float(Fraction(1, 100))}
+    assert {plan.spec.parameters["pgd"]["step_size"] for plan in plans} == {float(Fraction(1, 100))}
 
 
 def test_whole_numbers_that_stand_for_real_ones_may_be_fractions():
-    assert plan_attack("torchattacks:CW,c=1/2", "L2", 10).parameters["torchattacks:CW"]["c"] == 0.5
+    assert (
+        plan_attack("torchattacks:CW,c=1/2", "L2", 10).spec.parameters["torchattacks:CW"]["c"]
+        == 0.5
+    )
+
+
+OWN = """
+from dataclasses import dataclass
+import torch
+
+def noise(model, images, labels, threat_model, *, seed, index):
+    \'\'\'Add what the ball allows.\'\'\'
+    return images + float(threat_model.eps)
+
+@dataclass(frozen=True)
+class Stripes:
+    \'\'\'Change every so many rows.\'\'\'
+    every: int = 2
+    norms = ("Linf",)
+    black_box = True
+
+    def __call__(self, model, images, labels, threat_model, *, seed, index):
+        images = images.clone()
+        images[..., :: self.every, :] += float(threat_model.eps)
+        return images
+
+not_callable = 3
+
+@dataclass
+class NoDefault:
+    steps: int
+    def __call__(self): ...
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(OWN)
+    return file
+
+
+def test_an_attack_of_ones_own_is_named_by_file_and_function(own):
+    plan = plan_attack(f"{own}:noise", "L2", 10)
+    (step,) = bind(plan, 10)
+    assert plan.backends == ("own",)
+    assert (step.bounded, step.black_box) == (True, False)
+    threat_model = ThreatModel("L2", Fraction(1, 4))
+    images = torch.zeros(1, 1, 2, 2)
+    labels = torch.zeros(1, dtype=torch.int64)
+    found = step.attack(None, images, labels, threat_model, seed=0, index=labels)
+    assert torch.equal(found, images + 0.25)
+
+
+def test_the_fields_of_a_dataclass_are_options(own):
+    plan = plan_attack(f"{own}:Stripes,every=3", "Linf", 10)
+    ((name, parameters),) = plan.spec.parameters.items()
+    assert name == f"{own}:Stripes"
+    assert parameters["every"] == 3
+    assert parameters["source"].startswith("mine.py:Stripes sha256:")
+    (step,) = bind(plan, 10)
+    assert step.black_box
+    with pytest.raises(BadValueError, match="covers Linf only, got L2"):
+        plan_attack(f"{own}:Stripes", "L2", 10)
+
+
+def test_an_edited_attack_has_another_hash(own):
+    before = plan_attack(f"{own}:noise", "Linf", 10).spec.hash
+    own.write_text(OWN.replace("images + float", "images - float"))
+    own_attacks._load.cache_clear()
+    assert plan_attack(f"{own}:noise", "Linf", 10).spec.hash != before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("not_callable", "must be a function or a dataclass that attacks, got int"),
+        ("nois", "there is no 'nois' in it; did you mean 'noise'"),
+        ("NoDefault", "options of an attack must have a default .* 'steps' has none"),
+    ],
+)
+def test_what_is_no_attack_is_refused(own, name, message):
+    with pytest.raises(BadValueError, match=message):
+        plan_attack(f"{own}:{name}", "Linf", 10)

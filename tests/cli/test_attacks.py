@@ -27,8 +27,8 @@ def test_machines_get_one_row_for_each_attack():
     rows = {row["name"]: row for row in json.loads(show("--json"))}
     assert list(rows) == list(ATTACKS)
     plan = plan_attack("autoattack", "Linf", 10)
-    assert rows["autoattack"]["steps"] == plan.parameters
-    assert rows["autoattack"]["hash"] == plan.hash
+    assert rows["autoattack"]["steps"] == plan.spec.parameters
+    assert rows["autoattack"]["hash"] == plan.spec.hash
     assert rows["torchattacks:CW"]["norms"] == ["L2"]
     assert rows["pgd"]["options"] == ["restarts", "start", "step_size", "steps"]
-    assert rows["pgd"]["backend"] == "clbench"
+    assert rows["pgd"]["backend"] == "native"

@@ -103,7 +103,7 @@ def test_strict_is_content_without_flags(evaluate):
         (("--backend", "mine"), "unknown backend 'mine'"),
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),
         (("--data", "nowhere.npz"), "nowhere.npz"),
-        (("--batch-size", "0"), "must be auto or a number above 0, got '0'"),
+        (("--batch-size", "0"), "batch size must be 'auto' or at least 1, got '0'"),
     ],
 )
 def test_bad_options_are_met_with_one_line(evaluate, tmp_path, options, message):
@@ -180,11 +180,48 @@ def test_a_damaged_record_is_named_and_the_leaderboard_stays(evaluate, tmp_path)
     assert len(list((tmp_path / "results" / "records" / "images.npz").rglob("*.json"))) == 2
 
 
-def test_a_damaged_record_of_the_same_run_is_replaced_by_a_restart(evaluate, tmp_path):
+def test_a_damaged_record_of_the_same_run_is_set_aside_and_named(evaluate, tmp_path):
     evaluate()
     (path,) = (tmp_path / "results" / "records").rglob("*.json")
     whole = json.loads(path.read_text())
     path.write_text(path.read_text()[:99])
-    assert evaluate().status == 2
-    assert evaluate("--restart").status == 0
+    done = evaluate()
+    assert done.status == 0
+    assert "is cut off or no JSON" in done.err
+    assert f"kept as {path}.aside-1" in done.err
     assert json.loads(path.read_text())["measures"] == whole["measures"]
+
+
+def test_events_are_a_line_of_json_each(evaluate, tmp_path):
+    evaluate("--events", tmp_path / "events.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines[:2]] == ["progress", "progress"]
+    assert lines[1]["accuracy_left"] == lines[-1]["measures"][1]["value"]
+    assert lines[-1]["event"] == "record"
+
+
+def test_what_no_finished_run_needs_is_listed_and_removed_when_asked(clbench, evaluate, tmp_path):
+    evaluate()
+    out = tmp_path / "results"
+    assert f"{out} holds nothing that could go" in clbench("clean", out).out
+    (out / "progress" / "net~0.npz").write_bytes(b"12345")
+    (out / "records" / "a.json.aside-1").write_bytes(b"")
+    done = clbench("clean", out, "--json")
+    assert [(row["what"], row["bytes"]) for row in json.loads(done.out)] == [
+        ("progress", 5),
+        ("set aside", 0),
+    ]
+    assert "--remove removes these 2" in clbench("clean", out).out
+    clbench("clean", out, "--remove")
+    assert f"{out} holds nothing that could go" in clbench("clean", out).out
+    assert clbench("leaderboard", "check", "--out", out).status == 0
+
+
+def test_records_are_checked_against_their_evidence(clbench, evaluate, tmp_path):
+    evaluate()
+    out = tmp_path / "results"
+    next((out / "evidence").rglob("*~*.npz")).write_bytes(b"")
+    done = clbench("leaderboard", "check", "--out", out)
+    assert done.status == 2
+    assert done.err.startswith("clbench: evidence ")
+    assert "is not the one that its record names" in done.err

@@ -185,7 +185,7 @@ def test_linear_probes_of_own_images_are_a_table_and_curves(compare, images, tmp
 def test_linear_probes_without_images_to_fit_on_say_what_to_give(compare, tmp_path):
     done = compare("--linear-probes")
     assert done.status == 2
-    assert "--layer-probes needs training images of images.npz, got none" in done.err
+    assert "--linear-probes needs training images of images.npz, got none" in done.err
     assert "give --train-data FILE" in done.err
     assert not (tmp_path / "out").exists()
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from clbench.attacks.norms import is_inside
-from clbench.attacks.registry import ATTACKS, plan_attack
+from clbench.attacks.registry import ATTACKS, bind, norms_of, plan_attack
 from clbench.data.image_set import make_image_set
 from clbench.evaluation.reliability import FLAGS
 from clbench.evaluation.run import evaluate
@@ -27,10 +27,10 @@ SHORT = {
 }
 """Options that keep a test short; the cascades have none, so their tests break all images soon."""
 
-EPS = {"Linf": ("1/50", "2/5"), "L2": ("1/8", "6")}
+EPS = {"Linf": ("1/50", "2/5"), "L2": ("1/8", "6"), "L1": ("1/2", "40")}
 """By norm: an eps that leaves some images standing, and one that breaks all."""
 
-CASES = [(name, norm) for name, row in ATTACKS.items() for norm in row.norms]
+CASES = [(name, norm) for name in ATTACKS for norm in norms_of(name)]
 every_attack = pytest.mark.parametrize(("name", "norm"), CASES, ids=map("-".join, CASES))
 
 
@@ -56,11 +56,11 @@ def some_images():
 
 def run(name, norm, eps, network=None, **changes):
     short = next((text for start, text in SHORT.items() if name.startswith(start)), "")
-    plan = plan_attack(f"{name},{short}" if short else name, norm, 4)
+    steps = bind(plan_attack(f"{name},{short}" if short else name, norm, 4), 4)
     batch_size = 8 if name.startswith("autoattack") else 5
     settings = {"seed": 3, "batch_size": batch_size, "device": "cpu"} | changes
     threat_model = ThreatModel(norm, Fraction(eps))
-    return evaluate(network or make_network(), some_images(), plan, threat_model, **settings)
+    return evaluate(network or make_network(), some_images(), steps, threat_model, **settings)
 
 
 @cache

@@ -10,8 +10,8 @@ from torch import nn
 from clbench.attacks.interface import AttackStep
 from clbench.attacks.native.pgd import PGD
 from clbench.attacks.norms import is_inside
-from clbench.evaluation.attacked_model import Victim, classes_of
-from clbench.evaluation.confirm import Batch, attempt
+from clbench.evaluation.attacked_model import AttackedModel, classes_of
+from clbench.evaluation.confirm import Batch, attack_and_confirm
 from clbench.runtime.as_found import untouched
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.runtime.seeding import randomness, step_seed
@@ -40,19 +40,23 @@ def step(change, **settings):
     def attack(model, images, labels, threat_model, *, seed, index):
         return change(images)
 
-    return AttackStep("test", attack, {}, **settings)
+    return AttackStep("test", attack, **settings)
 
 
 def test_a_valid_success_breaks(batch):
-    done = attempt(step(lambda images: images + 0.09), Victim(Brightness()), batch, LINF, 0)
+    done = attack_and_confirm(
+        step(lambda images: images + 0.09), AttackedModel(Brightness()), batch, LINF, 0
+    )
     assert done.broken.all()
     assert done.predicted.tolist() == [1] * 4
     assert torch.allclose(done.adversarial, batch.images + 0.09)
-    assert done.flags == frozenset()
+    assert done.flags == {}
 
 
 def test_a_claim_that_the_plain_network_does_not_confirm_breaks_nothing(batch):
-    done = attempt(step(lambda images: images + 0.01), Victim(Brightness()), batch, LINF, 0)
+    done = attack_and_confirm(
+        step(lambda images: images + 0.01), AttackedModel(Brightness()), batch, LINF, 0
+    )
     assert not done.broken.any()
 
 
@@ -61,25 +65,31 @@ def test_a_claim_that_the_plain_network_does_not_confirm_breaks_nothing(batch):
     [(LINF, lambda images: images + 0.11), (L2, lambda images: images + 0.126)],
 )
 def test_leaving_the_ball_breaks_nothing_and_is_flagged(batch, threat_model, change):
-    done = attempt(step(change), Victim(Brightness()), batch, threat_model, 0)
+    done = attack_and_confirm(step(change), AttackedModel(Brightness()), batch, threat_model, 0)
     assert not done.broken.any()
-    assert done.flags == {"out_of_bounds"}
+    assert done.flags == {"out_of_bounds": 4}
     assert torch.equal(done.adversarial, batch.images)
 
 
 def test_leaving_the_ball_is_no_defect_of_an_unbounded_attack(batch):
-    done = attempt(
-        step(lambda images: images + 0.3, bounded=False), Victim(Brightness()), batch, LINF, 0
+    done = attack_and_confirm(
+        step(lambda images: images + 0.3, bounded=False),
+        AttackedModel(Brightness()),
+        batch,
+        LINF,
+        0,
     )
     assert not done.broken.any()
-    assert done.flags == frozenset()
+    assert done.flags == {}
 
 
 def test_leaving_the_pixel_range_breaks_nothing_and_is_flagged(batch):
     images = torch.full((4, 1, 4, 4), 0.01)
     dark = Batch(images, torch.ones(4, dtype=torch.int64), batch.index)
-    done = attempt(step(lambda images: images - 0.02), Victim(Brightness()), dark, LINF, 0)
-    assert done.flags == {"out_of_bounds"}
+    done = attack_and_confirm(
+        step(lambda images: images - 0.02), AttackedModel(Brightness()), dark, LINF, 0
+    )
+    assert done.flags == {"out_of_bounds": 4}
     assert torch.equal(done.adversarial, images)
 
 
@@ -89,9 +99,9 @@ def test_pixels_that_are_no_numbers_break_nothing_and_are_flagged(batch):
         images[0], images[1] = torch.nan, torch.inf
         return images
 
-    done = attempt(step(spoil), Victim(Brightness()), batch, LINF, 0)
+    done = attack_and_confirm(step(spoil), AttackedModel(Brightness()), batch, LINF, 0)
     assert done.broken.tolist() == [False, False, True, True]
-    assert done.flags == {"nan_adversarial"}
+    assert done.flags == {"nan_adversarial": 2}
     assert done.adversarial.isfinite().all()
 
 
@@ -100,10 +110,12 @@ def test_an_answer_that_is_no_number_is_wrong_and_flagged(batch):
         def forward(self, images):
             return super().forward(images).where(images.mean() < 0.5, torch.nan)
 
-    done = attempt(step(lambda images: images + 0.09), Victim(Fragile()), batch, LINF, 0)
+    done = attack_and_confirm(
+        step(lambda images: images + 0.09), AttackedModel(Fragile()), batch, LINF, 0
+    )
     assert done.broken.all()
     assert done.predicted.tolist() == [-1] * 4
-    assert done.flags == {"nan_logits"}
+    assert done.flags == {"nan_logits": 4}
 
 
 def test_rounding_at_the_edge_of_the_ball_is_allowed():
@@ -123,16 +135,18 @@ def test_an_empty_ball_is_not_attacked(batch):
         raise AssertionError("attacked")
 
     empty = ThreatModel("Linf", Fraction(0))
-    done = attempt(AttackStep("test", attack, {}), Victim(Brightness()), batch, empty, 0)
+    done = attack_and_confirm(
+        AttackStep("test", attack), AttackedModel(Brightness()), batch, empty, 0
+    )
     assert not done.broken.any()
 
 
 def test_passes_are_counted_by_image(batch):
-    victim = Victim(Brightness())
-    attempt(AttackStep("pgd", PGD(steps=5, start="zero"), {}), victim, batch, LINF, 0)
+    model = AttackedModel(Brightness())
+    attack_and_confirm(AttackStep("pgd", PGD(steps=5, start="zero")), model, batch, LINF, 0)
     confirmation = 1
-    assert victim.forward_passes == 4 * (5 + 1 + confirmation)
-    assert victim.backward_passes == 4 * 5
+    assert model.forward_passes == 4 * (5 + 1 + confirmation)
+    assert model.backward_passes == 4 * 5
 
 
 def test_input_gradients_are_contiguous():
@@ -141,7 +155,7 @@ def test_input_gradients_are_contiguous():
             return images.contiguous(memory_format=torch.channels_last).square().mean((2, 3))
 
     images = torch.rand(2, 3, 4, 4).requires_grad_()
-    (gradient,) = torch.autograd.grad(Victim(Permuting())(images).sum(), images)
+    (gradient,) = torch.autograd.grad(AttackedModel(Permuting())(images).sum(), images)
     assert gradient.is_contiguous()
 
 
@@ -151,18 +165,18 @@ def test_networks_that_cut_the_gradient_off_have_a_zero_gradient():
             return super().forward(images.detach())
 
     images = torch.rand(2, 3, 4, 4).requires_grad_()
-    (gradient,) = torch.autograd.grad(Victim(Cut())(images).sum(), images)
+    (gradient,) = torch.autograd.grad(AttackedModel(Cut())(images).sum(), images)
     assert not gradient.any()
 
 
 def test_an_attack_cannot_put_the_network_into_training_mode():
     network = nn.Sequential(nn.Dropout()).eval()
-    Victim(network).train()
+    AttackedModel(network).train()
     assert not network[0].training
 
 
 def test_a_victim_leaves_the_mode_of_its_network():
-    assert Victim(nn.Dropout()).network.training
+    assert AttackedModel(nn.Dropout()).network.training
 
 
 def test_mode_and_gradients_are_restored_after_an_error():
@@ -215,7 +229,7 @@ def test_tracing_is_left_alone(batch):
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        attempt(step(lambda images: images), Victim(Brightness()), batch, LINF, 0)
+        attack_and_confirm(step(lambda images: images), AttackedModel(Brightness()), batch, LINF, 0)
         assert sys.gettrace() is trace
     finally:
         sys.settrace(before)
@@ -255,16 +269,16 @@ def test_attacks_may_run_in_low_precision_and_verdicts_never(batch):
             return super().forward(images)
 
     network = Noting()
-    pgd = AttackStep("pgd", PGD(steps=2), {})
-    done = attempt(pgd, Victim(network, "bfloat16"), batch, LINF, 0)
+    pgd = AttackStep("pgd", PGD(steps=2))
+    done = attack_and_confirm(pgd, AttackedModel(network, "bfloat16"), batch, LINF, 0)
     assert network.asked == (True, True, True, True, False)
     assert done.broken.all()
 
 
 def test_images_misjudged_in_low_precision_alone_are_attacked_in_float32(batch):
     network = SeesPrecision()
-    pgd = AttackStep("pgd", PGD(steps=2), {})
-    done = attempt(pgd, Victim(network, "bfloat16"), batch, LINF, 0)
+    pgd = AttackStep("pgd", PGD(steps=2))
+    done = attack_and_confirm(pgd, AttackedModel(network, "bfloat16"), batch, LINF, 0)
     assert network.asked == [(True, 4), (False, 4), (False, 4), (False, 4), (False, 4)]
     assert done.broken.all()
 

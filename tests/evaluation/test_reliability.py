@@ -1,15 +1,14 @@
 """Every flag, raised by a network built to have the defect, and not by a sound one."""
 
-from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 import torch
 from torch import nn
 
-from clbench.attacks.registry import plan_attack
+from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import make_image_set
-from clbench.evaluation.attacked_model import Victim
+from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.reliability import (
     FLAGS,
     examine,
@@ -82,9 +81,10 @@ def flags_of(network, text="pgd,steps=2", eps="1/50", n_classes=4):
     with torch.no_grad():
         labels = network.eval()(IMAGES).nan_to_num().argmax(1)
     plan = plan_attack(text, "Linf", n_classes)
+    steps = bind(plan, n_classes)
     image_set = make_image_set("twenty", IMAGES, labels, n_classes)
-    settings = {"seed": 0, "batch_size": 8, "device": "cpu"}
-    return evaluate(network, image_set, plan, ThreatModel("Linf", Fraction(eps)), **settings).flags
+    settings = {"seed": 0, "batch_size": 8, "device": "cpu", "flags": plan.spec.flags}
+    return evaluate(network, image_set, steps, ThreatModel("Linf", Fraction(eps)), **settings).flags
 
 
 @pytest.mark.parametrize(
@@ -116,15 +116,15 @@ def test_flags_of_the_plan_are_kept():
 
 
 def test_a_black_box_attack_that_succeeds_where_gradients_failed_raises_its_flag():
-    white, black = (plan_attack(text, "Linf", 4) for text in ("pgd,steps=1", "square,n_queries=99"))
+    texts = "pgd,steps=1", "square,n_queries=99"
+    white, black = (bind(plan_attack(text, "Linf", 4), 4)[0] for text in texts)
     network = Quantized().eval()
     image_set = make_image_set("twenty", IMAGES, network(IMAGES).argmax(1), 4)
     settings = {"seed": 0, "batch_size": 8, "device": "cpu"}
 
-    def flags(*plans):
-        plan = replace(white, steps=tuple(plan.steps[0] for plan in plans))
+    def flags(*steps):
         threat_model = ThreatModel("Linf", Fraction(1, 4))
-        return evaluate(network, image_set, plan, threat_model, **settings).flags
+        return evaluate(network, image_set, steps, threat_model, **settings).flags
 
     assert "square_improves" in flags(white, black)
     assert "square_improves" not in flags(black, white)
@@ -139,14 +139,14 @@ def test_zero_gradients_are_found_image_by_image():
 
     network = Half()
     labels = network(IMAGES).argmax(1)
-    blind = has_zero_gradient(Victim(network), IMAGES, labels)
+    blind = has_zero_gradient(AttackedModel(network), IMAGES, labels)
     assert blind.tolist() == [True, False] * 10
 
 
 def test_two_classes_are_checked_without_dlr():
     network = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
     labels = network(IMAGES).argmax(1)
-    assert not has_zero_gradient(Victim(network), IMAGES, labels).any()
+    assert not has_zero_gradient(AttackedModel(network), IMAGES, labels).any()
 
 
 def test_networks_with_training_checkpoints_are_not_dynamic():
@@ -164,7 +164,7 @@ def test_logits_that_only_look_like_probabilities_of_one_image_are_no_softmax():
                 1 + torch.arange(len(images))[:, None]
             )
 
-    assert "softmax_output" not in examine(Victim(Almost()), IMAGES, torch.zeros(20).long())
+    assert "softmax_output" not in examine(AttackedModel(Almost()), IMAGES)
 
 
 def test_every_flag_has_a_meaning_in_one_line():

@@ -1,7 +1,8 @@
+import io
+import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -11,11 +12,13 @@ from torch import nn
 
 from clbench.attacks.interface import AttackStep
 from clbench.attacks.norms import is_inside
-from clbench.attacks.registry import plan_attack
+from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import make_image_set
-from clbench.evaluation.run import evaluate, perturb
+from clbench.evaluation.run import _made_with, evaluate, first_logits, perturb
+from clbench.evaluation.state import EvaluationState
 from clbench.runtime.tiles import MAX_ON_CPU
 from clbench.schema.errors import BadValueError, ModelError, StorageError
+from clbench.schema.files import unseal
 from clbench.schema.threat_model import ThreatModel
 
 LINF = ThreatModel("Linf", Fraction(1, 50))
@@ -48,13 +51,12 @@ def image_set(network):
 def cascade():
     """Three steps of different kinds, each of which breaks some images and leaves some."""
     texts = "torchattacks:FFGSM", "apgd-ce,n_iter=4", "square,n_queries=10"
-    plans = [plan_attack(text, "Linf", 4) for text in texts]
-    return replace(plans[0], name="three", steps=tuple(plan.steps[0] for plan in plans))
+    return tuple(step for text in texts for step in bind(plan_attack(text, "Linf", 4), 4))
 
 
-def run(network, image_set, plan, **changes):
+def run(network, image_set, steps, **changes):
     settings = {"seed": 5, "batch_size": 4, "device": "cpu"} | changes
-    return evaluate(network, image_set, plan, LINF, **settings)
+    return evaluate(network, image_set, steps, LINF, **settings)
 
 
 def assert_same(one, other):
@@ -101,7 +103,7 @@ def test_robust_images_are_stored_clean(network, image_set, cascade):
     assert torch.equal(outcome.adversarial[untouched], image_set.images[untouched])
 
 
-def test_a_step_attacks_only_what_stands_in_full_batches_and_in_order(network, image_set):
+def test_a_step_attacks_only_what_is_robust_in_full_batches_and_in_order(network, image_set):
     seen = []
 
     def attack(model, images, labels, threat_model, *, seed, index):
@@ -110,11 +112,10 @@ def test_a_step_attacks_only_what_stands_in_full_batches_and_in_order(network, i
         images[0] = torch.nan
         return images
 
-    breaking = plan_attack("apgd-ce,n_iter=4", "Linf", 4)
-    steps = (*breaking.steps, AttackStep("look", attack, {}))
-    outcome = run(network, image_set, replace(breaking, steps=steps))
-    standing = [i for i, by in enumerate(outcome.broken_by) if by == ""]
-    assert [i for part in seen for i in part] == standing
+    breaking = bind(plan_attack("apgd-ce,n_iter=4", "Linf", 4), 4)
+    outcome = run(network, image_set, (*breaking, AttackStep("look", attack)))
+    robust = [i for i, by in enumerate(outcome.broken_by) if by == ""]
+    assert [i for part in seen for i in part] == robust
     assert all(len(part) == 4 for part in seen[:-1])
     assert outcome.flags == ("nan_adversarial",)
 
@@ -128,7 +129,7 @@ def test_progress_is_told_after_the_clean_images_and_every_batch(network, image_
     assert list(last) == ["clean", *outcome.attacks]
     for name, measure in outcome.accuracy_left.items():
         assert last[name].accuracy_left == pytest.approx(measure.value)
-        assert last[name].batch == last[name].n_batches
+        assert last[name].done == last[name].total
     assert [progress.step for progress in told] == sorted(progress.step for progress in told)
     assert told[-1].eta == 0
     assert all(progress.eta > 0 for progress in told[1:-1])
@@ -162,7 +163,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
 def test_an_interrupt_in_the_middle_of_a_batch_loses_only_that_batch(
     network, image_set, cascade, tmp_path
 ):
-    whole, plan = run(network, image_set, cascade), cascade
+    whole = run(network, image_set, cascade)
 
     class Interrupted(nn.Module):
         calls = 0
@@ -180,9 +181,9 @@ def test_an_interrupt_in_the_middle_of_a_batch_loses_only_that_batch(
     settings = {"progress_file": tmp_path / "progress.npz"}
     wrapped = Interrupted()
     with pytest.raises(KeyboardInterrupt):
-        run(wrapped, image_set, plan, **settings)
+        run(wrapped, image_set, cascade, **settings)
     told = []
-    outcome = run(wrapped, image_set, plan, **settings, on_progress=told.append)
+    outcome = run(wrapped, image_set, cascade, **settings, on_progress=told.append)
     assert told[0].step > 0
     assert_same(outcome, whole)
 
@@ -194,7 +195,7 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np, torch
 from torch import nn
-from clbench.attacks.registry import plan_attack
+from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import make_image_set
 from clbench.evaluation.run import evaluate
 from clbench.schema.threat_model import ThreatModel
@@ -206,12 +207,11 @@ network = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32
 images = torch.rand(24, 1, 8, 8)
 image_set = make_image_set("some", images, network(images).argmax(1), 4)
 texts = "torchattacks:FFGSM", "apgd-t,n_iter=30", "square,n_queries=150", "fab-t,n_iter=20"
-plans = [plan_attack(text, "Linf", 4) for text in texts]
-plan = replace(plans[0], steps=tuple(plan.steps[0] for plan in plans))
+steps = [step for text in texts for step in bind(plan_attack(text, "Linf", 4), 4)]
 
 def run(name, file, on_progress=None):
     outcome = evaluate(
-        network, image_set, plan, ThreatModel("Linf", Fraction(1, 40)), seed=0, batch_size=6,
+        network, image_set, steps, ThreatModel("Linf", Fraction(1, 40)), seed=0, batch_size=6,
         device="cpu", progress_file=file, on_progress=on_progress,
     )
     np.savez(
@@ -288,7 +288,7 @@ def test_progress_of_another_run_is_not_used(network, image_set, cascade, tmp_pa
         {"batch_size": 5},
         {"batch_size": None},
         {"precision": "bfloat16"},
-        {"key": "another"},
+        {"identity": "another"},
     ]
     for changes in others:
         told.clear()
@@ -310,13 +310,76 @@ def test_progress_of_other_weights_or_data_is_not_used(network, image_set, casca
     assert told[0].step == 0
 
 
-def test_a_damaged_progress_file_is_not_used(network, image_set, cascade, tmp_path):
+def test_a_damaged_progress_file_is_set_aside_and_named(
+    network, image_set, cascade, tmp_path, caplog
+):
     file, told = tmp_path / "progress.npz", []
     whole = run(network, image_set, cascade, progress_file=file)
-    file.write_bytes(file.read_bytes()[:-30])
+    damaged = file.read_bytes()[:-30]
+    file.write_bytes(damaged)
     outcome = run(network, image_set, cascade, progress_file=file, on_progress=told.append)
     assert told[0].step == 0
     assert_same(outcome, whole)
+    aside = tmp_path / "progress.npz.aside-1"
+    assert aside.read_bytes() == damaged
+    assert caplog.messages == [f"cannot go on from {file}: it is damaged; kept as {aside}"]
+
+
+def test_progress_of_another_torch_is_set_aside_and_named(
+    network, image_set, cascade, tmp_path, caplog, monkeypatch
+):
+    file = tmp_path / "progress.npz"
+    run(network, image_set, cascade, progress_file=file)
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    run(network, image_set, cascade, progress_file=file)
+    assert "it was made with another torch (torch " in caplog.text
+    assert file.with_name("progress.npz.aside-1").exists()
+
+
+def test_progress_of_a_network_that_answers_otherwise_now_is_set_aside(
+    network, image_set, cascade, tmp_path, caplog
+):
+    class Shifted(nn.Module):
+        shift = 0.0
+
+        def __init__(self):
+            super().__init__()
+            self.inner = network
+
+        def forward(self, images):
+            return self.inner(images) + self.shift * torch.arange(4)
+
+    shifted = Shifted()
+    file, told = tmp_path / "progress.npz", []
+    run(shifted, image_set, cascade, progress_file=file)
+    shifted.shift = 0.01  # as a file that the network reads may change, and its state does not
+    run(shifted, image_set, cascade, progress_file=file, on_progress=told.append)
+    assert told[0].step == 0
+    assert "the network answers otherwise now" in caplog.text
+
+
+FLIPS = 3000
+
+
+def test_no_flipped_bit_of_saved_progress_is_taken_for_progress(
+    network, image_set, cascade, tmp_path
+):
+    file = tmp_path / "progress.npz"
+    run(network, image_set, cascade, progress_file=file)
+    data = file.read_bytes()
+    logits = first_logits(network, image_set, "cpu")
+    made_with = _made_with(torch.device("cpu"))
+    identity = json.loads(str(np.load(io.BytesIO(unseal(data)))["about"]))["identity"]
+
+    def load(content):
+        return EvaluationState.from_bytes(content, identity, image_set, logits, made_with)
+
+    assert isinstance(load(data), EvaluationState)
+    generator = np.random.default_rng(0)
+    for place in generator.integers(8 * len(data), size=FLIPS):
+        flipped = bytearray(data)
+        flipped[place // 8] ^= 1 << (place % 8)
+        assert load(bytes(flipped)).reason == "it is damaged"
 
 
 def test_progress_that_cannot_be_saved_is_said_at_once(network, image_set, cascade, tmp_path):
@@ -376,14 +439,14 @@ class Pair(nn.Module):
 @pytest.mark.parametrize(
     ("other", "got"),
     [
-        (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), r"\[1, 3\]"),
-        (nn.Conv2d(1, 4, 1), r"\[1, 4, 8, 8\]"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), r"\[8, 3\]"),
+        (nn.Conv2d(1, 4, 1), r"\[8, 4, 8, 8\]"),
         (Pair(), "tuple"),
     ],
     ids=["classes", "shape", "type"],
 )
 def test_networks_that_return_no_logits_are_refused(image_set, cascade, other, got):
-    with pytest.raises(ModelError, match=rf"must return logits \[1, 4\] for one image, got {got}"):
+    with pytest.raises(ModelError, match=rf"must return logits \[8, 4\] for 8 images, got {got}"):
         run(other, image_set, cascade)
 
 
@@ -406,8 +469,8 @@ def test_randomized_networks_give_the_same_verdicts_for_the_same_seed(image_set,
 
 
 def test_passes_and_seconds_are_counted(network, image_set):
-    plan = plan_attack("pgd,steps=3,start=zero", "Linf", 4)
-    outcome = run(network, image_set, plan)
+    steps = bind(plan_attack("pgd,steps=3,start=zero", "Linf", 4), 4)
+    outcome = run(network, image_set, steps)
     n, correct, first_batch = 20, 18, 4
     choosing, examining, two_losses, confirming = 0, 6 * first_batch, correct, correct
     assert (

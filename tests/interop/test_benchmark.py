@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torchvision.datasets import CIFAR10
 
-from clbench.attacks.registry import plan_attack
+from clbench.attacks.registry import bind, plan_attack
 from clbench.data.load import load_test_set
 from clbench.evaluation.run import evaluate
 from clbench.interop.robustbench import benchmark
@@ -95,7 +95,7 @@ def test_robustbench_and_clbench_agree_within_one_example(run, network, data_dir
     outcome = evaluate(
         network,
         load_test_set("cifar10", n_examples=N, data_dir=data_dir),
-        plan_attack("autoattack", "Linf", 10),
+        bind(plan_attack("autoattack", "Linf", 10), 10),
         ThreatModel("Linf", EPS),
         seed=0,
         batch_size=N,

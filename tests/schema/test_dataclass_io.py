@@ -19,7 +19,8 @@ from clbench.schema.dataclass_io import (
     to_table,
 )
 from clbench.schema.errors import BadValueError, RecordError, UnknownNameError
-from clbench.schema.records import Record
+from clbench.schema.names import NORM_NAMES
+from clbench.schema.records import EvaluationRecord, ThreatEntry
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,18 @@ def fits(value):
             return not is_dataclass(value) or fits(vars(value))
 
 
+st.register_type_strategy(
+    ThreatEntry,
+    st.builds(
+        ThreatEntry,
+        norm=st.sampled_from(NORM_NAMES),
+        eps=st.fractions(min_value=0).map(str),
+    ),
+)
+
+
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # beartype does
-@pytest.mark.parametrize("drawn", [routes, st.from_type(Record)], ids=["Route", "Record"])
+@pytest.mark.parametrize("drawn", [routes, st.from_type(EvaluationRecord)], ids=["Route", "record"])
 def test_reading_is_the_inverse_of_writing(drawn):
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(drawn.filter(fits))

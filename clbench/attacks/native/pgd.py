@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.attacks.interface import AttackPlan, AttackRow, AttackStep
+from clbench.attacks.interface import ComponentRow, NativeAttack
 from clbench.attacks.norms import NORMS
 from clbench.runtime.seeding import seed_from
 from clbench.schema.attack_spec import Option, Parameter
-from clbench.schema.names import NORM_NAMES, NormName
+from clbench.schema.names import NORM_NAMES
 from clbench.schema.threat_model import ThreatModel
 
 NAME = "pgd"
@@ -151,25 +151,34 @@ def _seen(
     return _Seen(images.detach(), logits.detach().argmax(1) != labels, loss.detach())
 
 
-def _plan(_norm: NormName, _n_classes: int, values: Mapping[str, Parameter]) -> AttackPlan:
-    chosen = {name: values.get(name, option.default) for name, option in OPTIONS.items()}
-    steps, restarts = int(chosen["steps"]), int(chosen["restarts"])
-    step_size = float(values["step_size"]) if "step_size" in values else None
-    attack = PGD(steps, step_size, restarts, str(chosen["start"]))
-    if step_size is None:
+def _effective(_n_classes: int, given: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """Return every parameter; ``step_size_per_eps`` stands for a step size in proportion to eps."""
+    chosen = {name: given.get(name, option.default) for name, option in OPTIONS.items()}
+    if "step_size" not in given:
         del chosen["step_size"]
-        chosen["step_size_per_eps"] = REACH / steps
-    cost = float(restarts * (3 * steps + 1))
-    return AttackPlan(NAME, "clbench", (AttackStep(NAME, attack, chosen, cost=cost),))
+        chosen["step_size_per_eps"] = REACH / int(chosen["steps"])
+    return chosen
 
 
-ROWS = (
-    AttackRow(
-        NAME,
-        "projected gradient descent: restarts, steps and step size explicit",
-        NORM_NAMES,
-        ("clbench",),
-        lambda: OPTIONS,
-        _plan,
+def _cost(given: Mapping[str, Parameter], _n_classes: int) -> float:
+    return float(int(given["restarts"]) * (3 * int(given["steps"]) + 1))
+
+
+def _make(parameters: Mapping[str, Parameter]) -> PGD:
+    """Return the attack with these effective parameters."""
+    step_size = float(parameters["step_size"]) if "step_size" in parameters else None
+    steps, restarts = int(parameters["steps"]), int(parameters["restarts"])
+    return PGD(steps, step_size, restarts, str(parameters["start"]))
+
+
+ATTACK = NativeAttack(
+    row=ComponentRow(
+        name=NAME,
+        about="projected gradient descent: restarts, steps and step size explicit",
+        norms=NORM_NAMES,
+        options=lambda: OPTIONS,
+        parameters=_effective,
+        cost=_cost,
     ),
+    make=_make,
 )

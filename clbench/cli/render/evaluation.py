@@ -6,22 +6,23 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from clbench.evaluation.reliability import FLAGS
+from clbench.evaluation.reliability import meaning
+from clbench.evaluation.session import Evaluation
 from clbench.leaderboard.table import CSV_NAME
-from clbench.pipeline import Finished
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
+from clbench.schema.dataclass_io import to_json
 from clbench.schema.estimate import Estimate
-from clbench.schema.records import CKA_COLUMNS, Record, left_after
+from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, left_after
 
 _BAR_WIDTH = 24
 
 
-def show_result(finished: Finished, *, as_json: bool) -> None:
+def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     """Print the result of an evaluation to stdout."""
+    record, console = evaluation.record, Console(highlight=False)
     if as_json:
-        print(finished.places.record.read_text(encoding="utf-8"), end="")
+        print(to_json(record, checksum=record.is_bound).decode(), end="")
         return
-    record, console = finished.record, Console(highlight=False)
     console.print(f"\n{_title(record)}\n", soft_wrap=True)
     console.print(_accuracies(record))
     if any(measure.name in CKA_COLUMNS for measure in record.measures):
@@ -32,27 +33,26 @@ def show_result(finished: Finished, *, as_json: bool) -> None:
         console.print(_linear_probes(record))
     console.print()
     for flag in record.flags:
-        console.print(f"[yellow]flag {flag}[/yellow]: {FLAGS[flag].meaning}")
+        console.print(f"[yellow]flag {flag}[/yellow]: {meaning(flag)}")
     if record.unreliable:
         console.print("[yellow]the robust accuracy is unreliable[/yellow]")
-    for line in _footer(finished):
+    for line in _footer(evaluation):
         console.print(line, style="dim", soft_wrap=True)
 
 
-def _title(record: Record) -> str:
-    threat = f"{record.threat_model.norm} {record.threat_model.eps}"
-    attack = f"{record.attack.name} ({record.attack.backend})"
-    return (
-        f"[bold]{record.model.name}[/bold] on {record.data.n} examples of {record.data.name} "
-        f"under {attack}, {threat}"
-    )
+def _title(record: EvaluationRecord) -> str:
+    title = f"[bold]{record.model.name}[/bold] on {record.data.n} examples of {record.data.name}"
+    threat, attack = record.threat_model, record.attack
+    if threat is None or attack is None:
+        return title
+    return f"{title} under {attack.name} ({attack.backend}), {threat.norm} {threat.eps}"
 
 
-def _accuracies(record: Record) -> Table:
+def _accuracies(record: EvaluationRecord) -> Table:
     table = _table("95 % interval")
     table.add_row("clean accuracy", *_cells(record.measure("clean_acc"), percent=True))
-    steps = list(record.attack.parameters)
-    for attack in steps if len(steps) > 1 else ():
+    components = record.components
+    for attack in components if len(components) > 1 else ():
         cells = _cells(record.measure(left_after(attack)), percent=True)
         table.add_row(f"  left after {attack}", *cells, style="dim")
     cells = _cells(record.measure("robust_acc"), percent=True)
@@ -60,7 +60,7 @@ def _accuracies(record: Record) -> Table:
     return table
 
 
-def _similarities(record: Record) -> Table:
+def _similarities(record: EvaluationRecord) -> Table:
     table = _table("")
     for column in CKA_COLUMNS:
         measure = record.measure(column)
@@ -69,7 +69,7 @@ def _similarities(record: Record) -> Table:
     return table
 
 
-def _linear_probes(record: Record) -> Table:
+def _linear_probes(record: EvaluationRecord) -> Table:
     """Return the accuracies of each stage's probe, one column for each score."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(min_width=20)
@@ -104,11 +104,12 @@ def _cells(measure: Estimate | None, *, percent: bool) -> tuple[str, str, str]:
     )
 
 
-def _footer(finished: Finished) -> Iterator[str]:
-    record, places = finished.record, finished.places
-    out = places.record.parents[3]
-    if finished.reused:
+def _footer(evaluation: Evaluation) -> Iterator[str]:
+    record, paths = evaluation.record, evaluation.paths
+    if evaluation.reused:
         yield f"this run was finished on {record.created}; --restart runs it again"
     else:
         yield f"{record.wall_s:.0f} s on {record.device}, seed {record.seed}"
-    yield f"record {places.record}, leaderboard {out / CSV_NAME}"
+    if paths is not None:
+        out = paths.progress.parents[1]
+        yield f"record {paths.record}, leaderboard {out / CSV_NAME}"

@@ -2,23 +2,24 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from clbench.evaluation.run import Progress as AttackProgress
 
-ShowAttack = Callable[[AttackProgress], None]
-ShowProbe = Callable[[str, int, int], None]
-
 
 @contextmanager
-def evaluation_progress(*, shown: bool) -> Iterator[tuple[ShowAttack, ShowProbe]]:
-    """Give functions that show on stderr how far the attacks are, and then the probes."""
-    if not shown:
-        yield (lambda _at: None), (lambda _what, _done, _total: None)
-        return
-    console = Console(stderr=True)
+def evaluation_progress(
+    write: Callable[[str, Any], None], *, shown: bool
+) -> Iterator[dict[str, Callable[..., None]]]:
+    """Give the hooks of ``clbench.evaluate``: how far attacks and probes are, on stderr.
+
+    ``write`` is told every event, whether or not it is shown.
+    """
+    console = Console(stderr=True, quiet=not shown)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -32,7 +33,8 @@ def evaluation_progress(*, shown: bool) -> Iterator[tuple[ShowAttack, ShowProbe]
         task = bars.add_task("loading", total=None, left="", to_go="")
 
         def show(at: AttackProgress) -> None:
-            done = at.batch / at.n_batches if at.n_batches else 1.0
+            write("progress", at)
+            done = at.done / at.total if at.total else 1.0
             bars.update(
                 task,
                 description=f"{at.attack} {at.step}/{at.n_steps}" if at.step else at.attack,
@@ -42,18 +44,23 @@ def evaluation_progress(*, shown: bool) -> Iterator[tuple[ShowAttack, ShowProbe]
                 to_go="" if at.eta is None else f"about {_duration(at.eta)} to go",
             )
             if not console.is_terminal:
-                console.print(f"{at.attack} {at.batch}/{at.n_batches}: {at.accuracy_left:.2%} left")
+                console.print(f"{at.attack} {at.done}/{at.total}: {at.accuracy_left:.2%} left")
 
         latest = ""
 
         def show_probe(what: str, done: int, total: int) -> None:
             nonlocal latest
+            write("probe", {"what": what, "done": done, "total": total})
             if what != latest and not console.is_terminal:
                 console.print(what)
             latest = what
             bars.update(task, description=what, total=total, completed=done, left="", to_go="")
 
-        yield show, show_probe
+        yield {
+            "on_progress": show,
+            "on_probe": show_probe,
+            "on_record": partial(write, "record"),
+        }
 
 
 def _duration(seconds: float) -> str:

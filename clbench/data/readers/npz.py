@@ -1,7 +1,6 @@
 """Images and labels of the user's own, from a .npz file."""
 
 import zlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -55,7 +54,7 @@ def load_arrays(
     check_labels(name, labels, classes)
     n = count_examples(name, n_examples, available=len(labels))
     found = make_image_set(name, to_floats(images[:n]), labels[:n], classes)
-    return replace(found, name=KNOWN.get(found.sha256, name))
+    return found.named(KNOWN.get(found.sha256, name))
 
 
 def read_arrays(path: Path) -> Examples:

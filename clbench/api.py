@@ -1,0 +1,226 @@
+"""The public functions, one for each command; what they need is imported when they are called."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clbench.data.image_set import ImageSet
+    from clbench.diagnosis.diagnose import Row
+    from clbench.evaluation.run import OnProgress
+    from clbench.evaluation.session import Evaluation
+    from clbench.models.interface import LoadedModel
+    from clbench.models.load import Model
+    from clbench.schema.records import EvaluationRecord
+
+OnProbe = Callable[[str, int, int], None]
+
+
+def evaluate(
+    model: "Model",
+    *,
+    protocol: str | None = None,
+    data: Any = None,  # noqa: ANN401 - a name, a path, an image set, or images and labels
+    data_dir: Path | None = None,
+    download: bool = False,
+    weights: Path | None = None,
+    norm: str | None = None,
+    eps: str | None = None,
+    n_examples: int | None = None,
+    attack: str | None = None,
+    backend: str = "auto",
+    batch_size: int | str | None = "auto",
+    device: str = "auto",
+    precision: str = "float32",
+    seed: int | None = None,
+    out: Path | str | None = None,
+    probe: bool = True,
+    linear_probes: bool = False,
+    train_data: Sequence[Path] = (),
+    restart: bool = False,
+    save_adversarial: bool = False,
+    on_progress: "OnProgress | None" = None,
+    on_probe: OnProbe | None = None,
+    on_record: "Callable[[EvaluationRecord], None] | None" = None,
+) -> "Evaluation":
+    """Attack a model and return its record, and what happened to every example.
+
+    An identical finished run under ``out`` is returned as it is, unless a restart was asked for;
+    columns that it lacks are added without attacking again. An unfinished one goes on.
+
+    Args:
+        model: A name, as ``--model`` reads it, or a network that takes images in [0, 1].
+        protocol: How to evaluate; digits-linf unless given. Values given by hand override it.
+        data: Images instead of the protocol's: a data set, a .npz file, an image set, or images
+            [n, c, h, w], uint8 or floats in [0, 1], and labels [n].
+        data_dir: The folder with the public archives of a data set.
+        download: Whether to fetch a data set that is not there.
+        weights: A safetensors file instead of the model's own weights.
+        norm: Linf, L2 or L1.
+        eps: Largest perturbation in units of the pixel range, like "8/255".
+        n_examples: The first so many examples.
+        attack: Its name and options, like "pgd,steps=40".
+        backend: Who must run the attack.
+        batch_size: Images attacked at once; "auto" chooses by the network and the device.
+        device: auto, cpu, cuda or cuda:N.
+        precision: Of the attacks, float32 or bfloat16; every success is confirmed in float32.
+        seed: Decides, with each example's index, every random number.
+        out: Folder for record, evidence and leaderboard.csv; None writes nothing.
+        probe: Whether to add the CKA columns.
+        linear_probes: Whether to add columns of linear classifiers of every stage's features.
+        train_data: Training images for them.
+        restart: Whether to run again from the start.
+        save_adversarial: Whether to keep the adversarial images; without ``out`` they always are.
+        on_progress: Told after every batch how far the attacks are.
+        on_probe: Told what the probes do, how much of it is done, and how much there is.
+        on_record: Told the record, once it is complete.
+
+    Raises:
+        ClbenchError: Anything that the user can mend; nothing that was finished is lost.
+
+    >>> done = evaluate("simclr_at", attack="pgd,steps=2", n_examples=16, probe=False)
+    >>> done.record.measure("robust_acc").n, len(done.examples)
+    (16, 16)
+    """
+    from clbench.data.datasets import DATASETS
+    from clbench.data.load import load_images
+    from clbench.data.splits import probe_training
+    from clbench.evaluation.session import begin
+    from clbench.leaderboard.table import build
+    from clbench.models.load import load_for
+    from clbench.probes.table import probes_to_run, run_probes
+    from clbench.runtime.devices import find_device
+    from clbench.schema.protocol import resolve
+
+    own, place = data is not None, find_device(device)
+    settled = resolve(
+        protocol,
+        own_data=own,
+        norm=norm,
+        eps=eps,
+        attack=attack,
+        n_examples=n_examples,
+        seed=seed,
+    )
+    images = load_images(
+        data if own else settled.dataset,
+        n_examples=n_examples if own else settled.n_examples,
+        n_classes=DATASETS[settled.dataset].n_classes if own and protocol else None,
+        data_dir=data_dir,
+        download=download,
+    )
+    loaded, images = load_for(
+        model,
+        images,
+        dataset=None if own and protocol is None else settled.dataset,
+        norm=settled.threat_model.norm,
+        device=place,
+        weights=weights,
+    )
+    training = None
+    if linear_probes:
+        training = probe_training(
+            images,
+            None if own else settled.dataset,
+            files=train_data,
+            data_dir=data_dir,
+            download=download,
+        )
+    session = begin(
+        loaded,
+        images,
+        settled,
+        backend=backend,
+        batch_size=batch_size,
+        device=place,
+        precision=precision,
+        out=None if out is None else Path(out),
+    )
+    keep = save_adversarial or out is None
+    known = session.find(restart=restart, adversarial=keep)
+    result = session.attack(on_progress) if known is None or known.evidence is None else None
+    rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)
+    probed = run_probes(rows, session, training=training, on_progress=on_probe)
+    evaluation = session.complete(known, result, probed, adversarial=keep)
+    if out is not None:
+        build(Path(out))
+    if on_record is not None:
+        on_record(evaluation.record)
+    return evaluation
+
+
+def load_model(
+    name: "Model", *, dataset: str | None = None, weights: Path | None = None
+) -> "LoadedModel":
+    """Return a model with its network in eval mode, and what is known about it.
+
+    Args:
+        name: As for ``evaluate``.
+        dataset: What it will be run on; the default of a zoo name's tag.
+        weights: A safetensors file instead of its own weights.
+
+    Raises:
+        ClbenchError: There is no such model, or it cannot be built.
+
+    >>> load_model("simclr_at", dataset="digits").backbone
+    'resnet18_w16'
+    """
+    from clbench.models.load import load_model
+
+    return load_model(name, dataset=dataset, weights=weights)
+
+
+def load_data(
+    data: Any,  # noqa: ANN401 - a name, a path, an image set, or images and labels
+    *,
+    n_examples: int | None = None,
+    data_dir: Path | None = None,
+    download: bool = False,
+) -> "ImageSet":
+    """Return the test images of a data set, or images from a file or from memory.
+
+    Args:
+        data: As for ``evaluate``.
+        n_examples: The first so many.
+        data_dir: The folder with the public archives of a data set.
+        download: Whether to fetch a data set that is not there.
+
+    Raises:
+        ClbenchError: They are missing, unreadable or wrong.
+
+    >>> len(load_data("digits"))
+    360
+    """
+    from clbench.data.load import load_images
+
+    return load_images(data, n_examples=n_examples, data_dir=data_dir, download=download)
+
+
+def read_records(out: Path | str = "results") -> "list[EvaluationRecord]":
+    """Return every record under a folder, in the order of their paths.
+
+    Raises:
+        RecordError: One of them cannot be read, or two hold one run.
+    """
+    from clbench.schema.records import read_records
+
+    return read_records(Path(out))
+
+
+def build_leaderboard(out: Path | str = "results") -> Path:
+    """Write ``leaderboard.csv`` from the records under a folder, and return its path.
+
+    Raises:
+        RecordError: There are no records, or one cannot be read; the CSV stays as it was.
+        StorageError: The folder cannot be written.
+    """
+    from clbench.leaderboard.table import build
+
+    return build(Path(out))
+
+
+def diagnose() -> "list[Row]":
+    """Return one row for each known defect of an installation, found or not."""
+    from clbench.diagnosis.diagnose import diagnose
+
+    return diagnose()

@@ -1,0 +1,138 @@
+"""AutoAttack's components and cascades as data, with the parameters that AutoAttack sets."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from clbench.attacks.interface import CascadeRow, ComponentRow
+from clbench.schema.attack_spec import Option, Parameter
+from clbench.schema.names import NormName
+
+MAX_TARGETS = 9
+
+_NORMS: tuple[NormName, ...] = ("Linf", "L2")
+_BACKWARD = 2  # a backward pass costs about two forward passes
+
+_APGD: dict[str, Parameter] = {"n_iter": 100, "n_restarts": 1, "eot_iter": 1, "rho": 0.75}
+_FAB: dict[str, Parameter] = {
+    "n_iter": 100, "n_restarts": 1, "alpha_max": 0.1, "eta": 1.05, "beta": 0.9,
+}  # fmt: skip
+_SQUARE: dict[str, Parameter] = {
+    "n_queries": 5000, "n_restarts": 1, "p_init": 0.8, "loss": "margin", "resc_schedule": False,
+}  # fmt: skip
+_TARGETS: dict[str, Parameter] = {"n_target_classes": MAX_TARGETS}
+
+
+def _apgd_cost(given: Mapping[str, Any], _n_classes: int) -> float:
+    runs = given["n_restarts"] * given.get("n_target_classes", 1)
+    return float(runs * given["eot_iter"] * (given["n_iter"] + 1) * (1 + _BACKWARD))
+
+
+def _fab_cost(given: Mapping[str, Any], n_classes: int) -> float:
+    backward = _BACKWARD * (1 if given["targeted"] else n_classes)
+    runs = given["n_restarts"] * (given["n_target_classes"] if given["targeted"] else 1)
+    return float(runs * given["n_iter"] * (2 + backward))
+
+
+def _square_cost(given: Mapping[str, Any], _n_classes: int) -> float:
+    return float(given["n_restarts"] * given["n_queries"])
+
+
+@dataclass(frozen=True)
+class _Defaults:
+    """The parameters of a component; those in ``fixed`` are no options."""
+
+    values: Mapping[str, Parameter]
+    fixed: tuple[str, ...]
+
+    def options(self) -> dict[str, Option]:
+        return {key: Option(value) for key, value in self.values.items() if key not in self.fixed}
+
+    def effective(self, n_classes: int, given: Mapping[str, Parameter]) -> dict[str, Parameter]:
+        parameters = {**self.values, **given}
+        if "n_target_classes" in parameters:
+            parameters["n_target_classes"] = min(int(parameters["n_target_classes"]), n_classes - 1)
+        return parameters
+
+
+def _row(
+    name: str,
+    about: str,
+    values: Mapping[str, Parameter],
+    *,
+    fixed: tuple[str, ...] = (),
+    cost: Callable[[Mapping[str, Any], int], float],
+    least_classes: int = 2,
+    black_box: bool = False,
+) -> ComponentRow:
+    defaults = _Defaults(values, fixed)
+    return ComponentRow(
+        name=name,
+        about=f"AutoAttack's {about}",
+        norms=_NORMS,
+        options=defaults.options,
+        parameters=defaults.effective,
+        cost=cost,
+        least_classes=least_classes,
+        black_box=black_box,
+    )
+
+
+_apgd = partial(_row, cost=_apgd_cost)
+_fab = partial(_row, cost=_fab_cost, fixed=("targeted",))
+
+AUTOATTACK = (
+    _apgd("apgd-ce", "APGD on the cross-entropy", _APGD | {"loss": "ce"}, fixed=("loss",)),
+    _apgd(
+        "apgd-dlr",
+        "APGD on the DLR loss",
+        _APGD | {"loss": "dlr"},
+        fixed=("loss",),
+        least_classes=3,
+    ),
+    _apgd("apgd-t", "APGD on the targeted DLR loss", _APGD | _TARGETS, least_classes=4),
+    _fab("fab", "FAB, untargeted", _FAB | {"targeted": False}),
+    _fab("fab-t", "FAB, targeted", _FAB | {"targeted": True} | _TARGETS),
+    _row(
+        "square",
+        "Square attack, without gradients",
+        _SQUARE,
+        fixed=("loss", "resc_schedule"),
+        cost=_square_cost,
+        black_box=True,
+    ),
+)
+"""The components, in the order in which they are listed."""
+
+_FIVE: dict[str, Parameter] = {"n_restarts": 5}
+_EOT: dict[str, Parameter] = {"eot_iter": 20}
+
+CASCADES: dict[str, CascadeRow] = {
+    row.name: row
+    for row in (
+        CascadeRow(
+            name="autoattack",
+            about="AutoAttack standard: the robustness number that the field compares",
+            components=(("apgd-ce", {}), ("apgd-t", {}), ("fab-t", {}), ("square", {})),
+        ),
+        CascadeRow(
+            name="autoattack-plus",
+            about="AutoAttack plus: six attacks, five restarts of the untargeted ones",
+            components=(
+                ("apgd-ce", _FIVE),
+                ("apgd-dlr", _FIVE),
+                ("fab", _FIVE),
+                ("square", {}),
+                ("apgd-t", {}),
+                ("fab-t", {}),
+            ),
+        ),
+        CascadeRow(
+            name="autoattack-rand",
+            about="AutoAttack rand, for randomised networks: gradients averaged over 20 passes",
+            components=(("apgd-ce", _EOT), ("apgd-dlr", _EOT)),
+        ),
+    )
+}
+"""AutoAttack's three cascades."""

@@ -1,0 +1,111 @@
+"""Attacks of a user's own: ``FILE.py:NAME``, or registered under ``clbench.attacks``.
+
+An attack is a callable of the shape of ``Attack``. A dataclass with such a ``__call__`` has its
+fields as options. It may have the attributes ``norms``, ``bounded``, ``black_box`` and
+``granularity``; without them it covers every norm, is bounded, uses gradients, and its results
+belong to batches.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Any, cast
+
+from clbench.attacks.interface import Attack, ComponentRow, Granularity
+from clbench.runtime.user_code import UserObject, import_object, load_registered, registered
+from clbench.schema.attack_spec import Component, Option, Parameter
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import NORM_NAMES, NormName
+
+ENTRY_POINT_GROUP = "clbench.attacks"
+"""Where other packages register a name for an attack of theirs."""
+
+_SOURCE = "source"
+"""The parameter that tells an attack from the same one after an edit."""
+
+
+def is_own(name: str) -> bool:
+    """Say whether a name is of code outside of clbench."""
+    return ".py:" in name or name in registered(ENTRY_POINT_GROUP)
+
+
+@cache
+def _load(name: str) -> UserObject:
+    what, points = f"attack '{name}'", registered(ENTRY_POINT_GROUP)
+    if name in points:
+        found = load_registered(what, points[name], BadValueError)
+    else:
+        found = import_object(what, name, BadValueError)
+    if not callable(found.value):
+        kind = type(found.value).__name__
+        raise BadValueError(f"{what} must be a function or a dataclass that attacks, got {kind}")
+    return found
+
+
+def row(name: str) -> ComponentRow:
+    """Return what there is to know of an attack of a user's own.
+
+    Raises:
+        BadValueError: It cannot be imported, or is no attack.
+    """
+    found = _load(name)
+    return ComponentRow(
+        name=name,
+        about=_first_line(found.value),
+        norms=tuple(getattr(found.value, "norms", NORM_NAMES)),
+        options=partial(_options, found.value),
+        parameters=partial(_effective, found),
+        bounded=bool(getattr(found.value, "bounded", True)),
+        black_box=bool(getattr(found.value, "black_box", False)),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnCode:
+    """Code outside of clbench."""
+
+    name: str = "own"
+    granularity: Granularity = "batch"
+
+    @property
+    def distribution(self) -> str:
+        """None: the record holds the code's hash."""
+        return ""
+
+    def is_installed(self) -> bool:
+        """Say that it always is."""
+        return True
+
+    def runs(self, component: str, norm: NormName) -> bool:
+        """Say whether the code is for this norm."""
+        return is_own(component) and norm in row(component).norms
+
+    def bind(self, component: Component) -> Attack:
+        """Return the attack with these parameters."""
+        value: Any = _load(component.name).value
+        given = {key: of for key, of in component.parameters.items() if key != _SOURCE}
+        attack: Attack = value(**given) if isinstance(value, type) else value
+        return attack
+
+
+def _options(attack: Any) -> dict[str, Option]:  # noqa: ANN401 - whatever the user named
+    if not dataclasses.is_dataclass(attack):
+        return {}
+    defaults = {field.name: field.default for field in dataclasses.fields(attack)}
+    if wrong := [name for name, value in defaults.items() if not isinstance(value, Parameter)]:
+        raise BadValueError(
+            f"options of an attack must have a default that is a number, a word or true or false, "
+            f"{wrong[0]!r} has none"
+        )
+    return {name: Option(cast("Parameter", value)) for name, value in defaults.items()}
+
+
+def _effective(
+    found: UserObject, _n_classes: int, given: Mapping[str, Parameter]
+) -> dict[str, Parameter]:
+    defaults = {key: option.default for key, option in _options(found.value).items()}
+    return {**defaults, **given, _SOURCE: found.source}
+
+
+def _first_line(attack: Any) -> str:  # noqa: ANN401 - whatever the user named
+    return (attack.__doc__ or "").strip().partition("\n")[0]

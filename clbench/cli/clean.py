@@ -1,0 +1,36 @@
+"""``clbench clean``: what a results folder holds that no finished run needs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clbench.cli import options as opt
+
+if TYPE_CHECKING:
+    from clbench.cli.render.tables import Cell
+
+Folder = Annotated[Path, typer.Argument(help="A folder that clbench eval wrote.")]
+Remove = Annotated[bool, typer.Option("--remove", help="Remove what is listed.")]
+
+
+def clean(out: Folder = Path("results"), remove: Remove = False, as_json: opt.Json = False) -> None:
+    """List old progress and files set aside; remove them when asked.
+
+    A run whose progress is removed begins anew.
+    """
+    from clbench.cli.render.tables import show_rows
+    from clbench.evaluation.leftovers import leftovers
+
+    found = leftovers(out)
+    rows: list[dict[str, Cell]] = [
+        {"file": str(one.path), "what": one.what, "bytes": one.size} for one in found
+    ]
+    if rows or as_json:
+        show_rows("removed" if remove else "leftovers", rows, as_json=as_json)
+    for one in found if remove else ():
+        one.path.unlink(missing_ok=True)
+    if not (rows or as_json):
+        typer.echo(f"{out} holds nothing that could go")
+    elif not (remove or as_json):
+        typer.echo(f"clbench clean {out} --remove removes these {len(rows)}")

@@ -1,0 +1,104 @@
+"""Every option of the command line, once; commands name those they have."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+
+def _names(table: str) -> Any:  # noqa: ANN401 - what typer wants of a completion
+    """Return a completion with the names of a table, ``module:attribute``, loaded when asked."""
+
+    def complete(incomplete: str) -> list[str]:
+        from importlib import import_module
+
+        module, _, attribute = table.partition(":")
+        found = getattr(import_module(module), attribute)
+        names = found() if callable(found) else found
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+Model = Annotated[
+    str,
+    typer.Option(
+        help="Zoo name (see clbench models), timm:NAME, robustbench:NAME, FILE.py:FACTORY or "
+        "pkg.mod:FACTORY.",
+        show_default=False,
+    ),
+]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        help="How to evaluate (see clbench protocols); digits-linf unless given.",
+        autocompletion=_names("clbench.schema.protocol:protocols"),
+    ),
+]
+Data = Annotated[
+    Path | None, typer.Option(help="Your own images: .npz with x (n, h, w, c) and y (n).")
+]
+DataDir = Annotated[Path | None, typer.Option(help="Folder with the public CIFAR archives.")]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch a public data set that is not there.")
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="A safetensors file instead of the model's own weights.")
+]
+Norm = Annotated[
+    str | None,
+    typer.Option(
+        help="Linf, L2 or L1; overrides the protocol.",
+        autocompletion=_names("clbench.schema.names:NORM_NAMES"),
+    ),
+]
+Eps = Annotated[
+    str | None,
+    typer.Option(help="Largest perturbation, like 8/255 or 0.5; overrides the protocol."),
+]
+NExamples = Annotated[
+    int | None, typer.Option(help="The first N examples; overrides the protocol.")
+]
+Attack = Annotated[
+    str | None,
+    typer.Option(help="NAME[,key=value...] (see clbench attacks); overrides the protocol."),
+]
+Backend = Annotated[str, typer.Option(help="Who must run the attack.")]
+BatchSize = Annotated[str, typer.Option(help="Images attacked at once: auto or a number.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[
+    Literal["float32", "bfloat16"],
+    typer.Option(help="Arithmetic of the attacks; every success is confirmed in float32."),
+]
+Seed = Annotated[
+    int | None, typer.Option(help="Decides every random number; overrides the protocol.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for records, evidence and leaderboard.csv.")]
+Probe = Annotated[bool, typer.Option(help="Add the CKA columns.")]
+LinearProbes = Annotated[
+    bool,
+    typer.Option(
+        "--linear-probes", help="Add columns of linear classifiers of every stage's features."
+    ),
+]
+OldLinearProbes = Annotated[bool, typer.Option("--layer-probes", hidden=True)]
+"""As version 0.1 called ``--linear-probes``."""
+TrainData = Annotated[
+    list[Path] | None,
+    typer.Option(help="Training images for --linear-probes: .npz or .parquet; may be repeated."),
+]
+Restart = Annotated[
+    bool,
+    typer.Option(
+        "--restart/--resume", help="Run again from the start, or go on and reuse what is done."
+    ),
+]
+SaveAdversarial = Annotated[
+    bool, typer.Option("--save-adversarial", help="Keep the adversarial images as evidence.")
+]
+Events = Annotated[
+    Path | None, typer.Option(help="Append progress and record to this file, a JSON a line.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 3 when a flag is raised.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]

@@ -1,0 +1,73 @@
+"""What commands that run for long have in common: one way to be stopped, one to tell of events."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+EXIT_INTERRUPTED = 130
+
+
+@contextmanager
+def interruptible(message: str) -> Iterator[None]:
+    """Say ``message`` and exit with the status for it when Ctrl-C ends the block."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"clbench: {message}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+class _Notes(logging.Handler):
+    """Prints what clbench has to say aside, such as files that were set aside, to stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(f"clbench: {record.getMessage()}", err=True)
+
+
+def show_notes() -> None:
+    """Let what the library logs be seen, a line each."""
+    logger = logging.getLogger("clbench")
+    if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+        logger.addHandler(_Notes(logging.WARNING))
+        logger.propagate = False
+
+
+@contextmanager
+def quietly(*, quiet: bool) -> Iterator[None]:
+    """Let nothing of that be seen during the block."""
+    logger = logging.getLogger("clbench")
+    before = logger.level
+    logger.setLevel(logging.ERROR if quiet else before)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def event_writer(path: Path | None) -> Callable[[str, Any], None]:
+    """Return a function that appends an event, its name and its content, to a file as JSON.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    from clbench.schema.dataclass_io import to_table
+    from clbench.schema.errors import StorageError
+
+    def write(event: str, content: object) -> None:
+        if path is None:
+            return
+        table: dict[str, Any] = dict(to_table(content))
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"event": event, **table}) + "\n")
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {path}: {error.strerror}; choose another file with --events"
+            ) from error
+
+    return write

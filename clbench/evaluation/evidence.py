@@ -1,0 +1,97 @@
+"""What happened to every example, as a file: what the numbers of a record follow from."""
+
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from clbench.schema.errors import RecordError
+from clbench.schema.files import sha256_of
+
+_ARRAYS = ("index", "label", "clean_pred", "adv_pred", "broken_by")
+_OPTIONAL = ("logits", "adversarial")
+
+_DAMAGED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What numpy and zipfile raise on a file that is cut off, altered or something else."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What happened to every example of a run, in the order of the data.
+
+    ``index`` is the place of each example in its data set, ``label`` its class; ``clean_pred`` and
+    ``adv_pred`` are what the network says of the clean and of the adversarial image; ``broken_by``
+    names the first attack that broke it, "clean" where the clean image is misclassified, "" where
+    it stayed robust. ``logits`` are the network's for the first clean images, ``adversarial`` the
+    images; None where they were not kept. ``identity`` is the hash of the run, "" in files of 0.1.
+    """
+
+    identity: str
+    index: Int[np.ndarray, " n"]
+    label: Int[np.ndarray, " n"]
+    clean_pred: Int[np.ndarray, " n"]
+    adv_pred: Int[np.ndarray, " n"]
+    broken_by: Shaped[np.ndarray, " n"]
+    logits: Float[np.ndarray, "m k"] | None = None
+    adversarial: Float[np.ndarray, "n c h w"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def to_bytes(self) -> bytes:
+        """Return the content of an ``.npz`` file; the same evidence gives the same bytes."""
+        arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_OPTIONAL)}
+        kept: dict[str, Any] = {name: one for name, one in arrays.items() if one is not None}
+        file = io.BytesIO()
+        np.savez_compressed(file, allow_pickle=False, identity=np.array(self.identity), **kept)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, path: Path) -> "Evidence":
+        """Return the evidence that a file holds.
+
+        Raises:
+            RecordError: It is damaged, or lacks something.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                arrays: dict[str, Any] = {name: file[name] for name in file.files}
+            identity = str(arrays.get("identity", ""))
+            required = {name: arrays[name] for name in _ARRAYS}
+            optional = {name: arrays[name] for name in _OPTIONAL if name in arrays}
+            lengths = {len(one) for one in required.values()}
+        except _DAMAGED as error:
+            raise RecordError(f"evidence {path} is cut off or damaged") from error
+        if len(lengths) > 1:
+            raise RecordError(f"evidence {path} is damaged: its arrays have different lengths")
+        return cls(identity, **required, **optional)
+
+
+def read_evidence(path: Path, sha256: str) -> Evidence:
+    """Return the evidence in a file whose sha256 a record names; "" for a record that names none.
+
+    Raises:
+        RecordError: It is missing, another one, damaged, or lacks something.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"evidence {path} cannot be read: {error.strerror}") from error
+    if sha256 not in ("", sha256_of(data)):
+        raise RecordError(f"evidence {path} is not the one that its record names")
+    return Evidence.from_bytes(data, path)

@@ -1,0 +1,248 @@
+"""One evaluation, from what was settled to its record: reused, completed, or made."""
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, from_numpy
+
+from clbench.attacks.interface import AttackPlan
+from clbench.attacks.registry import BACKENDS, bind, plan_attack
+from clbench.data.image_set import ImageSet
+from clbench.evaluation.evidence import Evidence
+from clbench.evaluation.reliability import is_unreliable
+from clbench.evaluation.result import EvaluationResult
+from clbench.evaluation.run import (
+    OnProgress,
+    automatic_batch_size,
+    check_precision,
+    evaluate,
+    first_logits,
+    read_batch_size,
+)
+from clbench.evaluation.store import Known, RunStore, cost_of
+from clbench.models.interface import LoadedModel
+from clbench.runtime.devices import device_name
+from clbench.schema.estimate import Estimate
+from clbench.schema.protocol import Protocol
+from clbench.schema.provenance import commit, utc_now, versions
+from clbench.schema.records import (
+    SCHEMA_VERSION,
+    AttackEntry,
+    Counts,
+    DataEntry,
+    EvaluationRecord,
+    RunIdentity,
+    RunPaths,
+    ThreatEntry,
+)
+from clbench.schema.threat_model import format_eps
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A finished evaluation: its record, and what happened to every example.
+
+    ``paths`` are its files, None where nothing was written; ``reused`` says that it was finished
+    before.
+    """
+
+    record: EvaluationRecord
+    examples: Evidence
+    paths: RunPaths | None = None
+    reused: bool = False
+
+    @property
+    def adversarial(self) -> Float[Tensor, "n c h w"] | None:
+        """The image that broke each example, else the clean one; None where they were not kept."""
+        found = self.examples.adversarial
+        return None if found is None else from_numpy(found)
+
+
+def begin(
+    model: LoadedModel,
+    images: ImageSet,
+    protocol: Protocol,
+    *,
+    backend: str,
+    batch_size: int | str | None,
+    device: torch.device,
+    precision: str,
+    out: Path | None,
+) -> "Session":
+    """Return the evaluation of a model, which is on ``device``, on images of its classes.
+
+    Raises:
+        UnknownNameError: An attack, option or backend that there is not.
+        BadValueError: A value that cannot be.
+        InstallationError: The package that the attack needs is not installed.
+    """
+    size_wanted = read_batch_size(batch_size)
+    check_precision(precision)
+    plan = plan_attack(protocol.attack, protocol.threat_model.norm, images.n_classes, backend)
+    size = size_wanted or automatic_batch_size(model.network, images, device)
+    return Session(
+        model=model,
+        images=images,
+        protocol=protocol,
+        plan=plan,
+        device=device,
+        precision=precision,
+        batch_size=size,
+        size_is_automatic=size_wanted is None,
+        out=out,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """An evaluation whose model, images, attack and settings are known."""
+
+    model: LoadedModel
+    images: ImageSet
+    protocol: Protocol
+    plan: AttackPlan
+    device: torch.device
+    precision: str
+    batch_size: int
+    size_is_automatic: bool
+    out: Path | None
+
+    @property
+    def run(self) -> RunIdentity:
+        """What decides the verdicts."""
+        threat, spec = self.protocol.threat_model, self.plan.spec
+        return RunIdentity(
+            model=self.model.entry,
+            data=DataEntry(*self.images.id),
+            threat_model=ThreatEntry(threat.norm, format_eps(threat.eps)),
+            attack=AttackEntry(spec.name, self.plan.backend, spec.parameters, spec.hash),
+            seed=self.protocol.seed,
+            precision=self.precision,
+            batch_size=self.batch_size,
+        )
+
+    @property
+    def store(self) -> RunStore | None:
+        """Where its files are, None where nothing is written."""
+        return None if self.out is None else RunStore.at(self.out, self.run)
+
+    def find(self, *, restart: bool, adversarial: bool) -> Known | None:
+        """Return the same evaluation where it is finished, and make room where it is not.
+
+        Its evidence is None where that must be made again: it is lost, or lacks the adversarial
+        images that are wanted. Why, and what it costs, is in the log.
+
+        Raises:
+            StorageError: The place to write cannot be used.
+        """
+        if self.store is None:
+            return None
+        self.store.prepare()
+        if restart:
+            self.store.discard_progress()
+            return None
+        known = self.store.find(first_logits(self.model.network, self.images, self.device))
+        if known is None or known.evidence is None:
+            return known
+        if adversarial and known.evidence.adversarial is None:
+            log.warning("adversarial images were not kept; %s", cost_of(known.record))
+            return Known(known.record, None)
+        self.store.discard_progress()  # a kill may have left it behind
+        return known
+
+    def attack(self, on_progress: OnProgress | None) -> EvaluationResult:
+        """Attack, from the beginning or from where it was stopped."""
+        return evaluate(
+            self.model.network,
+            self.images,
+            bind(self.plan, self.images.n_classes),
+            self.protocol.threat_model,
+            seed=self.protocol.seed,
+            batch_size=None if self.size_is_automatic else self.batch_size,
+            device=self.device,
+            precision=self.precision,
+            flags=self.plan.spec.flags,
+            identity=self.run.hash,
+            progress_file=self.store.paths.progress if self.store else None,
+            on_progress=on_progress,
+        )
+
+    def complete(
+        self,
+        known: Known | None,
+        result: EvaluationResult | None,
+        probed: tuple[Estimate, ...],
+        *,
+        adversarial: bool,
+    ) -> Evaluation:
+        """Return the evaluation of what was found before and now, and write it where it belongs.
+
+        Args:
+            known: What was finished before; its measures stay.
+            result: What the attacks found now; None where that was known.
+            probed: What the probes found now.
+            adversarial: Whether the adversarial images are kept.
+        """
+        assert known or result, "an evaluation was found or made"
+        before = known.record if known else None
+        if result is None:
+            assert known is not None, "verdicts are known"
+            assert known.evidence is not None, "verdicts are known"
+            record, evidence = known.record, known.evidence
+        else:
+            record = self._record(result, () if before is None else _not_verdicts(before, result))
+            evidence = self._evidence(result, adversarial=adversarial)
+        record = replace(record, measures=(*record.measures, *probed))
+        changed = result is not None or bool(probed)
+        if self.store is not None and changed:
+            record = self.store.write(record, evidence)
+        paths = self.store.paths if self.store else None
+        return Evaluation(record, evidence, paths, reused=not changed)
+
+    def _record(self, result: EvaluationResult, others: tuple[Estimate, ...]) -> EvaluationRecord:
+        run, flags = self.run, tuple(dict.fromkeys((*self.model.flags, *result.flags)))
+        distributions = (BACKENDS[name].distribution for name in self.plan.backends)
+        return EvaluationRecord(
+            schema_version=SCHEMA_VERSION,
+            protocol=self.protocol.name,
+            model=run.model,
+            data=run.data,
+            threat_model=run.threat_model,
+            attack=run.attack,
+            measures=(*result.measures, *others),
+            flags=flags,
+            unreliable=is_unreliable(flags),
+            seed=run.seed,
+            counts=Counts(result.forward_passes, result.backward_passes),
+            wall_s=result.seconds,
+            device=device_name(self.device),
+            precision=self.precision,
+            batch_size=result.batch_size,
+            versions=versions(*dict.fromkeys(filter(None, distributions))),
+            commit=commit(),
+            created=utc_now(),
+        )
+
+    def _evidence(self, result: EvaluationResult, *, adversarial: bool) -> Evidence:
+        return Evidence(
+            identity=self.run.hash,
+            index=result.index.numpy(),
+            label=result.labels.numpy(),
+            clean_pred=result.clean_pred.numpy(),
+            adv_pred=result.adv_pred.numpy(),
+            broken_by=np.array(result.broken_by),
+            logits=result.logits.numpy(),
+            adversarial=result.adversarial.numpy() if adversarial else None,
+        )
+
+
+def _not_verdicts(record: EvaluationRecord, result: EvaluationResult) -> tuple[Estimate, ...]:
+    """Return the measures of a record that do not follow from its evidence."""
+    verdicts = {measure.name for measure in result.measures}
+    return tuple(measure for measure in record.measures if measure.name not in verdicts)

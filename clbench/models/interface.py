@@ -1,0 +1,95 @@
+"""What a loaded model is, and what a source of models is asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import nn
+
+from clbench.models.weights import load_weights
+from clbench.runtime.hashing import state_sha256
+from clbench.schema.names import NormName
+from clbench.schema.records import ModelEntry
+
+
+class Wanted(NamedTuple):
+    """What a network is to be run on, and the weights file a user gave for it.
+
+    ``dataset`` is None for images of the user's own; ``norm`` is RobustBench's table to look in.
+    """
+
+    dataset: str | None
+    shape: tuple[int, int, int]
+    n_classes: int
+    norm: NormName
+    weights: Path | None
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network in eval mode, ready for images in [0, 1], and what is known about it.
+
+    ``scheme``, ``scenario`` and ``tag`` are "" outside the zoo. ``weights_sha256`` is of the
+    weights file, or of the network's state where there is none. ``files`` are the modules of a
+    user's own code that it is made of, each with its sha256, and ``folder`` is where they lie.
+    ``training_seed`` and ``recipe_sha256`` are those of its training, where they are known.
+    ``flags`` are those of ``validate_network``.
+    """
+
+    network: nn.Module
+    name: str
+    scheme: str = ""
+    scenario: str = ""
+    backbone: str = ""
+    tag: str = ""
+    weights_sha256: str = ""
+    source: str = ""
+    files: dict[str, str] | None = None
+    folder: Path | None = None
+    training_seed: int | None = None
+    recipe_sha256: str = ""
+    flags: tuple[str, ...] = ()
+
+    @property
+    def entry(self) -> ModelEntry:
+        """What a record says of it."""
+        return ModelEntry(
+            name=self.name,
+            scheme=self.scheme,
+            scenario=self.scenario,
+            backbone=self.backbone,
+            tag=self.tag,
+            weights_sha256=self.weights_sha256,
+            source=self.source,
+            files=self.files,
+            training_seed=self.training_seed,
+            recipe_sha256=self.recipe_sha256,
+        )
+
+
+def loaded_from_elsewhere(
+    network: nn.Module,
+    name: str,
+    weights: Path | None,
+    *,
+    source: str,
+    backbone: str = "",
+    folder: Path | None = None,
+) -> LoadedModel:
+    """Return a network from outside the zoo, filled from ``weights`` where a user gave some.
+
+    Raises:
+        WeightsError: The weights are missing, damaged, or of another network.
+    """
+    if weights:
+        sha256, source = load_weights(network, weights), f"{source}, {weights.name}"
+    else:
+        sha256 = state_sha256(network)
+    return LoadedModel(
+        network=network,
+        name=name,
+        backbone=backbone or type(network).__name__,
+        weights_sha256=sha256,
+        source=source,
+        folder=folder,
+    )

@@ -1,0 +1,33 @@
+"""Networks of RobustBench's zoo: ``robustbench:NAME``."""
+
+from pathlib import Path
+
+from clbench.models.interface import LoadedModel, Wanted, loaded_from_elsewhere
+from clbench.schema.errors import BadValueError
+from clbench.schema.provenance import version_of
+
+ROBUSTBENCH_DIR = Path("models")
+"""Where RobustBench keeps its weights by default, below the working folder."""
+
+
+def load(name: str, wanted: Wanted) -> LoadedModel:
+    """Return RobustBench's network for a data set and norm.
+
+    Raises:
+        BadValueError: The images are of no data set, or a user gave weights.
+    """
+    if wanted.dataset is None:
+        raise BadValueError(
+            f"model 'robustbench:{name}' needs a data set, got images {list(wanted.shape)}; "
+            "name its data set by a --protocol"
+        )
+    if wanted.weights:
+        raise BadValueError(
+            f"model 'robustbench:{name}' brings its own weights; "
+            f"leave out --weights {wanted.weights}"
+        )
+    from clbench.interop import robustbench  # noqa: PLC0415 - takes seconds, may not be sound
+
+    network = robustbench.load_model(name, wanted.dataset, wanted.norm, ROBUSTBENCH_DIR)
+    source = f"robustbench {version_of('robustbench')}"
+    return loaded_from_elsewhere(network, f"robustbench:{name}", None, source=source)

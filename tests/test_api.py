@@ -1,0 +1,324 @@
+"""The whole sentence, from a request to the leaderboard, on a real network and real digits."""
+
+import errno
+import os
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import clbench
+from clbench.leaderboard.check import check
+from clbench.schema.errors import BadValueError, DataError, StorageError
+from clbench.schema.protocol import resolve
+from clbench.schema.records import read_record, read_records
+
+ATTACK = "pgd,steps=3"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that evaluates quickly: a shipped network, 24 digits in batches of 8."""
+
+    def evaluate(model="simclr_at", **changes):
+        options = {"attack": ATTACK, "n_examples": 24, "batch_size": 8, "out": tmp_path}
+        return clbench.evaluate(model, **options | changes)
+
+    return evaluate
+
+
+def arrays(paths):
+    with np.load(paths.evidence, allow_pickle=False) as evidence:
+        return {name: evidence[name].tolist() for name in evidence.files}
+
+
+def test_the_same_request_ends_the_same_but_for_time(run):
+    first = run()
+    again = run(restart=True)
+    assert not again.reused
+    same = {"wall_s": 0.0, "created": ""}
+    assert replace(first.record, **same) == replace(again.record, **same)
+
+
+def test_records_hold_what_they_promise(run):
+    record = read_record(run().paths.record)
+    assert record.protocol == "custom"
+    assert (record.model.scheme, record.model.scenario) == ("simclr", "at")
+    assert len(record.model.weights_sha256) == 64
+    assert record.attack.parameters["pgd"]["steps"] == 3
+    assert record.measure("robust_acc").n == 24
+    assert record.measure("cka_stage4").low < record.measure("cka_stage4").value
+    assert record.counts.backward >= 3 * record.measure("robust_acc").value * 24
+    assert record.versions["torch"]
+    assert record.batch_size == 8
+
+
+def test_measures_agree_with_the_evidence(run):
+    done = run()
+    seen = arrays(done.paths)
+    right = [p == y for p, y in zip(seen["clean_pred"], seen["label"], strict=True)]
+    robust = [not attack for attack in seen["broken_by"]]
+    assert done.record.measure("clean_acc").value == sum(right) / 24
+    assert done.record.measure("robust_acc").value == sum(robust) / 24
+    for ok, attack, p, y in zip(
+        right, seen["broken_by"], seen["adv_pred"], seen["label"], strict=True
+    ):
+        assert (attack == "clean") == (not ok)
+        assert (attack == "") == (p == y)
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 3])
+def test_an_interrupted_run_goes_on_to_the_same_verdicts(run, tmp_path, stop_at):
+    whole = run(out=tmp_path / "whole")
+    calls = 0
+
+    def interrupt(progress):
+        nonlocal calls
+        calls += 1
+        if calls > stop_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(out=tmp_path / "cut", on_progress=interrupt)
+    assert list((tmp_path / "cut" / "progress").glob("*.npz"))
+    done = run(out=tmp_path / "cut")
+    assert arrays(done.paths) == arrays(whole.paths)
+    assert done.record.counts == whole.record.counts
+    assert not list((tmp_path / "cut" / "progress").iterdir())
+
+
+def test_an_identical_finished_run_is_reused(run):
+    first = run()
+    again = run()
+    assert again.reused
+    assert again.record == first.record
+
+
+class AttackedError(AssertionError):
+    pass
+
+
+def refuse(progress):
+    raise AttackedError
+
+
+def test_probes_that_are_missing_are_added_without_attacking_again(run):
+    first = run(probe=False)
+    assert first.record.measure("cka_mean") is None
+    again = run(on_progress=refuse)
+    assert not again.reused
+    assert again.record.measure("cka_mean").n == 24
+    assert again.record.measures[: len(first.record.measures)] == first.record.measures
+    assert (again.record.created, again.record.counts) == (
+        first.record.created,
+        first.record.counts,
+    )
+    assert arrays(again.paths) == arrays(first.paths)
+    assert run(on_progress=refuse).reused
+
+
+def test_linear_probes_are_columns_on_request(run, tmp_path):
+    assert run().record.measure("probe_stage1_clean") is None
+    again = run(linear_probes=True, on_progress=refuse)
+    assert not again.reused
+    assert again.record.measure("cka_mean").n == 24
+    clean, adv, adaptive = (
+        again.record.measure(f"probe_stage4_{kind}").value for kind in ("clean", "adv", "adaptive")
+    )
+    assert clean >= adv >= adaptive > 0
+    assert run(linear_probes=True).reused
+    assert run().reused
+    header = (tmp_path / "leaderboard.csv").read_text().partition("\n")[0]
+    assert "cka_mean,probe_stage1_clean,probe_stage1_adv,probe_stage1_adaptive," in header
+
+
+def test_adversarial_images_that_are_missing_are_made_by_attacking_again_and_it_is_said(
+    run, caplog
+):
+    first = run()
+    again = run(save_adversarial=True)
+    assert not again.reused
+    assert np.shape(arrays(again.paths)["adversarial"]) == (24, 1, 8, 8)
+    counts = first.record.counts
+    assert f"attacking again: {counts.forward:,} forward and {counts.backward:,}" in caplog.text
+    assert again.record.measures == first.record.measures
+    assert run(save_adversarial=True, on_progress=refuse).reused
+
+
+@pytest.mark.parametrize("damage", ["lost", "empty", "flipped", "swapped"])
+def test_evidence_that_is_lost_or_damaged_is_made_again_and_it_is_said(run, caplog, damage):
+    first = run()
+    path, other = first.paths.evidence, run("simclr_st").paths.evidence
+    good = path.read_bytes()
+    match damage:
+        case "lost":
+            path.unlink()
+        case "empty":
+            path.write_bytes(b"")
+        case "flipped":
+            path.write_bytes(good[:99] + bytes([good[99] ^ 1]) + good[100:])
+        case "swapped":
+            path.write_bytes(other.read_bytes())
+    again = run()
+    assert path.read_bytes() == good
+    assert again.record.measures == first.record.measures
+    assert "attacking again" in caplog.text
+    assert check(path.parents[3]).problems == ()
+    aside = list(path.parent.glob("*.aside-1"))
+    assert [one.name for one in aside] == ([] if damage == "lost" else [f"{path.name}.aside-1"])
+
+
+def test_a_damaged_record_is_set_aside_and_the_run_made_again(run, caplog):
+    path = run().paths.record
+    good = path.read_text()
+    path.write_text(good.replace('"seed": 0', '"seed": 1'))
+    run()
+    assert "is damaged" in caplog.text
+    assert (path.parent / f"{path.name}.aside-1").exists()
+    assert read_record(path).seed == 0
+
+
+def test_a_record_in_low_precision_is_never_shown_for_one_in_float32(run, tmp_path):
+    run(precision="bfloat16")
+    assert not run().reused
+    assert {one.precision for one in read_records(tmp_path)} == {"float32", "bfloat16"}
+
+
+def test_another_batch_size_is_another_run(run, tmp_path):
+    run()
+    assert not run(batch_size=5).reused
+    assert len(read_records(tmp_path)) == 2
+
+
+NET = """
+import torch, helper
+from pathlib import Path
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(64, 10, bias=False)
+        torch.nn.init.normal_(self.layer.weight, generator=torch.Generator().manual_seed(0))
+    def forward(self, images):
+        scale = float((Path(__file__).parent / "scale.txt").read_text())
+        return self.layer(images.flatten(1)) * scale + torch.arange(10) * helper.SHIFT
+"""
+
+
+@pytest.fixture
+def net(tmp_path, monkeypatch):
+    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "helper.py").write_text("SHIFT = 0.0")
+    (tmp_path / "scale.txt").write_text("1")
+    monkeypatch.delitem(sys.modules, "helper", raising=False)
+    yield tmp_path
+    sys.modules.pop("helper", None)
+
+
+def test_an_edited_module_of_a_network_makes_another_run(run, net):
+    model = f"{net / 'net.py'}:Net"
+    first = run(model, probe=False)
+    assert set(first.record.model.files) == {"helper.py", "net.py"}
+    assert run(model, probe=False).reused
+    (net / "helper.py").write_text("SHIFT = 1.0  # edited")
+    sys.modules.pop("helper")
+    again = run(model, probe=False)
+    assert not again.reused
+    assert again.paths.record != first.paths.record
+    assert again.record.measure("clean_acc").value != first.record.measure("clean_acc").value
+
+
+def test_a_network_that_answers_otherwise_is_another_run_and_it_is_said(run, net, caplog):
+    model = f"{net / 'net.py'}:Net"
+    first = run(model, probe=False)
+    (net / "scale.txt").write_text("-1")
+    again = run(model, probe=False)
+    assert not again.reused
+    assert again.record.measure("clean_acc").value != first.record.measure("clean_acc").value
+    assert "answers otherwise than in" in caplog.text
+    path = first.paths.record
+    assert read_record(path.rename(path.with_name("kept.json"))) == again.record
+    assert (path.parent / f"{path.name}.aside-1").exists()
+
+
+def test_a_network_and_arrays_in_memory_are_evaluated_and_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).train()
+    labels = network(images).argmax(dim=1)
+    told = []
+    done = clbench.evaluate(
+        network,
+        data=(images.numpy(), labels.numpy()),
+        norm="Linf",
+        eps="8/255",
+        attack="pgd,steps=5",
+        on_record=told.append,
+    )
+    assert done.record.measure("clean_acc").value == 1
+    assert done.record.model.name == "Sequential"
+    assert done.adversarial.shape == images.shape
+    assert (done.adversarial - images).abs().max() <= 8 / 255 + 1e-6
+    assert [by != "" for by in done.examples.broken_by] == (
+        network.eval()(done.adversarial).argmax(dim=1) != labels
+    ).tolist()
+    assert told == [done.record]
+    assert done.paths is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((2, 8, 8, 3)), [0, 1], "move the channels to the front"),
+        (np.zeros((2, 1, 8, 8)) + 3, [0, 1], r"must be in \[0, 1\], got values from 3 to 3"),
+        (np.zeros((2, 1, 8, 8)), [0.5, 1], "labels must be whole numbers, got torch.float"),
+        (np.zeros((2, 1, 8, 8)), [0, 1, 2], "has 2 images but 3 labels"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(images, labels, message):
+    with pytest.raises(DataError, match=message):
+        clbench.load_data((images, np.array(labels)))
+
+
+def test_runs_of_one_model_with_other_settings_stand_side_by_side(run, tmp_path):
+    for eps in ("1/10", "1/5"):
+        run(eps=eps)
+    assert len(read_records(tmp_path)) == 2
+    assert check(tmp_path).problems == ()
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(run, monkeypatch):
+    done = run()
+    before = {p: p.read_bytes() for p in done.paths[:2]}
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left on device; free some space"):
+        run(restart=True)
+    assert {p: p.read_bytes() for p in before} == before
+
+
+def test_a_place_that_cannot_be_made_is_found_before_the_attacks(run, tmp_path):
+    (tmp_path / "file").write_text("")
+
+    def unreached(progress):
+        raise AssertionError("attacks began")
+
+    with pytest.raises(StorageError, match=r"^cannot make .*; choose another folder with --out$"):
+        run(out=tmp_path / "file", on_progress=unreached)
+
+
+def test_a_value_given_by_hand_makes_the_protocol_custom():
+    assert resolve(None, own_data=False).name == "digits-linf"
+    assert resolve(None, own_data=False, seed=1).name == "custom"
+    assert resolve(None, own_data=False, n_examples=360).name == "digits-linf"
+    assert resolve(None, own_data=True, eps="1/10").name == "custom"
+
+
+def test_data_without_a_threat_model_is_refused():
+    with pytest.raises(BadValueError, match=r"^--data has no threat model of its own; give --norm"):
+        resolve(None, own_data=True)
