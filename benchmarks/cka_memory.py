@@ -12,14 +12,14 @@ import typer
 
 from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.similarity.compare import compare
-from clbench.probes.similarity.representations import Inputs, View
+from clbench.probes.similarity.representations import Inputs, Representation
 
 LARGEST_RATIO = 1.1
 SHAPE = (3, 32, 32)
 
 
 def peak(n: int, backbone: str) -> float:
-    """Return the MiB that a process needs at most to compare two views of ``n`` images."""
+    """Return the MiB that a process needs at most to compare ``n`` images with others."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     size = SHAPE[0] * SHAPE[1] * SHAPE[2]
@@ -27,7 +27,7 @@ def peak(n: int, backbone: str) -> float:
     network = build_backbone(backbone, in_chans=SHAPE[0], num_classes=10).eval()
     clean, shifted = Inputs(images[:n], "windows"), Inputs(images[1:], "windows")
     compare(
-        [View("clean", network, clean), View("shifted", network, shifted)],
+        [Representation("clean", network, clean), Representation("shifted", network, shifted)],
         device=torch.device("cpu"),
     )
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

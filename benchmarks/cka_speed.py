@@ -1,4 +1,4 @@
-"""CKA of all layers of a ResNet-18 with one another: clbench, torch_cka and the bare network.
+"""CKA of all names of a ResNet-18 with one another: clbench, torch_cka and the bare network.
 
 Run it with ``python benchmarks/cka_speed.py --data test.npz`` on a quiet machine, where the file
 holds ``x`` uint8 [n, 32, 32, 3]. torch_cka takes minutes for 512 images; with ``--peer-rows 3`` it
@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.features import fastest_layout
-from clbench.probes.layers import select_taps
+from clbench.probes.layers import select_layers
 from clbench.probes.similarity.compare import compare
-from clbench.probes.similarity.representations import Inputs, View
+from clbench.probes.similarity.representations import Inputs, Representation
 
 SIZE = 64
 CPU = torch.device("cpu")
@@ -42,24 +42,24 @@ def measure(
     torch.manual_seed(0)
     images = read(data, n)
     network = warm_network(images)
-    taps = select_taps(network, ["all"])
-    layers = ["" if tap == "logits" else tap for tap in taps]
-    rows = layers[:: len(layers) // peer_rows][:peer_rows]
+    layers = select_layers(network, ["all"])
+    names = ["" if layer == "logits" else layer for layer in layers]
+    rows = names[:: len(names) // peer_rows][:peer_rows]
 
     def ours(precision: str = "float32") -> np.ndarray:
-        view = View("network", network, Inputs(images), taps)
-        found = compare([view], device=CPU, batch_size=SIZE, precision=precision)
-        return found.block("network", "network").values
+        representation = Representation("network", network, Inputs(images), layers)
+        found = compare([representation], device=CPU, batch_size=SIZE, precision=precision)
+        return found.matrix("network", "network").values
 
     bare, probe, peer = best_times(
         lambda: run_network(network, images),
         ours,
-        lambda: run_torch_cka(network, rows, layers, images),
+        lambda: run_torch_cka(network, rows, names, images),
         repeats=repeats,
     )
     passes = 2 * bare  # torch_cka runs one network for the rows and one for the columns
-    peer = passes + (peer - passes) * len(layers) / len(rows)
-    print(f"{len(taps)} modules, {n} images, {threads} threads, best of {repeats}")
+    peer = passes + (peer - passes) * len(names) / len(rows)
+    print(f"{len(layers)} modules, {n} images, {threads} threads, best of {repeats}")
     for name, times in (("forward passes", bare), ("clbench", probe), ("torch_cka", peer)):
         print("{:16s} {:8.2f} ms an image, {:8.2f} of CPU".format(name, *(1e3 * times / n)))
     print("clbench / forward passes   {:6.2f}, of CPU {:6.2f}".format(*(probe / bare)))
@@ -91,7 +91,7 @@ def read(data: Path | None, n: int) -> Tensor:
 
 
 def warm_network(images: Tensor) -> nn.Module:
-    """Return a network whose layers all vary and whose batch norms know the images."""
+    """Return a network whose names all vary and whose batch norms know the images."""
     network = build_backbone("resnet18", in_chans=3, num_classes=10)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -102,7 +102,7 @@ def warm_network(images: Tensor) -> nn.Module:
 
 
 def run_torch_cka(network: nn.Module, rows: list[str], columns: list[str], images: Tensor) -> None:
-    """Compare layers as the documentation of the package does."""
+    """Compare names as the documentation of the package does."""
     loader = DataLoader(TensorDataset(images), batch_size=SIZE)
     with torch.no_grad():
         # two copies, since it listens to both sides by one hook each

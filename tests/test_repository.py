@@ -29,9 +29,10 @@ FLAGS = {
     "protocols": "--json --help",
     "train": """--dataset --out --recipe --set --data --data-dir --download --from --seed --device
         --precision --restart --tensorboard --quiet --help""",
-    "probe": """--model --protocol --data --data-dir --download --norm --eps --n-examples --kind
-        --common --tap --estimator --layer-probes --train-data --extent --attack-steps --device
-        --seed --out --figures --no-figures --json --quiet --help""",
+    "probe": """--model --protocol --data --data-dir --download --norm --eps --n-examples
+        --comparison --kind --common --layer --tap --estimator --linear-probes --layer-probes
+        --train-data --pooling --extent --attack-steps --device --seed --out --figures --no-figures
+        --json --quiet --help""",
     "probe findings": """--records --out --probe --compare --protocol --data --data-dir --trained-at
         --json --quiet --help""",
     "doctor": "--json --help",

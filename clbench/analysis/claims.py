@@ -9,21 +9,17 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-import numpy as np
-from jaxtyping import Float
-
-from clbench.analysis.inputs import END, STAGE, Material
+from clbench.analysis.inputs import END, STAGE, FindingInputs
 from clbench.analysis.pages import DEPTH_CURVES
-from clbench.analysis.statistics import paired_difference, spearman
+from clbench.analysis.statistics import jackknife_difference, spearman
 from clbench.analysis.tables import shared
+from clbench.probes.similarity.matrix import Summary
 from clbench.probes.similarity.summaries import end_mean, long_range_mean, whole_mean
 from clbench.schema.estimate import Estimate, undefined
 from clbench.schema.threat_model import format_eps
 
 SIMILARITY_AND_ROBUSTNESS = "similarity-and-robustness"
 """The figure of robust accuracy against similarity, which findings draw themselves."""
-
-Summary = Callable[[Float[np.ndarray, "r c"]], float]
 
 
 class Case(NamedTuple):
@@ -37,60 +33,60 @@ class Case(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A statement, where it is made, and what measures it; it holds if the effect has ``sign``."""
+    """A statement, where it is made, and what estimates it; it holds if the effect has ``sign``."""
 
     name: str
     statement: str
     source: str
     figure: str
-    cases: Callable[[Material], list[Case]]
+    cases: Callable[[FindingInputs], list[Case]]
     sign: Literal[1, -1] = 1
 
 
-def _end_similarity(material: Material) -> list[Case]:
+def _end_similarity(inputs: FindingInputs) -> list[Case]:
     """Adversarially trained less standard, at each of the last three places."""
     return [
-        _changed(material, scheme, "at", "st", place)
-        for scheme in material.schemes
+        _changed(inputs, scheme, "at", "st", place)
+        for scheme in inputs.schemes
         for place in (STAGE, "pool", "logits")
     ]
 
 
-def _growth_with_eps(material: Material) -> list[Case]:
+def _growth_with_eps(inputs: FindingInputs) -> list[Case]:
     """The largest eps of training less the smallest; standard training is eps 0."""
-    known = (m.scheme for m in material.models if m.scheme or m.name in material.trained_at)
-    return [_grown(material, scheme) for scheme in dict.fromkeys(known)]
+    known = (m.scheme for m in inputs.models if m.scheme or m.name in inputs.trained_at)
+    return [_grown(inputs, scheme) for scheme in dict.fromkeys(known)]
 
 
-def _cross_scheme(material: Material) -> list[Case]:
-    """Adversarially trained less standard pairs of schemes, all taps with all taps."""
+def _cross_scheme(inputs: FindingInputs) -> list[Case]:
+    """Adversarially trained less standard pairs of schemes, all layers with all layers."""
     return [
-        _cross(material, *schemes, "mean over all pairs of taps", whole_mean)
-        for schemes in material.scheme_pairs
+        _cross(inputs, *schemes, "mean over all pairs of layers", whole_mean)
+        for schemes in inputs.scheme_pairs
     ]
 
 
-def _cross_scheme_end(material: Material) -> list[Case]:
+def _cross_scheme_end(inputs: FindingInputs) -> list[Case]:
     """The same at the end of the networks."""
     return [
-        _cross(material, *schemes, "mean of the last two taps", end_mean)
-        for schemes in material.scheme_pairs
+        _cross(inputs, *schemes, "mean of the last two layers", end_mean)
+        for schemes in inputs.scheme_pairs
     ]
 
 
-def _long_range(material: Material) -> list[Case]:
-    """Adversarially trained less standard, between taps a third of the depth apart."""
-    return [_within(material, scheme, "at", "st") for scheme in material.schemes]
+def _long_range(inputs: FindingInputs) -> list[Case]:
+    """Adversarially trained less standard, between layers a third of the depth apart."""
+    return [_within(inputs, scheme, "at", "st") for scheme in inputs.schemes]
 
 
-def _long_range_full_at(material: Material) -> list[Case]:
+def _long_range_full_at(inputs: FindingInputs) -> list[Case]:
     """Adversarially fine-tuned less adversarially pretrained, for the scheme of the claim."""
-    return [_within(material, "simclr", "full_at", "at")] if "simclr" in material.schemes else []
+    return [_within(inputs, "simclr", "full_at", "at")] if "simclr" in inputs.schemes else []
 
 
-def _similarity_and_robustness(material: Material) -> list[Case]:
+def _similarity_and_robustness(inputs: FindingInputs) -> list[Case]:
     """Rank correlation over models: all of them, and without the standard ones."""
-    return [_correlated(material, group, names) for group, names in material.groups.items()]
+    return [_correlated(inputs, group, names) for group, names in inputs.groups.items()]
 
 
 CLAIMS: dict[str, Claim] = {
@@ -161,58 +157,62 @@ CLAIMS: dict[str, Claim] = {
 """All claims, in the order of the findings."""
 
 
-def _changed(material: Material, scheme: str, more: str, less: str, place: str) -> Case:
-    names = material.model(scheme, more), material.model(scheme, less)
+def _changed(inputs: FindingInputs, scheme: str, more: str, less: str, place: str) -> Case:
+    names = inputs.model(scheme, more), inputs.model(scheme, less)
     if not all(names):
         needed = f"{scheme}_{more}", f"{scheme}_{less}"
         return _missing(scheme, f"{' - '.join(needed)}, {place}", *needed)
     measured = f"{' - '.join(names)}, {place}"
-    return Case(scheme, measured, material.difference(*names, place), material.how)
+    return Case(scheme, measured, inputs.difference(*names, place), inputs.how)
 
 
-def _grown(material: Material, scheme: str) -> Case:
-    at = material.by_training_eps(scheme)
+def _grown(inputs: FindingInputs, scheme: str) -> Case:
+    at = inputs.by_training_eps(scheme)
     if len(at) < 2:  # noqa: PLR2004 - growth is between two points
-        case = _changed(material, scheme, "at", "st", END)
+        case = _changed(inputs, scheme, "at", "st", END)
         note = "two points only: from eps 0 (st) to that of at"
         return case._replace(note="; ".join(filter(None, (note, case.note))))
     names = list(at.values())
-    steps = [material.difference(more, less, END).value for less, more in pairwise(names)]
+    steps = [inputs.difference(more, less, END).value for less, more in pairwise(names)]
     order = "at every step" if all(step > 0 for step in steps) else "not at every step"
     points = ", ".join(f"{format_eps(eps)} ({name})" for eps, name in at.items())
-    note = f"eps of training {points}: it grows {order}; {material.how}"
-    effect = material.difference(names[-1], names[0], END)
+    note = f"eps of training {points}: it grows {order}; {inputs.how}"
+    effect = inputs.difference(names[-1], names[0], END)
     return Case(scheme, f"{names[-1]} - {names[0]}, {END}", effect, note)
 
 
-def _cross(material: Material, a: str, b: str, what: str, summary: Summary) -> Case:
+def _cross(inputs: FindingInputs, a: str, b: str, what: str, summary: Summary) -> Case:
     measured, scheme = f"at - st, {what}", f"{a} x {b}"
-    names = [[material.model(one, scenario) for one in (a, b)] for scenario in ("at", "st")]
-    blocks = [material.matrix("cross-scheme", *pair) for pair in names if all(pair)]
-    if len(blocks) < 2 or blocks[0] is None or blocks[1] is None:  # noqa: PLR2004 - one of at, one of st
+    names = [[inputs.model(one, scenario) for one in (a, b)] for scenario in ("at", "st")]
+    matrices = [inputs.matrix("cross-scheme", *pair) for pair in names if all(pair)]
+    if len(matrices) < 2 or matrices[0] is None or matrices[1] is None:  # noqa: PLR2004 - one of at, one of st
         return _missing(scheme, measured, "a cross-scheme matrix of at", "one of st")
-    at, st = (shared(block) if summary is end_mean else block for block in blocks if block)
-    return Case(scheme, measured, paired_difference("cka", at, st, summary), material.how)
+    at, st = (
+        shared(similarity) if summary is end_mean else similarity
+        for similarity in matrices
+        if similarity
+    )
+    return Case(scheme, measured, jackknife_difference(at.measure, at, st, summary), inputs.how)
 
 
-def _within(material: Material, scheme: str, more: str, less: str) -> Case:
-    names = [material.model(scheme, one) or f"{scheme}_{one}" for one in (more, less)]
-    measured = f"{' - '.join(names)}, taps at least a third of the depth apart"
-    blocks = [material.matrix("clean-clean", name) for name in names]
-    one, other = blocks
+def _within(inputs: FindingInputs, scheme: str, more: str, less: str) -> Case:
+    names = [inputs.model(scheme, one) or f"{scheme}_{one}" for one in (more, less)]
+    measured = f"{' - '.join(names)}, layers at least a third of the depth apart"
+    matrices = [inputs.matrix("clean-clean", name) for name in names]
+    one, other = matrices
     if one is None or other is None:
         return _missing(scheme, measured, f"a clean-clean matrix of {more}", f"one of {less}")
-    effect = paired_difference("cka", one, other, long_range_mean)
-    return Case(scheme, measured, effect, material.how)
+    effect = jackknife_difference(one.measure, one, other, long_range_mean)
+    return Case(scheme, measured, effect, inputs.how)
 
 
-def _correlated(material: Material, which: str, names: list[str]) -> Case:
-    x = [material.similarity(name, END).value for name in names]
-    y = [material.robust_acc(name).value for name in names]
+def _correlated(inputs: FindingInputs, which: str, names: list[str]) -> Case:
+    x = [inputs.similarity(name, END).value for name in names]
+    y = [inputs.robust_acc(name).value for name in names]
     found = spearman("rho", x, y)
     note = "" if math.isnan(found.p_value) else "interval: models drawn with replacement"
-    return Case(which, "Spearman's rho", found.measure, note, found.p_value)
+    return Case(which, "Spearman's rho", found.estimate, note, found.p_value)
 
 
 def _missing(scheme: str, measured: str, *needed: str) -> Case:
-    return Case(scheme, measured, undefined("cka", 0, f"needs {' and '.join(needed)}"))
+    return Case(scheme, measured, undefined("", 0, f"needs {' and '.join(needed)}"))

@@ -1,4 +1,4 @@
-"""Which matrices say what about a set of models: the kinds of comparison, and what they look at.
+"""Which matrices say what about a set of models: kinds of comparison, and what each is of.
 
 They are those of the analysis released with "Rethinking Robust Contrastive Learning from the
 Adversarial Perspective" (arXiv:2302.02502), and comparisons on images that all models share.
@@ -13,7 +13,7 @@ from clbench.schema.errors import BadValueError
 from clbench.schema.names import look_up
 
 
-class Subject(NamedTuple):
+class ComparedModel(NamedTuple):
     """A model that is compared; scheme and scenario are "" where they are not known."""
 
     model: str
@@ -21,18 +21,18 @@ class Subject(NamedTuple):
     scenario: str = ""
 
 
-class Sight(NamedTuple):
-    """What a view is of: a model, seen on clean images or on those made against a model."""
+class RepresentationOf(NamedTuple):
+    """What a representation is of: a model, on clean images or on those made against a model."""
 
     model: str
     against: str = ""
 
     @property
     def name(self) -> str:
-        """The name of the view.
+        """The name of the representation.
 
-        >>> Sight("a").name, Sight("a", "a").name, Sight("a", "b").name
-        ('a clean', 'a adversarial', 'a adversarial to b')
+        >>> [RepresentationOf("a", against).name for against in ("", "a", "b")]
+        ['a clean', 'a adversarial', 'a adversarial to b']
         """
         if not self.against:
             return f"{self.model} clean"
@@ -40,149 +40,160 @@ class Sight(NamedTuple):
         return f"{self.model} adversarial{made_for}"
 
 
-class Kind(NamedTuple):
-    """A kind of comparison: which two subjects it joins, and what rows and columns are then of.
+class Comparison(NamedTuple):
+    """A kind of comparison: which two models it joins, and what rows and columns are then of.
 
-    ``sights`` takes the subjects of rows and columns, in the order in which they were given, and
-    the model that the common images are made against.
+    ``representations`` takes the models of rows and columns, in the order in which they were
+    given, and the model that the common images are made against.
     """
 
     name: str
     meaning: str
-    joins: Callable[[Subject, Subject], bool]
-    sights: Callable[[str, str, str], tuple[Sight, Sight]]
+    joins: Callable[[ComparedModel, ComparedModel], bool]
+    representations: Callable[[str, str, str], tuple[RepresentationOf, RepresentationOf]]
 
 
 class Wanted(NamedTuple):
-    """One matrix that a kind asks for."""
+    """One matrix that a comparison asks for."""
 
-    kind: str
-    rows: Sight
-    columns: Sight
+    comparison: str
+    rows: RepresentationOf
+    columns: RepresentationOf
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All matrices to be computed; ``pairs`` and the names of ``sights`` are for ``compare``."""
+class ComparisonPlan:
+    """All matrices to be computed, and what they are of."""
 
     matrices: tuple[Wanted, ...]
 
     @property
-    def sights(self) -> tuple[Sight, ...]:
+    def representations(self) -> tuple[RepresentationOf, ...]:
         """What is to be looked at, each once."""
-        return tuple(dict.fromkeys(sight for _, *sides in self.matrices for sight in sides))
+        return tuple(
+            dict.fromkeys(representation for _, *sides in self.matrices for representation in sides)
+        )
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """The views of rows and columns, by name, each pair once."""
+        """The representations of rows and columns, by name, each pair once."""
         return tuple(dict.fromkeys((rows.name, columns.name) for _, rows, columns in self.matrices))
 
     @property
     def attacked(self) -> tuple[str, ...]:
         """The models that adversarial images are to be made against."""
-        return tuple(dict.fromkeys(sight.against for sight in self.sights if sight.against))
+        return tuple(
+            dict.fromkeys(
+                representation.against
+                for representation in self.representations
+                if representation.against
+            )
+        )
 
 
-def plan(subjects: Sequence[Subject], kinds: Sequence[str] = (), common: str = "") -> Plan:
-    """Return the matrices that the kinds ask for.
+def plan_comparisons(
+    models: Sequence[ComparedModel], comparisons: Sequence[str] = (), common: str = ""
+) -> ComparisonPlan:
+    """Return the matrices that the comparisons ask for.
 
     Args:
-        subjects: The models, in the order of rows before columns.
-        kinds: Names in ``KINDS``; all by default.
+        models: In the order of rows before columns.
+        comparisons: Names in ``COMPARISONS``; all by default.
         common: The model that the images common to all are made against; by default the first.
 
     Raises:
         BadValueError: There is no model, or two share a name.
-        UnknownNameError: There is no such kind, or ``common`` is none of the models.
+        UnknownNameError: There is no such comparison, or ``common`` is none of the models.
     """
-    models = {subject.model: subject for subject in subjects}
-    if not models or len(models) < len(subjects):
-        names = [subject.model for subject in subjects]
+    by_name = {one.model: one for one in models}
+    if not by_name or len(by_name) < len(models):
+        names = [one.model for one in models]
         raise BadValueError(f"models must have different names, and be one at least, got {names}")
-    target = look_up(models, common or subjects[0].model, "model").model
-    rows = [look_up(KINDS, name, "kind of comparison") for name in kinds or KINDS]
-    return Plan(
+    target = look_up(by_name, common or models[0].model, "model").model
+    wanted = [look_up(COMPARISONS, name, "comparison") for name in comparisons or COMPARISONS]
+    return ComparisonPlan(
         tuple(
-            Wanted(kind.name, *kind.sights(a.model, b.model, target))
-            for kind in rows
-            for a, b in combinations_with_replacement(subjects, 2)
-            if kind.joins(a, b)
+            Wanted(row.name, rows, columns)
+            for row in wanted
+            for a, b in combinations_with_replacement(models, 2)
+            if row.joins(a, b)
+            for rows, columns in [row.representations(a.model, b.model, target)]
         )
     )
 
 
-def _itself(a: Subject, b: Subject) -> bool:
+def _itself(a: ComparedModel, b: ComparedModel) -> bool:
     return a == b
 
 
-def _another(a: Subject, b: Subject) -> bool:
+def _another(a: ComparedModel, b: ComparedModel) -> bool:
     return a != b
 
 
-def _another_scheme(a: Subject, b: Subject) -> bool:
+def _another_scheme(a: ComparedModel, b: ComparedModel) -> bool:
     return _is_known(a, b) and a.scenario == b.scenario and a.scheme != b.scheme
 
 
-def _another_scenario(a: Subject, b: Subject) -> bool:
+def _another_scenario(a: ComparedModel, b: ComparedModel) -> bool:
     return _is_known(a, b) and a.scheme == b.scheme and a.scenario != b.scenario
 
 
-def _is_known(a: Subject, b: Subject) -> bool:
+def _is_known(a: ComparedModel, b: ComparedModel) -> bool:
     return all((*a, *b))
 
 
-def _clean(a: str, b: str, _common: str) -> tuple[Sight, Sight]:
-    return Sight(a), Sight(b)
+def _clean(a: str, b: str, _common: str) -> tuple[RepresentationOf, RepresentationOf]:
+    return RepresentationOf(a), RepresentationOf(b)
 
 
-def _adversarial(a: str, b: str, _common: str) -> tuple[Sight, Sight]:
-    return Sight(a, a), Sight(b, b)
+def _adversarial(a: str, b: str, _common: str) -> tuple[RepresentationOf, RepresentationOf]:
+    return RepresentationOf(a, a), RepresentationOf(b, b)
 
 
-def _adversarial_clean(a: str, b: str, _common: str) -> tuple[Sight, Sight]:
-    return Sight(a, a), Sight(b)
+def _adversarial_clean(a: str, b: str, _common: str) -> tuple[RepresentationOf, RepresentationOf]:
+    return RepresentationOf(a, a), RepresentationOf(b)
 
 
-def _on_common(a: str, b: str, common: str) -> tuple[Sight, Sight]:
-    return Sight(a, common), Sight(b, common)
+def _on_common(a: str, b: str, common: str) -> tuple[RepresentationOf, RepresentationOf]:
+    return RepresentationOf(a, common), RepresentationOf(b, common)
 
 
-KINDS: dict[str, Kind] = {
+COMPARISONS: dict[str, Comparison] = {
     row.name: row
     for row in (
-        Kind("clean-clean", "layers of a network, on clean images", _itself, _clean),
-        Kind(
+        Comparison("clean-clean", "layers of a network, on clean images", _itself, _clean),
+        Comparison(
             "adversarial-adversarial",
             "layers of a network, on its adversarial images",
             _itself,
             _adversarial,
         ),
-        Kind(
+        Comparison(
             "adversarial-clean",
             "a network on its adversarial images (rows) and on clean ones (columns)",
             _itself,
             _adversarial_clean,
         ),
-        Kind("cross-clean", "two networks on clean images", _another, _clean),
-        Kind(
+        Comparison("cross-clean", "two networks on clean images", _another, _clean),
+        Comparison(
             "cross-adversarial",
             "two networks, each on its own adversarial images",
             _another,
             _adversarial,
         ),
-        Kind(
+        Comparison(
             "cross-common",
             "two networks on the same adversarial images, made against one model",
             _another,
             _on_common,
         ),
-        Kind(
+        Comparison(
             "cross-scheme",
             "two schemes in one scenario, each on its own adversarial images",
             _another_scheme,
             _adversarial,
         ),
-        Kind(
+        Comparison(
             "cross-scenario",
             "one scheme in two scenarios, each on its own adversarial images",
             _another_scenario,
@@ -190,4 +201,4 @@ KINDS: dict[str, Kind] = {
         ),
     )
 }
-"""All kinds; those of one network first."""
+"""All comparisons; those of one network first."""

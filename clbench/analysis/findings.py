@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from clbench.analysis.claims import CLAIMS, Case
-from clbench.analysis.inputs import Material, has_interval
+from clbench.analysis.inputs import FindingInputs, has_interval
 from clbench.schema.estimate import Estimate, undefined
 
 HOLDS = "holds"
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
     note: str
 
 
-def find(material: Material, figures: Mapping[str, str] | None = None) -> list[Finding]:
+def find(inputs: FindingInputs, figures: Mapping[str, str] | None = None) -> list[Finding]:
     """Return all that was measured of all claims; ``figures`` are paths by name of the figure."""
     return [
         Finding(
@@ -53,7 +53,7 @@ def find(material: Material, figures: Mapping[str, str] | None = None) -> list[F
             "; ".join(filter(None, (case.note, case.effect.reason))),
         )
         for claim in CLAIMS.values()
-        for case in claim.cases(material) or [_NOTHING]
+        for case in claim.cases(inputs) or [_NOTHING]
     ]
 
 

@@ -8,16 +8,18 @@ from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
-from clbench.analysis.result import Analysis, Description
-from clbench.analysis.statistics import mean_of, paired_difference, separate_difference
+from clbench.analysis.result import Analysis
+from clbench.analysis.statistics import independent_difference, jackknife_difference, mean_of
 from clbench.analysis.store import load
 from clbench.analysis.tables import shared
 from clbench.probes.layers import stage_ends
-from clbench.probes.similarity.matrix import Block
+from clbench.probes.similarity.matrix import SimilarityMatrix
+from clbench.probes.similarity.measures import CKA, MEASURES, SimilarityMeasure
 from clbench.probes.similarity.summaries import end_mean
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate, undefined
 from clbench.schema.names import SCENARIOS, SCHEMES, look_up
+from clbench.schema.probe_record import ProbeRecord
 from clbench.schema.records import EvaluationRecord, ModelEntry, read_records
 
 END = "end"
@@ -39,7 +41,7 @@ SEPARATE = "intervals combined as if independent"
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class FindingInputs:
     """The models, their records by name, and how they compare, where that was asked for.
 
     ``trained_at`` is the eps of the training of models, where it is known.
@@ -49,6 +51,11 @@ class Material:
     records: Mapping[str, EvaluationRecord]
     analysis: Analysis | None
     trained_at: Mapping[str, Fraction]
+
+    @property
+    def measure(self) -> SimilarityMeasure:
+        """What similarities are of: the measure of the comparison, or that of the records."""
+        return MEASURES[self.analysis.record.measure] if self.analysis else CKA
 
     @property
     def schemes(self) -> list[str]:
@@ -109,9 +116,9 @@ class Material:
         found = record.measure("robust_acc") if record else None
         return found or _none("robust_acc", f"no record of {model}")
 
-    def matrix(self, kind: str, rows: str, columns: str = "") -> Block | None:
-        """Return the matrix of a kind for one model, or for two; None where there is none."""
-        return self.analysis.find(kind, rows, columns) if self.analysis else None
+    def matrix(self, comparison: str, rows: str, columns: str = "") -> SimilarityMatrix | None:
+        """Return the matrix of a comparison for one model, or for two; None where there is none."""
+        return self.analysis.find(comparison, rows, columns) if self.analysis else None
 
     def similarity(self, model: str, place: str) -> Estimate:
         """Return how alike a model sees clean and adversarial images at a place.
@@ -123,36 +130,40 @@ class Material:
         if self.analysis is None:
             return self._recorded(model, place)
         part = _part(self.matrix("adversarial-clean", model), place)
-        return part.measure(place, end_mean) if isinstance(part, Block) else _none(place, part)
+        return (
+            part.estimate(place, end_mean)
+            if isinstance(part, SimilarityMatrix)
+            else _none(place, part)
+        )
 
     def difference(self, more: str, less: str, place: str) -> Estimate:
         """Return the similarity of one model less that of another one."""
         if self.analysis is None:
-            return separate_difference(
+            return independent_difference(
                 place, self._recorded(more, place), self._recorded(less, place)
             )
         parts = [_part(self.matrix("adversarial-clean", name), place) for name in (more, less)]
         for part in parts:
             if isinstance(part, str):
                 return _none(place, part)
-        one, other = (part for part in parts if isinstance(part, Block))
-        return paired_difference(place, one, other, end_mean)
+        one, other = (part for part in parts if isinstance(part, SimilarityMatrix))
+        return jackknife_difference(place, one, other, end_mean)
 
     def _recorded(self, model: str, place: str) -> Estimate:
         record = self.records.get(model)
         found = [record.measure(column) for column in _COLUMNS[place]] if record else []
-        known = [measure for measure in found if measure]
+        known = [estimate for estimate in found if estimate]
         return mean_of(place, known) if known else _none(place, "no CKA in its record")
 
 
 def gather(
     records: Path,
-    probe: Path | None,
+    compared: Analysis | Path | None,
     *,
     dataset: str = "",
     trained_at: Mapping[str, Fraction] | None = None,
-) -> Material:
-    """Return what there is in a folder with records, and in one that ``clbench probe`` wrote.
+) -> FindingInputs:
+    """Return what there is in a folder with records, and in a comparison or its folder.
 
     Only records that can be compared are taken: of one data set, threat model and attack, and of
     the networks that were compared; of several such groups, that of the most models. ``dataset``
@@ -163,14 +174,12 @@ def gather(
         UnknownNameError: ``trained_at`` has a model that is not there.
     """
     everything = records_of(records, dataset)
-    analysis = load(probe) if probe else None
-    chosen = comparable(everything, analysis.description if analysis else None)
-    models = (
-        analysis.description.models if analysis else tuple(one.model for one in chosen.values())
-    )
+    analysis = load(compared) if isinstance(compared, Path) else compared
+    chosen = comparable(everything, analysis.record if analysis else None)
+    models = analysis.record.models if analysis else tuple(one.model for one in chosen.values())
     known = {model.name: model for model in models}
     eps = {look_up(known, name, "model").name: value for name, value in (trained_at or {}).items()}
-    return Material(models, chosen, analysis, eps)
+    return FindingInputs(models, chosen, analysis, eps)
 
 
 def records_of(folder: Path, dataset: str = "") -> list[EvaluationRecord]:
@@ -197,17 +206,17 @@ def recorded_models(folder: Path, dataset: str) -> list[str]:
 
 
 def comparable(
-    records: Sequence[EvaluationRecord], description: Description | None = None
+    records: Sequence[EvaluationRecord], probed: ProbeRecord | None = None
 ) -> dict[str, EvaluationRecord]:
     """Return records by model that agree in data set, threat model and attack.
 
-    With a description, only those of its networks, data set and threat model; the number of
-    examples may be another one. Of several attacks, that with the most models is taken; where a
-    model has several records, the first.
+    With the record of a comparison, only those of its networks, data set and threat model; the
+    number of examples may be another one. Of several attacks, that with the most models is taken;
+    where a model has several records, the first.
     """
     groups: dict[tuple[str, str, str, str], dict[str, EvaluationRecord]] = {}
     for record in records:
-        if description is None or _is_of(record, description):
+        if probed is None or _is_of(record, probed):
             groups.setdefault(record.group, {}).setdefault(record.model.name, record)
     return max(groups.values(), key=len, default={})
 
@@ -219,30 +228,32 @@ def _order(model: ModelEntry) -> tuple[int, int, str]:
     return scheme, scenario, model.name
 
 
-def _is_of(record: EvaluationRecord, description: Description) -> bool:
-    networks = {(model.name, model.weights_sha256) for model in description.models}
+def _is_of(record: EvaluationRecord, probed: ProbeRecord) -> bool:
+    networks = {(model.name, model.weights_sha256) for model in probed.models}
     return (
         (record.model.name, record.model.weights_sha256) in networks
-        and record.data.name == description.data.name
-        and record.threat_model == description.threat_model
+        and record.data.name == probed.data.name
+        and record.threat_model == probed.threat_model
     )
 
 
-def _part(block: Block | None, place: str) -> Block | str:
+def _part(similarity: SimilarityMatrix | None, place: str) -> SimilarityMatrix | str:
     """Return the part of a matrix that is a place, or why there is none."""
-    if block is None:
+    if similarity is None:
         return "not compared: no adversarial-clean matrix"
-    whole = shared(block)
+    whole = shared(similarity)
     if place == END:
-        return whole if len(whole.rows.taps) > 1 else "fewer than two taps"
-    tap = next(reversed(stage_ends(list(whole.rows.taps))), "") if place == STAGE else place
-    return whole.take([tap]) if tap in whole.rows.taps else f"no tap called {tap or place!r}"
+        return whole if len(whole.rows.layers) > 1 else "fewer than two layers"
+    layer = next(reversed(stage_ends(list(whole.rows.layers))), "") if place == STAGE else place
+    return (
+        whole.take([layer]) if layer in whole.rows.layers else f"no layer called {layer or place!r}"
+    )
 
 
 def _none(place: str, reason: str) -> Estimate:
     return undefined(place, 0, reason)
 
 
-def has_interval(measure: Estimate) -> bool:
+def has_interval(estimate: Estimate) -> bool:
     """Tell whether there is a value, and an interval around it."""
-    return not (math.isnan(measure.value) or math.isnan(measure.low))
+    return not (math.isnan(estimate.value) or math.isnan(estimate.low))

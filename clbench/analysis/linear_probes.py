@@ -1,50 +1,55 @@
-"""Layer probes of every model that is compared."""
+"""Linear probes of every model that is compared."""
 
 from collections.abc import Iterator
-from functools import partial
 
-from clbench.analysis.models import Adversarial, Subjects
-from clbench.analysis.result import SCORES, Accuracy
+from clbench.analysis.models import Adversarial, ComparedModels
+from clbench.analysis.result import Accuracy
 from clbench.attacks.registry import attack_of
-from clbench.probes.interface import Watch
 from clbench.probes.linear.fit import fit_probes
-from clbench.probes.linear.score import TapScores, score_probes
+from clbench.probes.linear.score import SCORES, LayerScores, score_probes
+from clbench.schema.progress import OnProgress, naming
 
 
-def layer_accuracies(
-    subjects: Subjects, adversarial: Adversarial, extent: str, watch: Watch
+def linear_accuracies(
+    compared: ComparedModels, adversarial: Adversarial, pooling: str, on_progress: OnProgress
 ) -> tuple[Accuracy, ...]:
-    """Return how often linear classifiers of the features at each tap are right, by model.
+    """Return how often linear classifiers of the features at each layer are right, by model.
 
-    Nothing, where the subjects have no images to fit on.
+    Nothing, where there are no images to fit on.
     """
     return tuple(
-        Accuracy(name, score.tap, kind, m.value, m.low, m.high, m.n, m.reason)
-        for name, score in _scores(subjects, adversarial, extent, watch)
-        for kind, m in zip(SCORES, score.measures, strict=True)
+        Accuracy(name, scores.layer, score, one.value, one.low, one.high, one.n, one.reason)
+        for name, scores in _scores(compared, adversarial, pooling, on_progress)
+        for score, one in zip(SCORES, scores.estimates, strict=True)
     )
 
 
 def _scores(
-    subjects: Subjects, adversarial: Adversarial, extent: str, watch: Watch
-) -> Iterator[tuple[str, TapScores]]:
-    if subjects.training is None:
+    compared: ComparedModels, adversarial: Adversarial, pooling: str, on_progress: OnProgress
+) -> Iterator[tuple[str, LayerScores]]:
+    if compared.training is None:
         return
-    protocol, device = subjects.protocol, subjects.device
-    for name, model in subjects.models.items():
+    protocol, device = compared.protocol, compared.device
+    train, validation = compared.training
+    for name, model in compared.models.items():
         probes = fit_probes(
-            *(model.network, *subjects.training, subjects.taps[name]),
-            extent=extent,
+            model.network,
+            train,
+            validation,
+            layers=compared.layers[name],
+            pooling=pooling,
             seed=protocol.seed,
             device=device,
-            on_progress=partial(watch, f"fitting layer probes of {name}"),
+            on_progress=naming(name, on_progress),
         )
         scores = score_probes(
-            *(probes, subjects.image_set, adversarial[name]),
-            attacks=[attack_of(plan) for plan in (subjects.quick, subjects.attack)],
+            probes,
+            compared.image_set,
+            adversarial[name],
+            attacks=[attack_of(plan) for plan in (compared.quick, compared.attack)],
             threat_model=protocol.threat_model,
             seed=protocol.seed,
             device=device,
-            on_progress=partial(watch, f"attacking layer probes of {name}"),
+            on_progress=naming(name, on_progress),
         )
         yield from ((name, score) for score in scores)

@@ -1,73 +1,112 @@
-"""What is to be compared: the models of a request with their taps, images and matrices."""
+"""What is to be compared: models with their layers, the images, and the matrices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from clbench.analysis.comparisons import KINDS, Plan, Subject, plan
+from clbench.analysis.comparisons import (
+    COMPARISONS,
+    ComparedModel,
+    ComparisonPlan,
+    plan_comparisons,
+)
 from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import plan_attack
+from clbench.data.datasets import DATASETS
 from clbench.data.image_set import ImageSet
-from clbench.loading import Setup, load_checked, load_data, load_training, settle
-from clbench.models import LoadedModel
-from clbench.probes.interface import Watch
-from clbench.probes.layers import Taps, select_taps
-from clbench.probes.linear.pooling import DEFAULT_EXTENT, EXTENTS
-from clbench.probes.similarity.compare import DEFAULT_ESTIMATOR
-from clbench.probes.similarity.estimators import ESTIMATORS
+from clbench.data.load import Data, load_images
+from clbench.data.splits import probe_training
+from clbench.models.interface import LoadedModel
+from clbench.models.load import load_for
+from clbench.probes.layers import Layers, select_layers
+from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
+from clbench.probes.similarity.estimators import find_estimator
+from clbench.probes.similarity.measures import MEASURES
 from clbench.runtime.devices import find_device
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
 from clbench.schema.names import look_up
-from clbench.schema.protocol import Protocol
+from clbench.schema.progress import OnProgress
+from clbench.schema.protocol import Protocol, resolve
 
 DEFAULT_STEPS = 40
 """Steps of the attack, those of the CKA columns."""
 
 QUICK_STEPS = 10
-"""Steps of a first attack on layer probes, which most examples do not withstand."""
+"""Steps of a first attack on linear probes, which most examples do not withstand."""
 
+WEIGHTS = ".safetensors"
+"""How the names of weights files end."""
 
 Adversarial = Mapping[str, Float[Tensor, "n c h w"]]
 """The images that were made against each model."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request(Setup):
-    """What a user asked for, as typed; empty stands for everything, or the usual."""
+class ProbeOptions:
+    """What a user asked for, as given to ``compare_models``."""
 
-    models: Sequence[str]
-    kinds: Sequence[str] = ()
+    models: Sequence[str | Path | nn.Module] | Mapping[str, str | Path | nn.Module]
+    protocol: str | None = None
+    data: Data | None = None
+    data_dir: Path | None = None
+    download: bool = False
+    norm: str | None = None
+    eps: str | None = None
+    n_examples: int | None = None
+    comparisons: Sequence[str] = ()
     common: str = ""
-    taps: Sequence[str] = ()
-    estimator: str = DEFAULT_ESTIMATOR
-    extent: str = DEFAULT_EXTENT
-    steps: int = DEFAULT_STEPS
+    layers: Sequence[str] = ()
+    measure: str = "cka"
+    estimator: str = ""
+    linear_probes: bool = False
+    train_data: Sequence[Path] = ()
+    pooling: str = DEFAULT_POOLING
+    attack_steps: int = DEFAULT_STEPS
     device: str = "auto"
-    out: Path = Path("probe")
-    draw: bool = True
+    seed: int | None = None
+
+    @property
+    def own_data(self) -> bool:
+        """Whether the images are not a protocol's."""
+        return self.data is not None
+
+    @property
+    def settled(self) -> Protocol:
+        """The protocol that was asked for, changed where a value is given by hand."""
+        return resolve(
+            self.protocol,
+            own_data=self.own_data,
+            norm=self.norm,
+            eps=self.eps,
+            n_examples=self.n_examples,
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True)
-class Subjects:
-    """The models and their taps by name, what they are shown, and how they are attacked.
+class ComparedModels:
+    """The models and their layers by name, what they are shown, and how they are attacked.
 
-    ``training`` are images to fit layer probes on and to choose by, None where none are wanted;
-    ``quick`` is a shorter attack, to save time where only examples that stand are attacked.
+    ``training`` are images to fit linear probes on and to choose by, None where none are wanted;
+    ``quick`` is a shorter attack, to save time where only robust examples are attacked.
     """
 
     models: Mapping[str, LoadedModel]
-    taps: Mapping[str, Taps]
+    layers: Mapping[str, Layers]
     image_set: ImageSet
     training: tuple[ImageSet, ImageSet] | None
     protocol: Protocol
     attack: AttackPlan
     quick: AttackPlan
     device: torch.device
-    wanted: Plan
+    wanted: ComparisonPlan
+    measure: str
+    estimator: str
 
     @property
     def attacked(self) -> tuple[str, ...]:
@@ -75,88 +114,176 @@ class Subjects:
         return tuple(self.models) if self.training else self.wanted.attacked
 
 
-def load_subjects(request: Request, watch: Watch) -> Subjects:
-    """Return all that a request names, loaded and checked.
+class _Named(NamedTuple):
+    """A model as it was given: the name it is to have ("": its own), and what it is."""
+
+    name: str
+    what: str | nn.Module
+    weights: Path | None = None
+
+    @property
+    def typed(self) -> str:
+        """What a user would recognise."""
+        what = self.what if isinstance(self.what, str) else type(self.what).__name__
+        if self.weights:
+            return f"{what}={self.weights}"
+        return f"{self.name}={what}" if self.name else what
+
+
+def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModels:
+    """Return all that was asked for, loaded and checked.
 
     Raises:
-        ClbenchError: A value, a model, a tap or the data cannot be used, or the models are of
+        ClbenchError: A value, a model, a layer or the data cannot be used, or the models are of
             different data.
     """
-    _check(request)
-    protocol, device = settle(request), find_device(request.device)
-    image_set = load_data(request, protocol)
-    models = _load_models(request, protocol, image_set, device, watch)
-    names = {name: name for name in models} | dict(zip(request.models, models, strict=True))
-    common = look_up(names, request.common, "model") if request.common else ""
+    _check(options)
+    protocol, device = options.settled, find_device(options.device)
+    images = _images(options, protocol)
+    given = _named(options.models)
+    models = _load_all(given, options, images, device, on_progress)
+    names = {name: name for name in models}
+    names |= {one.typed: name for one, name in zip(given, models, strict=True)}
+    common = look_up(names, options.common, "model") if options.common else ""
     attack, quick = (
-        plan_attack(f"pgd,steps={steps}", protocol.threat_model.norm, image_set.n_classes)
-        for steps in (request.steps, min(request.steps, QUICK_STEPS))
+        plan_attack(f"pgd,steps={steps}", protocol.threat_model.norm, images.n_classes)
+        for steps in (options.attack_steps, min(options.attack_steps, QUICK_STEPS))
     )
-    return Subjects(
+    return ComparedModels(
         models=models,
-        taps={name: _taps(model, request.taps) for name, model in models.items()},
-        image_set=image_set,
-        training=load_training(request, protocol, image_set),
+        layers={name: _layers(model, options.layers) for name, model in models.items()},
+        image_set=images,
+        training=_training(options, protocol, images),
         protocol=protocol,
         attack=attack,
         quick=quick,
         device=device,
-        wanted=_plan(models, request.kinds, common),
+        wanted=_plan(models, options.comparisons, common),
+        measure=options.measure,
+        estimator=find_estimator(MEASURES[options.measure], options.estimator).name,
     )
 
 
-def _check(request: Request) -> None:
+def _check(options: ProbeOptions) -> None:
     """Find out before anything is loaded what can be found out by then."""
-    if not request.models:
+    if not options.models:
         raise BadValueError("give --model at least once, got none")
-    if request.steps < 1:
-        raise BadValueError(f"--attack-steps must be at least 1, got {request.steps}")
-    for kind in request.kinds:
-        look_up(KINDS, kind, "kind of comparison")
-    look_up(ESTIMATORS, request.estimator, "estimator")
-    look_up(EXTENTS, request.extent, "extent")
+    if options.attack_steps < 1:
+        raise BadValueError(f"--attack-steps must be at least 1, got {options.attack_steps}")
+    for comparison in options.comparisons:
+        look_up(COMPARISONS, comparison, "comparison")
+    find_estimator(look_up(MEASURES, options.measure, "measure"), options.estimator)
+    look_up(POOLINGS, options.pooling, "pooling")
 
 
-def _load_models(
-    request: Request, protocol: Protocol, image_set: ImageSet, device: torch.device, watch: Watch
+def _images(options: ProbeOptions, protocol: Protocol) -> ImageSet:
+    n_classes = DATASETS[protocol.dataset].n_classes
+    return load_images(
+        protocol.dataset if options.data is None else options.data,
+        n_examples=options.n_examples if options.own_data else protocol.n_examples,
+        n_classes=n_classes if options.own_data and options.protocol else None,
+        data_dir=options.data_dir,
+        download=options.download,
+    )
+
+
+def _training(
+    options: ProbeOptions, protocol: Protocol, images: ImageSet
+) -> tuple[ImageSet, ImageSet] | None:
+    if not options.linear_probes:
+        return None
+    return probe_training(
+        images,
+        None if options.own_data else protocol.dataset,
+        files=options.train_data,
+        data_dir=options.data_dir,
+        download=options.download,
+    )
+
+
+def _named(
+    models: Sequence[str | Path | nn.Module] | Mapping[str, str | Path | nn.Module],
+) -> list[_Named]:
+    if isinstance(models, Mapping):
+        return [_Named(name, _spelled(what)) for name, what in models.items()]
+    return [_read(one) if isinstance(one, str) else _Named("", _spelled(one)) for one in models]
+
+
+def _spelled(what: str | Path | nn.Module) -> str | nn.Module:
+    return str(what) if isinstance(what, Path) else what
+
+
+def _read(text: str) -> _Named:
+    """Return what ``WHAT``, ``NAME=WHAT`` or ``WHAT=FILE.safetensors`` says."""
+    first, sign, second = text.partition("=")
+    if not sign:
+        return _Named("", text)
+    if second.endswith(WEIGHTS) or (Path(second).is_file() and not second.endswith(".py")):
+        return _Named("", first, Path(second))
+    return _Named(first, second)
+
+
+def _load_all(
+    given: Sequence[_Named],
+    options: ProbeOptions,
+    images: ImageSet,
+    device: torch.device,
+    on_progress: OnProgress,
 ) -> dict[str, LoadedModel]:
     models: dict[str, LoadedModel] = {}
     classes: dict[int, str] = {}
-    for done, typed in enumerate(request.models):
-        watch(f"loading {typed}", done, len(request.models))
-        name, _, weights = typed.partition("=")
-        path = Path(weights) if weights else None
+    for done, one in enumerate(given):
+        on_progress(f"loading {one.typed}", done, len(given))
         try:
-            model, seen = load_checked(name, request, protocol, image_set, device, weights=path)
+            model, n_classes = _load(one, options, images, device)
         except (ModelError, WeightsError) as error:
-            here = f" (here: --model {name}=FILE)" if "--weights" in str(error) else ""
-            raise type(error)(f"{typed}: {error}{here}") from error
-        if path:  # named after the folder of the training, so that several of a kind can be told
-            model = replace(model, name=f"{model.name}@{path.resolve().parent.name}")
+            here = f" (here: --model {one.typed}=FILE)" if "--weights" in str(error) else ""
+            raise type(error)(f"{one.typed}: {error}{here}") from error
         if model.name in models:
             raise BadValueError(f"models must have different names, got {model.name!r} twice")
         models[model.name] = model
-        classes.setdefault(seen.n_classes, typed)
+        classes.setdefault(n_classes, one.typed)
     if len(classes) > 1:
         known = " and ".join(f"{n} of {name!r}" for n, name in classes.items())
         raise BadValueError(f"models must be of the same data, got classes: {known}")
     return models
 
 
-def _taps(model: LoadedModel, wanted: Sequence[str]) -> Taps:
+def _load(
+    one: _Named, options: ProbeOptions, images: ImageSet, device: torch.device
+) -> tuple[LoadedModel, int]:
+    """Return a model under the name it is to have, and how many classes it knows."""
+    protocol, unknown_data = options.settled, options.own_data and options.protocol is None
+    model, seen = load_for(
+        one.what,
+        images,
+        dataset=None if unknown_data else protocol.dataset,
+        norm=protocol.threat_model.norm,
+        device=device,
+        weights=one.weights,
+    )
+    name = one.name or model.name
+    if one.weights:  # called after the folder of the training, so that several can be told
+        name = f"{name}@{one.weights.resolve().parent.name}"
+    return replace(model, name=name), seen.n_classes
+
+
+def _layers(model: LoadedModel, wanted: Sequence[str]) -> Layers:
     try:
-        return select_taps(model.network, wanted)
+        return select_layers(model.network, wanted)
     except UnknownNameError as error:
         raise UnknownNameError(f"{model.name}: {error}") from error
 
 
-def _plan(models: Mapping[str, LoadedModel], kinds: Sequence[str], common: str) -> Plan:
-    subjects = [Subject(name, one.scheme, one.scenario) for name, one in models.items()]
-    wanted = plan(subjects, kinds, common)
-    for kind in kinds:
-        if all(matrix.kind != kind for matrix in wanted.matrices):
+def _plan(
+    models: Mapping[str, LoadedModel], comparisons: Sequence[str], common: str
+) -> ComparisonPlan:
+    compared = [ComparedModel(name, one.scheme, one.scenario) for name, one in models.items()]
+    wanted = plan_comparisons(compared, comparisons, common)
+    for comparison in comparisons:
+        if all(matrix.comparison != comparison for matrix in wanted.matrices):
             raise BadValueError(
-                f"kind {kind!r} is of {KINDS[kind].meaning}, got no such models in "
-                f"{', '.join(models)}"
+                f"comparison {comparison!r} is of {COMPARISONS[comparison].meaning}, "
+                f"got no such models in {', '.join(models)}"
             )
     return wanted

@@ -1,4 +1,4 @@
-"""Which figures show a comparison: one page for each kind, and the curves over depth."""
+"""Which figures show a comparison: one page for each comparison, and the curves over depth."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -6,10 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from clbench.analysis.comparisons import KINDS
+from clbench.analysis.comparisons import COMPARISONS
 from clbench.analysis.figures import curves, heatmaps
-from clbench.analysis.result import SCORES, Analysis, Matrix
+from clbench.analysis.result import Analysis, Matrix
 from clbench.analysis.tables import shared, summarised
+from clbench.probes.linear.score import SCORES
+from clbench.probes.similarity.measures import MEASURES, SimilarityMeasure
 from clbench.schema.estimate import Estimate
 from clbench.schema.records import ModelEntry
 
@@ -22,8 +24,8 @@ MOST_PANELS = 20
 _FULL = 0.6  # of the places, where matrices are put by scheme and scenario
 
 _OVERVIEWS = {
-    "diagonal_mean": "mean over the taps",
-    "end_mean": "mean of the last two taps",
+    "diagonal_mean": "mean over the layers",
+    "end_mean": "mean of the last two layers",
 }
 
 
@@ -36,16 +38,16 @@ class Group(NamedTuple):
 
 def pages(analysis: Analysis) -> Iterator[tuple[str, Figure]]:
     """Yield every figure of a comparison with its name."""
-    if matrices := analysis.of_kind("adversarial-clean"):
+    if matrices := analysis.of_comparison("adversarial-clean"):
         yield DEPTH_CURVES, _depth_page(analysis, matrices)
     if analysis.accuracies:
         yield PROBE_ACCURACY, _accuracy_page(analysis)
-    for kind in KINDS:
-        matrices = analysis.of_kind(kind)
+    for comparison in COMPARISONS:
+        matrices = analysis.of_comparison(comparison)
         if len(matrices) > MOST_PANELS:
-            yield kind, _overview_page(analysis, kind, matrices)
+            yield comparison, _overview_page(analysis, comparison, matrices)
         elif matrices:
-            yield kind, _panel_page(analysis, kind, matrices)
+            yield comparison, _panel_page(analysis, comparison, matrices)
 
 
 def grouped(models: Sequence[ModelEntry]) -> list[Group]:
@@ -70,24 +72,28 @@ def grouped(models: Sequence[ModelEntry]) -> list[Group]:
 
 
 def _depth_page(analysis: Analysis, matrices: Sequence[Matrix]) -> Figure:
-    found = {matrix.rows: shared(matrix.block).diagonal() for matrix in matrices}
+    found = {matrix.rows: shared(matrix.similarity).diagonal() for matrix in matrices}
     row = [
-        curves.Panel(
-            group.name, "CKA", {label: found[name] for name, label in group.labels.items()}
+        curves.CurvePanel(
+            group.name,
+            _measure(analysis).label,
+            {label: found[name] for name, label in group.labels.items()},
         )
-        for group in grouped(analysis.description.models)
+        for group in grouped(analysis.record.models)
     ]
     return curves.depth_curves(
-        [row], f"similarity of adversarial and clean representations: {_of(analysis)}"
+        [row],
+        f"similarity of adversarial and clean representations: {_of(analysis)}",
+        _measure(analysis).value_range,
     )
 
 
 def _accuracy_page(analysis: Analysis) -> Figure:
     scores = dict.fromkeys(accuracy.score for accuracy in analysis.accuracies)
-    groups = grouped(analysis.description.models)
+    groups = grouped(analysis.record.models)
     rows = [
         [
-            curves.Panel(
+            curves.CurvePanel(
                 "" if i else group.name,
                 f"accuracy\n{SCORES.get(score, score)}",
                 _accuracy_curves(analysis, group, score),
@@ -97,14 +103,14 @@ def _accuracy_page(analysis: Analysis) -> Figure:
         for i, score in enumerate(scores)
     ]
     return curves.depth_curves(
-        rows, f"linear classifiers of the features at each tap: {_of(analysis)}"
+        rows, f"linear classifiers of the features at each layer: {_of(analysis)}"
     )
 
 
 def _accuracy_curves(analysis: Analysis, group: Group, score: str) -> dict[str, list[Estimate]]:
     return {
         label: [
-            Estimate(one.tap, one.value, one.n, one.low, one.high)
+            Estimate(one.layer, one.value, one.n, one.low, one.high)
             for one in analysis.accuracies
             if (one.model, one.score) == (model, score)
         ]
@@ -112,21 +118,22 @@ def _accuracy_curves(analysis: Analysis, group: Group, score: str) -> dict[str, 
     }
 
 
-def _panel_page(analysis: Analysis, kind: str, matrices: Sequence[Matrix]) -> Figure:
-    taps = [matrix.block.columns.taps for matrix in matrices]
-    most = heatmaps.panels_in_a_row(max(taps, key=len))
-    places = _arranged(matrices, analysis.description.models, most)
+def _panel_page(analysis: Analysis, comparison: str, matrices: Sequence[Matrix]) -> Figure:
+    layers = [matrix.similarity.columns.layers for matrix in matrices]
+    most = heatmaps.panels_in_a_row(max(layers, key=len))
+    places = _arranged(matrices, analysis.record.models, most)
     return heatmaps.panels(
         [[matrix and _panel(matrix) for matrix in row] for row in places],
-        f"{kind}: {_of(analysis)}",
-        _meaning(analysis, kind),
+        f"{comparison}: {_of(analysis)}",
+        _meaning(analysis, comparison),
+        measure=_measure(analysis),
     )
 
 
-def _panel(matrix: Matrix) -> heatmaps.Panel:
+def _panel(matrix: Matrix) -> heatmaps.HeatmapPanel:
     one = matrix.rows == matrix.columns
     title = matrix.rows if one else f"↑ {matrix.rows}\n→ {matrix.columns}"
-    return heatmaps.Panel.of(matrix.block, title)
+    return heatmaps.HeatmapPanel.of(matrix.similarity, title)
 
 
 def _arranged(
@@ -149,38 +156,43 @@ def _arranged(
     return [[at.get((row, column)) for column in columns] for row in rows]
 
 
-def _overview_page(analysis: Analysis, kind: str, matrices: Sequence[Matrix]) -> Figure:
-    names = [model.name for model in analysis.description.models]
+def _overview_page(analysis: Analysis, comparison: str, matrices: Sequence[Matrix]) -> Figure:
+    names = [model.name for model in analysis.record.models]
     return heatmaps.panels(
         [[_overview(matrices, names, summary) for summary in _OVERVIEWS]],
-        f"{kind}: {_of(analysis)}",
-        _meaning(analysis, kind),
+        f"{comparison}: {_of(analysis)}",
+        _meaning(analysis, comparison),
+        measure=_measure(analysis),
         numbers=True,
         upwards=False,
     )
 
 
-def _overview(matrices: Sequence[Matrix], names: list[str], summary: str) -> heatmaps.Panel:
+def _overview(matrices: Sequence[Matrix], names: list[str], summary: str) -> heatmaps.HeatmapPanel:
     values = np.full((len(names), len(names)), np.nan)
     for matrix in matrices:
         first, second = sorted((names.index(matrix.rows), names.index(matrix.columns)))
-        values[second, first] = summarised(matrix.block, summary).value
+        values[second, first] = summarised(matrix.similarity, summary).value
     # a triangle: nothing is above its first row, and nothing beside its last column
     below, beside = names[1:], names[:-1]
-    return heatmaps.Panel(_OVERVIEWS[summary], values[1:, :-1], below, beside, empty="white")
+    return heatmaps.HeatmapPanel(_OVERVIEWS[summary], values[1:, :-1], below, beside, empty="white")
 
 
-def _meaning(analysis: Analysis, kind: str) -> str:
-    """Return what a kind compares, and which images, where the models share adversarial ones."""
+def _meaning(analysis: Analysis, comparison: str) -> str:
+    """Return what is compared, and which images, where the models share adversarial ones."""
     shared_images = {
-        matrix.block.rows.against
-        for matrix in analysis.of_kind(kind)
-        if matrix.block.rows.against not in ("", matrix.rows)
+        matrix.similarity.rows.against
+        for matrix in analysis.of_comparison(comparison)
+        if matrix.similarity.rows.against not in ("", matrix.rows)
     }
-    return ": ".join((KINDS[kind].meaning, *sorted(shared_images)))
+    return ": ".join((COMPARISONS[comparison].meaning, *sorted(shared_images)))
+
+
+def _measure(analysis: Analysis) -> SimilarityMeasure:
+    return MEASURES[analysis.record.measure]
 
 
 def _of(analysis: Analysis) -> str:
     """Return what the images are, for the title of a page."""
-    data, threat = analysis.description.data, analysis.description.threat_model
+    data, threat = analysis.record.data, analysis.record.threat_model
     return f"{data.name} (n = {data.n}), {threat.norm} {threat.eps}"

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -12,29 +12,29 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from clbench.analysis.claims import CLAIMS, SIMILARITY_AND_ROBUSTNESS, Claim
-from clbench.analysis.figures import FORMATS, draw, scatter
-from clbench.analysis.figures.scatter import Point
+from clbench.analysis.figures.scatter import Point, scatter
+from clbench.analysis.figures.style import FORMATS, draw
 from clbench.analysis.findings import Finding, find
-from clbench.analysis.inputs import END, Material, gather, recorded_models
-from clbench.analysis.models import Request
-from clbench.analysis.run import FIGURES, run
+from clbench.analysis.inputs import END, FindingInputs, gather, recorded_models
+from clbench.analysis.result import Analysis
+from clbench.analysis.run import FIGURES, compare_models
 from clbench.analysis.tables import Cell, to_csv
-from clbench.loading import settle
-from clbench.probes.interface import Watch
 from clbench.schema.files import make_folder, write_atomically
+from clbench.schema.progress import OnProgress, not_shown
+from clbench.schema.protocol import resolve
 from clbench.schema.provenance import commit, utc_now, versions
 
 SCHEMA_VERSION = 1
 
-COLUMNS = (
+FINDING_COLUMNS = (
     *("claim", "scheme", "measured", "effect", "low", "high", "n", "p_value", "verdict"),
     *("figure", "note", "statement", "source"),
 )
 
 _EXPLANATION = """\
 A claim holds where the 95 % interval of its effect lies on the claimed side of 0, does not hold
-where it lies on the other side, and is undecided where it holds 0. The intervals of CKA are by
-jackknife over groups of images: they are about other images for these networks, not about other
+where it lies on the other side, and is undecided where it holds 0. Similarities have intervals
+by jackknife over groups of images: they are about other images for these networks, not about other
 trainings. Paired: a group is left out of both networks at a time. That of a correlation is from
 models drawn with replacement. No row is corrected for how many rows there are."""
 
@@ -46,10 +46,10 @@ class Report(NamedTuple):
     about: list[str]
 
 
-def report(
+def write_findings(
     records: Path,
-    probe: Path | None,
-    out: Path,
+    compared: Analysis | Path | None = None,
+    out: Path | None = None,
     *,
     dataset: str = "",
     trained_at: Mapping[str, Fraction] | None = None,
@@ -61,8 +61,9 @@ def report(
 
     Args:
         records: A folder that ``clbench eval`` wrote.
-        probe: One that ``clbench probe`` wrote; without it, only similarities in records count.
-        out: Where to write.
+        compared: What ``compare_models`` returned, or the folder that it wrote; without it, only
+            similarities in records count.
+        out: Where to write; None writes nothing.
         dataset: Which records count where several data sets are there; by default, and without a
             comparison, that of the most models.
         trained_at: The eps of the training of models, where it is known.
@@ -72,35 +73,50 @@ def report(
         UnknownNameError: ``trained_at`` has a model that is not there.
         StorageError: The folder cannot be written.
     """
-    material = gather(records, probe, dataset=dataset, trained_at=trained_at)
+    inputs = gather(records, compared, dataset=dataset, trained_at=trained_at)
+    if out is None:
+        return Report(find(inputs), _about(inputs))
     make_folder(out)
-    files = _scatter_files(material)
-    found = find(
-        material, _places(material, probe, out) | {Path(name).stem: name for name in files}
-    )
-    files |= _files(found, material)
+    files = _scatter_files(inputs)
+    found = find(inputs, _places(inputs, out) | {Path(name).stem: name for name in files})
+    files |= _files(found, inputs)
     for name, content in files.items():
         write_atomically(out / name, content)
-    return Report(found, _about(material))
+    return Report(found, _about(inputs))
 
 
-def compare_recorded(records: Path, request: Request, watch: Watch) -> None:
-    """Do what ``run`` does, for the models of the records of the request's data set.
+def compare_recorded(
+    records: Path,
+    *,
+    protocol: str | None = None,
+    data: Path | None = None,
+    data_dir: Path | None = None,
+    out: Path | None = None,
+    on_progress: OnProgress = not_shown,
+) -> Analysis:
+    """Do what ``compare_models`` does, for the models of the records of the data set.
 
     Raises:
         RecordError: There are no such records.
         ClbenchError: A model or the data cannot be used.
     """
-    models = recorded_models(records, settle(request).dataset)
-    run(replace(request, models=models), watch)
+    dataset = resolve(protocol, own_data=data is not None).dataset
+    return compare_models(
+        recorded_models(records, dataset),
+        protocol=protocol,
+        data=data,
+        data_dir=data_dir,
+        out=out,
+        on_progress=on_progress,
+    )
 
 
-def _files(found: Sequence[Finding], material: Material) -> dict[str, bytes]:
+def _files(found: Sequence[Finding], inputs: FindingInputs) -> dict[str, bytes]:
     """Return the findings as files, by name; all but the time in the JSON is reproducible."""
     return {
-        "findings.csv": to_csv([_row(one) for one in found], COLUMNS),
-        "findings.md": _markdown(found, material).encode(),
-        "findings.json": _json(found, material).encode(),
+        "findings.csv": to_csv([_row(one) for one in found], FINDING_COLUMNS),
+        "findings.md": _markdown(found, inputs).encode(),
+        "findings.json": _json(found, inputs).encode(),
     }
 
 
@@ -109,14 +125,14 @@ def _row(finding: Finding) -> dict[str, Cell]:
     return finding._asdict() | {"statement": claim.statement, "source": claim.source}
 
 
-def _json(found: Sequence[Finding], material: Material) -> str:
+def _json(found: Sequence[Finding], inputs: FindingInputs) -> str:
     content = {
         "schema_version": SCHEMA_VERSION,
         "findings": [{name: _finite(value) for name, value in _row(one).items()} for one in found],
-        "models": [asdict(model) for model in material.models],
-        "records": {name: record.run.hash for name, record in material.records.items()},
-        "probe": _probe(material),
-        "trained_at": {name: str(eps) for name, eps in material.trained_at.items()},
+        "models": [asdict(model) for model in inputs.models],
+        "records": {name: record.run.hash for name, record in inputs.records.items()},
+        "probe": _probe(inputs),
+        "trained_at": {name: str(eps) for name, eps in inputs.trained_at.items()},
         "versions": versions(),
         "commit": commit(),
         "created": utc_now(),
@@ -124,10 +140,10 @@ def _json(found: Sequence[Finding], material: Material) -> str:
     return f"{json.dumps(content, indent=1, allow_nan=False)}\n"
 
 
-def _probe(material: Material) -> dict[str, object] | None:
-    if material.analysis is None:
+def _probe(inputs: FindingInputs) -> dict[str, object] | None:
+    if inputs.analysis is None:
         return None
-    described = asdict(material.analysis.description)
+    described = asdict(inputs.analysis.record)
     names = ("data", "threat_model", "attack", "estimator", "seed", "commit", "created", "files")
     return {name: described[name] for name in names}
 
@@ -136,26 +152,26 @@ def _finite(value: Cell) -> Cell | None:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _markdown(found: Sequence[Finding], material: Material) -> str:
-    parts = ["# Findings", _EXPLANATION, "\n".join(_about(material))]
+def _markdown(found: Sequence[Finding], inputs: FindingInputs) -> str:
+    parts = ["# Findings", _EXPLANATION, "\n".join(_about(inputs))]
     for claim in CLAIMS.values():
         rows = [one for one in found if one.claim == claim.name]
         parts.append(_section(claim, rows))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _about(material: Material) -> list[str]:
+def _about(inputs: FindingInputs) -> list[str]:
     lines = []
-    if material.analysis:
-        of = material.analysis.description
+    if inputs.analysis:
+        of = inputs.analysis.record
         lines.append(
             f"Representations: {of.data.n} images of {of.data.name}, {of.attack.name} in "
-            f"{of.threat_model.norm} {of.threat_model.eps}, CKA {of.estimator}."
+            f"{of.threat_model.norm} {of.threat_model.eps}, {inputs.measure.label} {of.estimator}."
         )
-    if material.records:
-        record = next(iter(material.records.values()))
+    if inputs.records:
+        record = next(iter(inputs.records.values()))
         lines.append(
-            f"Robust accuracy: {len(material.records)} records of {record.data.n} images of "
+            f"Robust accuracy: {len(inputs.records)} records of {record.data.n} images of "
             f"{record.data.name}, {record.setting}."
         )
     return lines
@@ -178,44 +194,44 @@ def _section(claim: Claim, rows: Sequence[Finding]) -> str:
     return f"{head}\n\n" + "\n".join(table) + figure
 
 
-def _places(material: Material, probe: Path | None, out: Path) -> dict[str, str]:
+def _places(inputs: FindingInputs, out: Path) -> dict[str, str]:
     """Return where the figures of the comparison are, seen from the folder of the findings."""
-    if material.analysis is None or probe is None:
+    if inputs.analysis is None or inputs.analysis.folder is None:
         return {}
-    drawn = [name for name in material.analysis.description.files if name.startswith(f"{FIGURES}/")]
+    folder, files = inputs.analysis.folder, inputs.analysis.record.files
     return {
-        Path(name).stem: Path(os.path.relpath(probe / name, out)).as_posix()
-        for name in drawn
-        if name.endswith(FORMATS[0])
+        Path(name).stem: Path(os.path.relpath(folder / name, out)).as_posix()
+        for name in files
+        if name.startswith(f"{FIGURES}/") and name.endswith(FORMATS[0])
     }
 
 
-def _scatter_files(material: Material) -> dict[str, bytes]:
-    if not material.measured:
+def _scatter_files(inputs: FindingInputs) -> dict[str, bytes]:
+    if not inputs.measured:
         return {}
-    figure = _scatter(material)
+    figure = _scatter(inputs)
     return {f"{SIMILARITY_AND_ROBUSTNESS}.{form}": draw(figure, form) for form in reversed(FORMATS)}
 
 
-def _scatter(material: Material) -> Figure:
+def _scatter(inputs: FindingInputs) -> Figure:
     points = {
         model.name: Point(
             model.scenario or model.name,
             model.scheme or "other",
-            material.similarity(model.name, END),
-            material.robust_acc(model.name),
+            inputs.similarity(model.name, END),
+            inputs.robust_acc(model.name),
         )
-        for model in material.models
-        if model.name in material.measured
+        for model in inputs.models
+        if model.name in inputs.measured
     }
-    record = material.records[material.measured[0]]
+    record = inputs.records[inputs.measured[0]]
     return scatter(
         {
             group: [points[name] for name in names]
-            for group, names in material.groups.items()
+            for group, names in inputs.groups.items()
             if names
         },
         title=f"{record.data.name}, {record.setting}",
-        x_label="CKA of adversarial and clean, last two taps",
+        x_label=f"{inputs.measure.label} of adversarial and clean, last two layers",
         y_label="robust accuracy",
     )

@@ -1,117 +1,209 @@
 """From models that a user names to matrices, tables and figures."""
 
 import time
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
-from clbench.analysis.figures import FORMATS, draw
-from clbench.analysis.linear_probes import layer_accuracies
-from clbench.analysis.models import Adversarial, Request, Subjects, load_subjects
+from torch import nn
+
+from clbench.analysis.figures.style import FORMATS, draw
+from clbench.analysis.linear_probes import linear_accuracies
+from clbench.analysis.models import (
+    DEFAULT_STEPS,
+    Adversarial,
+    ComparedModels,
+    ProbeOptions,
+    load_models,
+)
 from clbench.analysis.pages import pages
-from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
+from clbench.analysis.result import Analysis, Matrix
 from clbench.analysis.store import save
 from clbench.attacks.registry import attack_of
+from clbench.data.load import Data
 from clbench.evaluation.run import perturb
-from clbench.loading import data_entry, model_entry
-from clbench.probes.interface import Watch
+from clbench.probes.linear.pooling import DEFAULT_POOLING
 from clbench.probes.similarity.compare import compare
-from clbench.probes.similarity.representations import Inputs, View
+from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.runtime.devices import device_name
 from clbench.schema.files import make_folder
+from clbench.schema.probe_record import SCHEMA_VERSION, ProbeRecord
+from clbench.schema.progress import OnProgress, not_shown
 from clbench.schema.provenance import commit, utc_now, versions
-from clbench.schema.records import AttackEntry, ThreatEntry
+from clbench.schema.records import AttackEntry, DataEntry, ThreatEntry
 from clbench.schema.threat_model import format_eps
 
 FIGURES = "figures"
 """The folder of the figures, inside that of the comparison."""
 
 
-def run(request: Request, watch: Watch = lambda _what, _done, _total: None) -> Analysis:
-    """Compare the models of a request, and write matrices, tables, figures and description.
+def compare_models(
+    models: Sequence[str | Path | nn.Module] | Mapping[str, str | Path | nn.Module],
+    *,
+    protocol: str | None = None,
+    data: Data | None = None,
+    data_dir: Path | None = None,
+    download: bool = False,
+    norm: str | None = None,
+    eps: str | None = None,
+    n_examples: int | None = None,
+    comparisons: Sequence[str] = (),
+    common: str = "",
+    layers: Sequence[str] = (),
+    measure: str = "cka",
+    estimator: str = "",
+    linear_probes: bool = False,
+    train_data: Sequence[Path] = (),
+    pooling: str = DEFAULT_POOLING,
+    attack_steps: int = DEFAULT_STEPS,
+    device: str = "auto",
+    seed: int | None = None,
+    out: Path | None = None,
+    figures: bool = True,
+    on_progress: OnProgress = not_shown,
+) -> Analysis:
+    """Compare how models see clean and adversarial images, layer by layer.
+
+    What is empty or None stands for everything, or is left to the protocol.
+
+    Args:
+        models: Names as for ``load_model``, files, or networks that take images in [0, 1];
+            ``NAME=WHAT``, or a mapping from names, gives one a name, and ``NAME=FILE.safetensors``
+            gives the model of that name other weights.
+        protocol: Images and threat model; "digits-linf" by default.
+        data: Images instead of the protocol's, as ``load_images`` takes them.
+        data_dir: Folder with the public archives.
+        download: Whether a public data set that is not there may be fetched.
+        norm: Instead of the protocol's.
+        eps: Instead of the protocol's, such as "8/255".
+        n_examples: The first examples, instead of as many as the protocol says.
+        comparisons: Names in ``COMPARISONS``.
+        common: The model that the images common to all are made against; the first by default.
+        layers: Stages, modules or patterns, as ``select_layers`` takes them.
+        measure: A name in ``MEASURES``.
+        estimator: A name in ``ESTIMATORS``; by default the first that is for the measure.
+        linear_probes: Whether linear classifiers of the features at every layer are fitted, too.
+        train_data: Files of images to fit them on.
+        pooling: A name in ``POOLINGS``: what these features keep of places in the image.
+        attack_steps: Of PGD, which makes the adversarial images.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        seed: Decides every random number; instead of the protocol's.
+        out: Where to write matrices, tables, figures and what they are of; None writes nothing.
+        figures: Whether to draw, where something is written.
+        on_progress: Told what is being done, and how far it is.
+
+    Returns:
+        All matrices and accuracies, and the record of what was compared.
 
     Raises:
-        ClbenchError: The request, the data, a model or the place to write cannot be used.
+        ClbenchError: A value, the data, a model or the place to write cannot be used.
     """
     started = time.perf_counter()
-    subjects = load_subjects(request, watch)
-    make_folder(request.out)
-    adversarial = _attack(subjects, watch)
-    matrices = analyse(subjects, adversarial, request.estimator, watch)
-    accuracies = layer_accuracies(subjects, adversarial, request.extent, watch)
-    described = _describe(request, subjects, time.perf_counter() - started)
-    found = Analysis(described, matrices, accuracies)
-    drawn = _drawn(found, watch) if request.draw else {}
-    return save(found, request.out, drawn)
-
-
-def analyse(
-    subjects: Subjects, adversarial: Adversarial, estimator: str, watch: Watch
-) -> tuple[Matrix, ...]:
-    """Return how alike the subjects see the same images: all matrices, from one pass over them."""
-    similar = compare(
-        _views(subjects, adversarial),
-        subjects.wanted.pairs,
-        device=subjects.device,
+    options = ProbeOptions(
+        models=models,
+        protocol=protocol,
+        data=data,
+        data_dir=data_dir,
+        download=download,
+        norm=norm,
+        eps=eps,
+        n_examples=n_examples,
+        comparisons=comparisons,
+        common=common,
+        layers=layers,
+        measure=measure,
         estimator=estimator,
-        seed=subjects.protocol.seed,
-        on_progress=partial(watch, "comparing"),
+        linear_probes=linear_probes,
+        train_data=train_data,
+        pooling=pooling,
+        attack_steps=attack_steps,
+        device=device,
+        seed=seed,
+    )
+    compared = load_models(options, on_progress)
+    if out is not None:
+        make_folder(out)
+    adversarial = _attack(compared, on_progress)
+    matrices = _matrices(compared, adversarial, on_progress)
+    accuracies = linear_accuracies(compared, adversarial, pooling, on_progress)
+    record = _record(options, compared, time.perf_counter() - started)
+    found = Analysis(record, matrices, accuracies)
+    if out is None:
+        return found
+    return save(found, out, _drawn(found, on_progress) if figures else {})
+
+
+def _matrices(
+    compared: ComparedModels, adversarial: Adversarial, on_progress: OnProgress
+) -> tuple[Matrix, ...]:
+    """Return how alike the models see the same images: all matrices, from one pass over them."""
+    similar = compare(
+        _representations(compared, adversarial),
+        compared.wanted.pairs,
+        device=compared.device,
+        measure=compared.measure,
+        estimator=compared.estimator,
+        seed=compared.protocol.seed,
+        on_progress=on_progress,
     )
     return tuple(
-        Matrix(kind, rows.model, columns.model, similar.block(rows.name, columns.name))
-        for kind, rows, columns in subjects.wanted.matrices
+        Matrix(comparison, rows.model, columns.model, similar.matrix(rows.name, columns.name))
+        for comparison, rows, columns in compared.wanted.matrices
     )
 
 
-def _attack(subjects: Subjects, watch: Watch) -> Adversarial:
+def _attack(compared: ComparedModels, on_progress: OnProgress) -> Adversarial:
     return {
         name: perturb(
-            subjects.models[name].network,
-            subjects.image_set,
-            subjects.protocol.threat_model,
-            seed=subjects.protocol.seed,
+            compared.models[name].network,
+            compared.image_set,
+            compared.protocol.threat_model,
+            seed=compared.protocol.seed,
             batch_size=None,
-            device=subjects.device,
-            attack=attack_of(subjects.attack),
-            on_progress=partial(watch, f"attacking {name}"),
+            device=compared.device,
+            attack=attack_of(compared.attack),
+            on_progress=partial(on_progress, f"attacking {name}"),
         )
-        for name in subjects.attacked
+        for name in compared.attacked
     }
 
 
-def _views(subjects: Subjects, adversarial: Adversarial) -> list[View]:
-    images, examples = subjects.image_set.images, subjects.image_set.sha256
+def _representations(compared: ComparedModels, adversarial: Adversarial) -> list[Representation]:
+    images, examples = compared.image_set.images, compared.image_set.sha256
     inputs = {"": Inputs(images, examples)} | {
         name: Inputs(attacked, examples, name) for name, attacked in adversarial.items()
     }
     return [
-        View(
-            sight.name,
-            subjects.models[sight.model].network,
-            inputs[sight.against],
-            subjects.taps[sight.model],
+        Representation(
+            of.name,
+            compared.models[of.model].network,
+            inputs[of.against],
+            compared.layers[of.model],
         )
-        for sight in subjects.wanted.sights
+        for of in compared.wanted.representations
     ]
 
 
-def _describe(request: Request, subjects: Subjects, seconds: float) -> Description:
-    protocol, attack, wanted = subjects.protocol, subjects.attack, subjects.wanted
+def _record(options: ProbeOptions, compared: ComparedModels, seconds: float) -> ProbeRecord:
+    protocol, attack, wanted = compared.protocol, compared.attack, compared.wanted
     threat, spec = protocol.threat_model, attack.spec
-    common = (one.against for one in wanted.sights if one.against not in ("", one.model))
-    return Description(
+    common = (one.against for one in wanted.representations if one.against not in ("", one.model))
+    return ProbeRecord(
         schema_version=SCHEMA_VERSION,
         protocol=protocol.name,
-        models=tuple(model_entry(model) for model in subjects.models.values()),
-        data=data_entry(subjects.image_set),
-        training=data_entry(subjects.training[0]) if subjects.training else None,
-        extent=request.extent if subjects.training else "",
+        models=tuple(model.entry for model in compared.models.values()),
+        data=DataEntry(*compared.image_set.id),
+        training=DataEntry(*compared.training[0].id) if compared.training else None,
+        pooling=options.pooling if compared.training else "",
         threat_model=ThreatEntry(threat.norm, format_eps(threat.eps)),
         attack=AttackEntry(spec.name, attack.backend, spec.parameters, spec.hash),
-        kinds=tuple(dict.fromkeys(matrix.kind for matrix in wanted.matrices)),
+        comparisons=tuple(dict.fromkeys(matrix.comparison for matrix in wanted.matrices)),
         common=next(common, ""),
-        taps=tuple(request.taps),
-        estimator=request.estimator,
+        layers=tuple(options.layers),
+        measure=compared.measure,
+        estimator=compared.estimator,
         seed=protocol.seed,
-        device=device_name(subjects.device),
+        device=device_name(compared.device),
         wall_s=round(seconds, 1),
         versions=versions(),
         commit=commit(),
@@ -120,9 +212,9 @@ def _describe(request: Request, subjects: Subjects, seconds: float) -> Descripti
     )
 
 
-def _drawn(analysis: Analysis, watch: Watch) -> dict[str, bytes]:
+def _drawn(analysis: Analysis, on_progress: OnProgress) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for name, figure in pages(analysis):
-        watch(f"drawing {name}", len(files), 0)
+        on_progress(f"drawing {name}", len(files), 0)
         files |= {f"{FIGURES}/{name}.{form}": draw(figure, form) for form in FORMATS}
     return files

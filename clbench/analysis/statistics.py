@@ -2,17 +2,16 @@
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from scipy.stats import ConstantInputWarning, spearmanrho
 
-from clbench.analysis.tables import NO_TAPS
-from clbench.probes.similarity.cka import summarise
-from clbench.probes.similarity.matrix import Block
+from clbench.analysis.tables import NO_LAYERS
+from clbench.probes.similarity.matrix import SimilarityMatrix, Summary, summarise
 from clbench.schema.errors import BadValueError
 from clbench.schema.estimate import Estimate, undefined
 
@@ -27,12 +26,15 @@ _ROUNDING = 1e-12
 class Correlation(NamedTuple):
     """A rank correlation with its interval, and how often chance alone makes one as strong."""
 
-    measure: Estimate
+    estimate: Estimate
     p_value: float
 
 
-def paired_difference(
-    name: str, more: Block, less: Block, summary: Callable[[Float[np.ndarray, "r c"]], float]
+def jackknife_difference(
+    name: str,
+    more: SimilarityMatrix,
+    less: SimilarityMatrix,
+    summary: Summary,
 ) -> Estimate:
     """Return a summary of one matrix less that of another one, both of the same examples.
 
@@ -40,19 +42,19 @@ def paired_difference(
     time, so that what the examples do to both alike does not count as uncertainty.
     """
     if not (more.values.size and less.values.size):
-        return undefined(name, more.n, NO_TAPS)
+        return undefined(name, more.n, NO_LAYERS)
     try:
         value = summary(more.values) - summary(less.values)
-    except BadValueError as error:  # too few taps for this summary
+    except BadValueError as error:  # too few layers for this summary
         return undefined(name, more.n, str(error))
     both = zip(more.left_out, less.left_out, strict=True)
     left_out = [summary(one) - summary(other) for one, other in both]
-    reasons = (block.measure(name, summary).reason for block in (more, less))
+    reasons = (similarity.estimate(name, summary).reason for similarity in (more, less))
     return summarise(name, value, left_out, more.n, next(filter(None, reasons), ""))
 
 
-def separate_difference(name: str, more: Estimate, less: Estimate) -> Estimate:
-    """Return one measure less another one, as if the two were independent.
+def independent_difference(name: str, more: Estimate, less: Estimate) -> Estimate:
+    """Return one estimate less another one, as if the two were independent.
 
     The half-width of the interval is the root of the sum of the squares of both half-widths.
     """
@@ -63,14 +65,14 @@ def separate_difference(name: str, more: Estimate, less: Estimate) -> Estimate:
     return Estimate(name, value, n, value - half, value + half, more.reason or less.reason)
 
 
-def mean_of(name: str, measures: Sequence[Estimate]) -> Estimate:
-    """Return the mean of measures that err together: its half-width is the mean of theirs."""
-    n = min(measure.n for measure in measures)
-    if reason := next((one.reason for one in measures if math.isnan(one.value)), ""):
+def mean_of(name: str, estimates: Sequence[Estimate]) -> Estimate:
+    """Return the mean of estimates that err together: its half-width is the mean of theirs."""
+    n = min(estimate.n for estimate in estimates)
+    if reason := next((one.reason for one in estimates if math.isnan(one.value)), ""):
         return undefined(name, n, reason)
-    value = math.fsum(measure.value for measure in measures) / len(measures)
-    half = math.fsum(_half(measure) for measure in measures) / len(measures)
-    reason = next((one.reason for one in measures if one.reason), "")
+    value = math.fsum(estimate.value for estimate in estimates) / len(estimates)
+    half = math.fsum(_half(estimate) for estimate in estimates) / len(estimates)
+    reason = next((one.reason for one in estimates if one.reason), "")
     return Estimate(name, value, n, value - half, value + half, reason)
 
 
@@ -82,7 +84,7 @@ def spearman(name: str, x: Sequence[float], y: Sequence[float], *, seed: int = 0
     ones otherwise, so that it is never 0. Both depend on ``seed`` alone.
 
     Returns:
-        A measure in [-1, 1] whose ``n`` is the number of models; undefined with fewer than
+        A estimate in [-1, 1] whose ``n`` is the number of models; undefined with fewer than
         ``FEWEST_MODELS``, or where one side is the same for all.
     """
     n = len(x)
@@ -120,5 +122,5 @@ def _rho(x: Float64[np.ndarray, "a n"], y: Float64[np.ndarray, "b n"]) -> Float6
     return rho
 
 
-def _half(measure: Estimate) -> float:
-    return measure.value - measure.low
+def _half(estimate: Estimate) -> float:
+    return estimate.value - estimate.low

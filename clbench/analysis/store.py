@@ -1,174 +1,221 @@
-"""The files of a comparison: written whole, and read back.
+"""The files of a comparison: written whole, and read back equal.
 
 ``matrices.npz`` holds text and numbers, nothing pickled:
 
-- ``matrices`` [m, 5]: kind, model of the rows, what their images were made against ("" for clean
-  images), and the same two of the columns, for every matrix;
-- ``VIEW/taps`` and ``VIEW/reasons``: the taps in the order of execution, and why nothing about one
-  is defined, "" where it is;
+- ``matrices`` [m, 5]: comparison, model of the rows, what their images were made against ("" for
+  clean images), and the same two of the columns, for every matrix;
+- ``NAME/layers`` and ``NAME/reasons``: the layers in the order of execution, and why nothing about
+  one is defined, "" where it is;
 - ``ROWS x COLUMNS/values``, ``/low``, ``/high`` [r, c], and ``/left_out`` [g, r, c], the values
-  without each group of examples, which intervals of anything made from them come from.
+  without each group of examples, which intervals of anything made from them come from;
+- with linear probes, ``accuracies`` [k, 3]: model, layer and score of every accuracy;
+  ``accuracies/values`` [k, 3]: value, low, high; ``accuracies/n`` and ``accuracies/reasons`` [k].
 
-``VIEW``, ``ROWS`` and ``COLUMNS`` are names such as ``simclr_at clean`` or ``simclr_at
-adversarial``. A pair of views that serves two kinds is there once.
+``NAME``, ``ROWS`` and ``COLUMNS`` are names of representations such as ``simclr_at clean`` or
+``simclr_at adversarial``. A pair of them that serves two comparisons is there once. Files of schema
+version 1 have ``NAME/taps`` for ``NAME/layers``, and accuracies in ``probe_accuracy.csv`` only.
 """
 
+import csv
 import io
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from clbench.analysis.comparisons import Sight
-from clbench.analysis.result import SCHEMA_VERSION, Accuracy, Analysis, Description, Matrix
-from clbench.analysis.tables import SUMMARY_COLUMNS, accuracy_rows, summary_rows, to_csv
-from clbench.probes.similarity.matrix import Axis, Block
-from clbench.schema.errors import RecordError
+from clbench.analysis.comparisons import RepresentationOf
+from clbench.analysis.result import Accuracy, Analysis, Matrix
+from clbench.analysis.tables import (
+    ACCURACY_COLUMNS,
+    SUMMARY_COLUMNS,
+    accuracy_rows,
+    summary_rows,
+    to_csv,
+)
+from clbench.probes.similarity.matrix import Axis, SimilarityMatrix
+from clbench.probes.similarity.measures import MEASURES
+from clbench.schema.errors import RecordError, UnknownNameError
 from clbench.schema.files import sha256_of, write_atomically
-from clbench.schema.records import AttackEntry, DataEntry, ModelEntry, ThreatEntry
+from clbench.schema.names import look_up
+from clbench.schema.probe_record import ProbeRecord, read_probe_record, write_probe_record
 
-DESCRIPTION = "probe.json"
+RECORD = "probe.json"
 MATRICES = "matrices.npz"
 SUMMARY = "summary.csv"
 ACCURACIES = "probe_accuracy.csv"
+
+_BOUNDS = ("value", "low", "high")
 
 
 def save(analysis: Analysis, out: Path, figures: Mapping[str, bytes]) -> Analysis:
     """Write a comparison with its figures into a folder, and return it with its files named.
 
-    Every file is the old one or the whole new one; the description comes last, so that it never
-    names a file that is not there.
+    Every file is the old one or the whole new one; the record comes last, so that it never names a
+    file that is not there.
 
     Raises:
         StorageError: The folder cannot be written, or the disk is full.
     """
     files = {
-        MATRICES: _npz(analysis.matrices),
+        MATRICES: _npz(analysis),
         SUMMARY: to_csv(summary_rows(analysis.matrices), SUMMARY_COLUMNS),
     }
     if analysis.accuracies:
-        files[ACCURACIES] = to_csv(accuracy_rows(analysis.accuracies), Accuracy._fields)
+        files[ACCURACIES] = to_csv(accuracy_rows(analysis.accuracies), ACCURACY_COLUMNS)
     files |= figures
     for name, content in files.items():
         write_atomically(out / name, content)
     hashes = {name: sha256_of(content) for name, content in files.items()}
-    described = replace(analysis.description, files=hashes)
-    write_atomically(out / DESCRIPTION, _json(described))
-    return replace(analysis, description=described)
+    record = replace(analysis.record, files=hashes)
+    write_probe_record(record, out / RECORD)
+    return replace(analysis, record=record, folder=out)
 
 
 def load(folder: Path) -> Analysis:
-    """Read the matrices of a comparison that ``save`` wrote, and what they are of.
+    """Read a comparison that ``save`` wrote: what that returned.
 
     Raises:
         RecordError: A file is missing, damaged or from another run.
     """
-    description, path = _read_description(folder / DESCRIPTION), folder / MATRICES
+    record = read_probe_record(folder / RECORD)
+    try:
+        look_up(MEASURES, record.measure, "measure")
+    except UnknownNameError as error:
+        raise RecordError(f"{folder / RECORD} is of an {error}; upgrade clbench") from error
+    content = _content(folder, MATRICES, record)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            found = dict(arrays)
+        matrices = tuple(_matrices(found, record))
+        accuracies = _accuracies(found) if "accuracies" in found else _from_csv(folder, record)
+    except (ValueError, KeyError, BadZipFile) as error:
+        raise RecordError(f"{folder / MATRICES} holds no matrices: {error}") from error
+    return Analysis(record, matrices, accuracies, folder)
+
+
+def _content(folder: Path, name: str, record: ProbeRecord) -> bytes:
+    path = folder / name
     try:
         content = path.read_bytes()
     except OSError as error:
         raise RecordError(f"{path} cannot be read: {error.strerror}") from error
-    if sha256_of(content) != description.files.get(MATRICES):
+    if sha256_of(content) != record.files.get(name):
         raise RecordError(
-            f"{path} is not the file that {DESCRIPTION} beside it names; "
+            f"{path} is not the file that {RECORD} beside it names; "
             f"run clbench probe --out {folder} again"
         )
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return Analysis(description, tuple(_matrices(dict(arrays), description)))
-    except (ValueError, KeyError, BadZipFile) as error:
-        raise RecordError(f"{path} holds no matrices: {error}") from error
+    return content
 
 
-def _npz(matrices: tuple[Matrix, ...]) -> bytes:
-    arrays = {"matrices": np.array([_labels(matrix) for matrix in matrices])}
-    for *_, block in matrices:
-        for axis in (block.rows, block.columns):
-            arrays[f"{axis.view}/taps"] = np.array(axis.taps)
-            arrays[f"{axis.view}/reasons"] = np.array(axis.reasons)
-        pair = f"{block.rows.view} x {block.columns.view}"
+def _npz(analysis: Analysis) -> bytes:
+    arrays = {"matrices": np.array([_labels(matrix) for matrix in analysis.matrices])}
+    for *_, similarity in analysis.matrices:
+        for axis in (similarity.rows, similarity.columns):
+            arrays[f"{axis.representation}/layers"] = np.array(axis.layers)
+            arrays[f"{axis.representation}/reasons"] = np.array(axis.reasons)
+        pair = f"{similarity.rows.representation} x {similarity.columns.representation}"
         for name in ("values", "low", "high", "left_out"):
-            arrays[f"{pair}/{name}"] = getattr(block, name)
+            arrays[f"{pair}/{name}"] = getattr(similarity, name)
+    if analysis.accuracies:
+        arrays |= _arrays_of(analysis.accuracies)
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
     return file.getvalue()
 
 
 def _labels(matrix: Matrix) -> tuple[str, ...]:
-    kind, rows, columns, block = matrix
-    return kind, rows, block.rows.against, columns, block.columns.against
+    comparison, rows, columns, similarity = matrix
+    return comparison, rows, similarity.rows.against, columns, similarity.columns.against
 
 
-def _matrices(arrays: Mapping[str, Any], description: Description) -> list[Matrix]:
+def _matrices(arrays: Mapping[str, Any], record: ProbeRecord) -> list[Matrix]:
     return [
         Matrix(
-            kind,
+            comparison,
             rows,
             columns,
-            _block(arrays, description, Sight(rows, rows_by), Sight(columns, columns_by)),
+            _similarity(
+                arrays,
+                record,
+                RepresentationOf(rows, rows_by),
+                RepresentationOf(columns, columns_by),
+            ),
         )
-        for kind, rows, rows_by, columns, columns_by in arrays["matrices"].tolist()
+        for comparison, rows, rows_by, columns, columns_by in arrays["matrices"].tolist()
     ]
 
 
-def _block(
-    arrays: Mapping[str, Any], description: Description, rows: Sight, columns: Sight
-) -> Block:
+def _similarity(
+    arrays: Mapping[str, Any],
+    record: ProbeRecord,
+    rows: RepresentationOf,
+    columns: RepresentationOf,
+) -> SimilarityMatrix:
     pair = f"{rows.name} x {columns.name}"
-    return Block(
+    return SimilarityMatrix(
         _axis(arrays, rows),
         _axis(arrays, columns),
         arrays[f"{pair}/values"],
         arrays[f"{pair}/left_out"],
-        description.data.n,
-        description.estimator,
+        record.data.n,
+        record.measure,
+        record.estimator,
     )
 
 
-def _axis(arrays: Mapping[str, Any], sight: Sight) -> Axis:
-    taps, reasons = (tuple(arrays[f"{sight.name}/{of}"].tolist()) for of in ("taps", "reasons"))
-    return Axis(sight.name, taps, reasons, sight.against)
+def _axis(arrays: Mapping[str, Any], of: RepresentationOf) -> Axis:
+    layers = f"{of.name}/layers"
+    layers = layers if layers in arrays else f"{of.name}/taps"
+    reasons = arrays[f"{of.name}/reasons"].tolist()
+    return Axis(of.name, tuple(arrays[layers].tolist()), tuple(reasons), of.against)
 
 
-def _json(description: Description) -> bytes:
-    return f"{json.dumps(asdict(description), indent=1, allow_nan=False)}\n".encode()
+def _arrays_of(accuracies: Sequence[Accuracy]) -> dict[str, Any]:
+    bounds = [[getattr(one, bound) for bound in _BOUNDS] for one in accuracies]
+    return {
+        "accuracies": np.array([(one.model, one.layer, one.score) for one in accuracies]),
+        "accuracies/values": np.array(bounds, dtype=np.float64),
+        "accuracies/n": np.array([one.n for one in accuracies]),
+        "accuracies/reasons": np.array([one.reason for one in accuracies]),
+    }
 
 
-def _read_description(path: Path) -> Description:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(
-            f"{path} cannot be read: {error.strerror}; run clbench probe --out {path.parent}"
-        ) from error
-    except ValueError as error:
-        raise RecordError(
-            f"{path} is cut off or no JSON; run clbench probe --out {path.parent} again"
-        ) from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        raise RecordError(
-            f"{path} has schema version {version!r}, this clbench reads {SCHEMA_VERSION}; "
-            f"run clbench probe --out {path.parent} again"
+def _accuracies(arrays: Mapping[str, Any]) -> tuple[Accuracy, ...]:
+    columns = (
+        arrays["accuracies"].tolist(),
+        arrays["accuracies/values"].tolist(),
+        arrays["accuracies/n"].tolist(),
+        arrays["accuracies/reasons"].tolist(),
+    )
+    return tuple(
+        Accuracy(model, layer, score, value, low, high, n, reason)
+        for (model, layer, score), (value, low, high), n, reason in zip(*columns, strict=True)
+    )
+
+
+def _from_csv(folder: Path, record: ProbeRecord) -> tuple[Accuracy, ...]:
+    """Return the accuracies of schema version 1, which have six digits."""
+    if ACCURACIES not in record.files:
+        return ()
+    text = _content(folder, ACCURACIES, record).decode()
+    return tuple(
+        Accuracy(
+            model=row["model"],
+            layer=row["tap"],
+            score=row["score"],
+            value=_number(row["value"]),
+            low=_number(row["low"]),
+            high=_number(row["high"]),
+            n=int(row["n"]),
+            reason=row["reason"],
         )
-    try:
-        return Description(
-            **content
-            | {
-                "models": tuple(ModelEntry(**model) for model in content["models"]),
-                "data": DataEntry(**content["data"]),
-                "training": content["training"] and DataEntry(**content["training"]),
-                "threat_model": ThreatEntry(**content["threat_model"]),
-                "attack": AttackEntry(**content["attack"]),
-                "kinds": tuple(content["kinds"]),
-                "taps": tuple(content["taps"]),
-            }
-        )
-    except (TypeError, KeyError) as error:
-        raise RecordError(
-            f"{path} is damaged: {error}; run clbench probe --out {path.parent} again"
-        ) from error
+        for row in csv.DictReader(io.StringIO(text))
+    )
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell else math.nan

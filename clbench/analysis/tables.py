@@ -1,4 +1,4 @@
-"""What is said about matrices and layer probes, as rows of CSV files."""
+"""What is said about matrices and linear probes, as rows of CSV files."""
 
 import csv
 import io
@@ -8,16 +8,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from clbench.analysis.result import Accuracy, Matrix
-from clbench.probes.similarity.matrix import Block
+from clbench.probes.similarity.matrix import SimilarityMatrix
 from clbench.probes.similarity.summaries import SUMMARIES, whole_mean
 from clbench.schema.errors import BadValueError
 from clbench.schema.estimate import Estimate, undefined
 
 Cell = str | int | float
 
-SUMMARY_COLUMNS = ("kind", "rows", "columns", "summary", "value", "low", "high", "n", "reason")
+SUMMARY_COLUMNS = (
+    "kind",
+    "rows",
+    "columns",
+    "summary",
+    "value",
+    "low",
+    "high",
+    "n",
+    "reason",
+)
 
-NO_TAPS = "the two sides have no tap in common"
+ACCURACY_COLUMNS = ("model", "tap", "score", "value", "low", "high", "n", "reason")
+"""Those of ``Accuracy``; a layer is called a tap there, as in older files."""
+
+NO_LAYERS = "the two sides have no layer in common"
 
 _DIGITS = 6
 """Further digits of a CKA in float32 are rounding."""
@@ -27,49 +40,51 @@ def summary_rows(matrices: Sequence[Matrix]) -> list[dict[str, Cell]]:
     """Return every summary of every matrix, with its interval."""
     return [
         {
-            "kind": kind,
+            "kind": comparison,
             "rows": rows,
             "columns": columns,
-            "summary": measure.name,
-            "value": measure.value,
-            "low": measure.low,
-            "high": measure.high,
-            "n": measure.n,
-            "reason": measure.reason,
+            "summary": estimate.name,
+            "value": estimate.value,
+            "low": estimate.low,
+            "high": estimate.high,
+            "n": estimate.n,
+            "reason": estimate.reason,
         }
-        for kind, rows, columns, block in matrices
-        for measure in summaries(block)
+        for comparison, rows, columns, similarity in matrices
+        for estimate in summaries(similarity)
     ]
 
 
-def summaries(block: Block) -> list[Estimate]:
-    """Return what is said about a matrix: one measure for each of ``SUMMARIES``.
+def summaries(similarity: SimilarityMatrix) -> list[Estimate]:
+    """Return what is said about a matrix: one estimate for each of ``SUMMARIES``.
 
-    All but the whole mean are about taps in the same place on both sides, and are made from the
-    taps that both sides have. What cannot be said is undefined, with the reason.
+    All but the whole mean are about layers in the same place on both sides, and are made from the
+    layers that both sides have. What cannot be said is undefined, with the reason.
     """
-    return [summarised(block, name) for name in SUMMARIES]
+    return [summarised(similarity, name) for name in SUMMARIES]
 
 
-def summarised(block: Block, name: str) -> Estimate:
+def summarised(similarity: SimilarityMatrix, name: str) -> Estimate:
     """Return the summary of a matrix that is called ``name``, as ``summaries`` does."""
     summary = SUMMARIES[name]
-    part = block if summary is whole_mean else shared(block)
-    if not part.rows.taps:
-        return undefined(name, block.n, NO_TAPS)
+    part = similarity if summary is whole_mean else shared(similarity)
+    if not part.rows.layers:
+        return undefined(name, similarity.n, NO_LAYERS)
     return _measured(part, name, summary)
 
 
-def shared(block: Block) -> Block:
-    """Return the part of a matrix at the taps that both sides have."""
-    if block.rows.taps == block.columns.taps:
-        return block
-    return block.take([tap for tap in block.rows.taps if tap in block.columns.taps])
+def shared(similarity: SimilarityMatrix) -> SimilarityMatrix:
+    """Return the part of a matrix at the layers that both sides have."""
+    if similarity.rows.layers == similarity.columns.layers:
+        return similarity
+    return similarity.take(
+        [layer for layer in similarity.rows.layers if layer in similarity.columns.layers]
+    )
 
 
 def accuracy_rows(accuracies: Iterable[Accuracy]) -> list[dict[str, Cell]]:
-    """Return the layer probes, one row for each model, tap and score."""
-    return [accuracy._asdict() for accuracy in accuracies]
+    """Return the linear probes, one row for each model, layer and score."""
+    return [dict(zip(ACCURACY_COLUMNS, accuracy, strict=True)) for accuracy in accuracies]
 
 
 def to_csv(rows: Sequence[Mapping[str, Cell]], columns: Sequence[str]) -> bytes:
@@ -87,8 +102,10 @@ def _shown(cell: Cell) -> Cell:
     return cell
 
 
-def _measured(block: Block, name: str, summary: Callable[[np.ndarray], float]) -> Estimate:
+def _measured(
+    similarity: SimilarityMatrix, name: str, summary: Callable[[np.ndarray], float]
+) -> Estimate:
     try:
-        return block.measure(name, summary)
-    except BadValueError as error:  # too few taps for this summary
-        return undefined(name, block.n, str(error))
+        return similarity.estimate(name, summary)
+    except BadValueError as error:  # too few layers for this summary
+        return undefined(name, similarity.n, str(error))

@@ -13,8 +13,8 @@ EXIT_INTERRUPTED = 130
 EXAMPLES = """\b
 Examples:
   clbench probe --model simclr_st --model simclr_at
-  clbench probe --model simclr_st --model simclr_at --layer-probes
-  clbench probe --model simclr_at --tap 'layer*.conv2' --kind clean-clean
+  clbench probe --model simclr_st --model simclr_at --linear-probes
+  clbench probe --model simclr_at --layer 'layer*.conv2' --comparison clean-clean
   clbench probe --model net.py:make --data images.npz --eps 2/255
   clbench probe --model simclr_at --model simclr_at=run/weights.safetensors
   clbench probe findings --records results --compare --out findings
@@ -25,10 +25,10 @@ probe = typer.Typer(
 )
 
 
-def _known_kinds(incomplete: str) -> list[str]:
-    from clbench.analysis.comparisons import KINDS
+def _known_comparisons(incomplete: str) -> list[str]:
+    from clbench.analysis.comparisons import COMPARISONS
 
-    return [name for name in KINDS if name.startswith(incomplete)]
+    return [name for name in COMPARISONS if name.startswith(incomplete)]
 
 
 @probe.callback(invoke_without_command=True, epilog=EXAMPLES)
@@ -37,7 +37,11 @@ def probe_models(
     context: typer.Context,
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", help="As for clbench eval, or NAME=WEIGHTS; once for every model."),
+        typer.Option(
+            "--model",
+            help="As for clbench eval; NAME=WHAT names one, NAME=FILE.safetensors gives it other "
+            "weights; once for every model.",
+        ),
     ] = None,
     protocol: Annotated[
         str | None,
@@ -61,16 +65,17 @@ def probe_models(
     n_examples: Annotated[
         int | None, typer.Option(help="The first N examples; overrides the protocol.")
     ] = None,
-    kinds: Annotated[
+    comparisons: Annotated[
         list[str] | None,
         typer.Option(
-            "--kind",
-            help="Kind of comparison, all by default; may be repeated: clean-clean, "
+            "--comparison",
+            help="Which matrices, all by default; may be repeated: clean-clean, "
             "adversarial-adversarial, adversarial-clean, cross-clean, cross-adversarial, "
             "cross-common, cross-scheme, cross-scenario.",
-            autocompletion=_known_kinds,
+            autocompletion=_known_comparisons,
         ),
     ] = None,
+    kinds: Annotated[list[str] | None, typer.Option("--kind", hidden=True)] = None,
     common: Annotated[
         str,
         typer.Option(
@@ -78,30 +83,38 @@ def probe_models(
             show_default=False,
         ),
     ] = "",
-    taps: Annotated[
+    layers: Annotated[
         list[str] | None,
         typer.Option(
-            "--tap",
+            "--layer",
             help="Stage, module or pattern (layer*.conv2), or all; may be repeated; the ends of "
             "blocks, pooled features and logits by default.",
         ),
     ] = None,
+    taps: Annotated[list[str] | None, typer.Option("--tap", hidden=True)] = None,
     estimator: Annotated[
-        str, typer.Option(help="debiased-minibatch, debiased or biased.")
-    ] = "debiased-minibatch",
-    layer_probes: Annotated[
+        str,
+        typer.Option(
+            help="debiased-minibatch (the default), debiased or biased.", show_default=False
+        ),
+    ] = "",
+    linear_probes: Annotated[
         bool,
         typer.Option(
-            "--layer-probes", help="Also fit linear classifiers of the features at every tap."
+            "--linear-probes", help="Also fit linear classifiers of the features at every layer."
         ),
     ] = False,
+    layer_probes: Annotated[bool, typer.Option("--layer-probes", hidden=True)] = False,
     train_data: Annotated[
         list[Path] | None,
-        typer.Option(help="Training images for --layer-probes: .npz or .parquet; may be repeated."),
+        typer.Option(
+            help="Training images for --linear-probes: .npz or .parquet; may be repeated."
+        ),
     ] = None,
-    extent: Annotated[
-        str, typer.Option(help="Features of layer probes: pooled, or spatial.")
+    pooling: Annotated[
+        str, typer.Option(help="Features of linear probes: pooled, or spatial.")
     ] = "pooled",
+    extent: Annotated[str, typer.Option("--extent", hidden=True)] = "",
     attack_steps: Annotated[
         int, typer.Option(help="Steps of PGD, which makes the adversarial images.")
     ] = 40,
@@ -112,47 +125,44 @@ def probe_models(
     out: Annotated[Path, typer.Option(help="Folder for matrices, tables and figures.")] = Path(
         "probe"
     ),
-    draw: Annotated[
+    figures: Annotated[
         bool, typer.Option("--figures/--no-figures", help="Draw everything as PNG and SVG.")
     ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the description for machines.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record for machines.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Compare how models see clean and adversarial images, layer by layer, with linear CKA."""
     if context.invoked_subcommand:
         return
-    from clbench.analysis.models import Request
-    from clbench.analysis.run import run
+    from clbench.analysis.run import compare_models
     from clbench.cli.render.probe import show_comparison
     from clbench.cli.render.probe_progress import probe_progress
 
-    request = Request(
-        models=models or [],
-        protocol=protocol,
-        data=data,
-        data_dir=data_dir,
-        download=download,
-        norm=norm,
-        eps=eps,
-        n_examples=n_examples,
-        kinds=kinds or [],
-        common=common,
-        taps=taps or [],
-        estimator=estimator,
-        layer_probes=layer_probes,
-        train_data=train_data or [],
-        extent=extent,
-        steps=attack_steps,
-        device=device,
-        seed=seed,
-        out=out,
-        draw=draw,
-    )
     try:
-        with probe_progress(shown=not (quiet or as_json)) as watch:
-            analysis = run(request, watch)
+        with probe_progress(shown=not (quiet or as_json)) as on_progress:
+            analysis = compare_models(
+                models or [],
+                protocol=protocol,
+                data=data,
+                data_dir=data_dir,
+                download=download,
+                norm=norm,
+                eps=eps,
+                n_examples=n_examples,
+                comparisons=[*(comparisons or ()), *(kinds or ())],
+                common=common,
+                layers=[*(layers or ()), *(taps or ())],
+                estimator=estimator,
+                linear_probes=linear_probes or layer_probes,
+                train_data=train_data or [],
+                pooling=extent or pooling,
+                attack_steps=attack_steps,
+                device=device,
+                seed=seed,
+                out=out,
+                figures=figures,
+                on_progress=on_progress,
+            )
     except KeyboardInterrupt:
         typer.echo(f"clbench: interrupted; {out}/probe.json is as it was", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -202,21 +212,29 @@ def findings(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Tell which of the paper's claims hold for evaluated models."""
-    from clbench.analysis.models import Request
-    from clbench.analysis.report import compare_recorded, report
+    from clbench.analysis.report import compare_recorded, write_findings
     from clbench.cli.render.probe import show_findings
     from clbench.cli.render.probe_progress import probe_progress
     from clbench.schema.protocol import find_protocol
 
-    eps = _trained_at(trained_at or [])
+    known_eps = _trained_at(trained_at or [])
+    analysis = None
     if compare:
-        with probe_progress(shown=not (quiet or as_json)) as watch:
-            request = Request(models=(), protocol=protocol, data=data, data_dir=data_dir, out=out)
-            compare_recorded(records, request, watch)
-    found = report(
-        *(records, out if compare else compared, out),
+        with probe_progress(shown=not (quiet or as_json)) as on_progress:
+            analysis = compare_recorded(
+                records,
+                protocol=protocol,
+                data=data,
+                data_dir=data_dir,
+                out=out,
+                on_progress=on_progress,
+            )
+    found = write_findings(
+        records,
+        analysis or compared,
+        out,
         dataset=find_protocol(protocol).dataset if protocol else "",
-        trained_at=eps,
+        trained_at=known_eps,
     )
     if as_json:
         typer.echo((out / "findings.json").read_text(encoding="utf-8"), nl=False)

@@ -13,6 +13,7 @@ from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.sources import python, robustbench, timm, zoo
 from clbench.models.validate import validate_network
 from clbench.models.zoo import zoo_names
+from clbench.runtime.as_found import left_as_found
 from clbench.runtime.hashing import state_sha256
 from clbench.runtime.user_code import local_files
 from clbench.schema.errors import BadValueError
@@ -107,8 +108,8 @@ def load_for(
     )
     network, few = loaded.network.to(device), images.images[:_VALIDATED_ON].to(device)
     flags = validate_network(network, few, images.n_classes, or_more=dataset is None)
-    with torch.no_grad():
-        n_classes = network(few[:1]).shape[1]
+    with left_as_found(network), torch.no_grad():
+        n_classes = network.eval()(few[:1]).shape[1]
     loaded = replace(
         loaded,
         network=network,

@@ -1,4 +1,4 @@
-"""What flows at the taps of a network during a forward pass."""
+"""What flows at the layers of a network during a forward pass."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from clbench.probes.layers import Tap
+from clbench.probes.layers import Layer
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
 
@@ -21,17 +21,17 @@ def flat_copy(features: Float[Tensor, " n *shape"]) -> Float[Tensor, "n d"]:
 
 @contextmanager
 def capture(
-    network: nn.Module, taps: Mapping[str, Tap], keep: Callable[[Tensor], Tensor] = flat_copy
+    network: nn.Module, layers: Mapping[str, Layer], keep: Callable[[Tensor], Tensor] = flat_copy
 ) -> Iterator[Forward]:
-    """Yield a function that runs the network once and returns what flowed at each tap.
+    """Yield a function that runs the network once and returns what flowed at each layer.
 
-    The function maps images [n, c, h, w] to features by tap name, in the order of execution. A tap
-    that is passed k times in one run is ``name``, ``name#2``, ..., ``name#k``; one that is not
-    passed, or does not carry a tensor with one row per example, is absent.
+    The function maps images [n, c, h, w] to features by layer name, in the order of execution. A
+    layer that is passed k times in one run is ``name``, ``name#2``, ..., ``name#k``; one that is
+    not passed, or does not carry a tensor with one row per example, is absent.
 
     Args:
         network: It is run as it is: mode and device are the caller's.
-        taps: Where to listen.
+        layers: Where to listen.
         keep: What to keep of features [n, ...], which are detached; called before the network goes
             on, since later layers may overwrite them in place. It must return something of its
             own: a flat copy, by default.
@@ -40,13 +40,13 @@ def capture(
     """
     listener = _Listener(network, keep)
     with ExitStack() as hooks:
-        for name, tap in taps.items():
-            hooks.enter_context(_hook(name, tap, listener.note))
+        for name, layer in layers.items():
+            hooks.enter_context(_hook(name, layer, listener.note))
         yield listener.forward
 
 
 class _Listener:
-    """Keeps what flows at the taps during one run."""
+    """Keeps what flows at the layers during one run."""
 
     def __init__(self, network: nn.Module, keep: Callable[[Tensor], Tensor]) -> None:
         self._network, self._keep = network, keep
@@ -54,7 +54,7 @@ class _Listener:
         self._n_images = 0
 
     def note(self, name: str, carried: object) -> None:
-        """Keep what was carried to a tap, under the first name that is free."""
+        """Keep what was carried to a layer, under the first name that is free."""
         if not isinstance(carried, Tensor) or not carried.is_floating_point():
             return
         if carried.shape[:1] != (self._n_images,):
@@ -90,9 +90,9 @@ def fastest_layout(
     return torch.channels_last
 
 
-def _hook(name: str, tap: Tap, note: Callable[[str, object], None]) -> RemovableHandle:
-    if tap.side == "output":
-        return tap.module.register_forward_hook(lambda _module, _args, out: note(name, out))
-    return tap.module.register_forward_pre_hook(
+def _hook(name: str, layer: Layer, note: Callable[[str, object], None]) -> RemovableHandle:
+    if layer.side == "output":
+        return layer.module.register_forward_hook(lambda _module, _args, out: note(name, out))
+    return layer.module.register_forward_pre_hook(
         lambda _module, args: note(name, args[0] if args else None)
     )

@@ -1,51 +1,16 @@
 """What a probe looks at: a network that was evaluated, and the images it was shown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from clbench.attacks.interface import Attack
+from clbench.data.image_set import ImageSet
+from clbench.schema.progress import OnProgress, not_shown
 from clbench.schema.threat_model import ThreatModel
-
-
-@runtime_checkable
-class Labelled(Protocol):
-    """Images in [0, 1] and the class of each, such as an evaluation set."""
-
-    @property
-    def images(self) -> Float[Tensor, "n c h w"]:
-        """The images."""
-        ...
-
-    @property
-    def labels(self) -> Int[Tensor, " n"]:
-        """Their classes, counted from 0."""
-        ...
-
-
-@runtime_checkable
-class Attack(Protocol):
-    """Makes adversarial images, as in ``clbench.attacks``."""
-
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Float[Tensor, "n c h w"],
-        labels: Int[Tensor, " n"],
-        threat_model: ThreatModel,
-        *,
-        seed: int,
-        index: Int[Tensor, " n"],
-    ) -> Float[Tensor, "n c h w"]:
-        """Return images that ``model`` should no longer classify as ``labels``."""
-        ...
-
-
-Watch = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,11 +24,11 @@ class Probed:
     """
 
     network: nn.Module
-    clean: Labelled
+    clean: ImageSet
     adversarial: Float[Tensor, "n c h w"]
     device: torch.device
     threat_model: ThreatModel
     attacks: Sequence[Attack] = ()
-    training: tuple[Labelled, Labelled] | None = None
+    training: tuple[ImageSet, ImageSet] | None = None
     seed: int = 0
-    watch: Watch = lambda _what, _done, _total: None
+    on_progress: OnProgress = not_shown

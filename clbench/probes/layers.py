@@ -1,4 +1,4 @@
-"""Where a network is tapped: the places whose representations are compared."""
+"""The layers of a network: the places whose representations are compared."""
 
 import fnmatch
 import math
@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 from torch import nn
 
 from clbench.schema.names import closest, unknown
+from clbench.schema.records import MOST_STAGES
 
 EVERYTHING = "all"
 """Stands for every module that computes something, and the logits."""
@@ -16,24 +17,24 @@ EVERYTHING = "all"
 _STAGE_NAMES = ("layer", "block")
 """What ResNets and wide ResNets call their stages, before the number."""
 
-MOST_STAGES = 4
-"""Stages that have columns of their own."""
+NO_LAYER = "the network has no such layer"
+"""Why a column of a layer is undefined."""
 
 _PYRAMID = 5
 """Levels of timm's feature pyramids; with so many, the first is the stem's."""
 
 
-class Tap(NamedTuple):
+class Layer(NamedTuple):
     """A place in a network: what goes into a module, or what comes out of it."""
 
     module: nn.Module
     side: Literal["input", "output"] = "output"
 
 
-Taps = dict[str, Tap]
+Layers = dict[str, Layer]
 
 
-def find_taps(network: nn.Module) -> Taps:
+def find_layers(network: nn.Module) -> Layers:
     """Return the places whose representations are compared, by name, from the image onwards.
 
     - ResNets (stages ``layer1``, ``layer2``, ... or ``block1``, ``block2``, ..., as in timm,
@@ -50,13 +51,13 @@ def find_taps(network: nn.Module) -> Taps:
     are several. Nothing but attributes is asked, so the network may come from anywhere.
     """
     core = _core(network)
-    inner = {} if core is None else _resnet_taps(core) or _timm_taps(core)
+    inner = {} if core is None else _resnet_layers(core) or _timm_layers(core)
     pool = _pool(network if core is None else core)
-    return inner | ({"pool": pool} if pool else {}) | {"logits": Tap(network)}
+    return inner | ({"pool": pool} if pool else {}) | {"logits": Layer(network)}
 
 
 def stage_ends(names: list[str]) -> list[str]:
-    """Return the last tap of every stage, in order.
+    """Return the last layer of every stage, in order.
 
     >>> stage_ends(["stem", "stage1.0", "stage1.1", "stage2.0", "pool", "logits"])
     ['stage1.1', 'stage2.0']
@@ -66,7 +67,7 @@ def stage_ends(names: list[str]) -> list[str]:
 
 
 def quarter_ends(names: list[str]) -> list[str]:
-    """Return the last tap of every stage, or of every quarter of more than four stages.
+    """Return the last layer of every stage, or of every quarter of more than four stages.
 
     >>> quarter_ends([f"stage{k}" for k in range(1, 9)])
     ['stage2', 'stage4', 'stage6', 'stage8']
@@ -77,12 +78,12 @@ def quarter_ends(names: list[str]) -> list[str]:
     return [ends[math.ceil(len(ends) * k / MOST_STAGES) - 1] for k in range(1, MOST_STAGES + 1)]
 
 
-def select_taps(network: nn.Module, wanted: Sequence[str]) -> Taps:
-    """Return the taps that were asked for by name; without any, those of ``find_taps``.
+def select_layers(network: nn.Module, wanted: Sequence[str]) -> Layers:
+    """Return the layers that were asked for by name; without any, those of ``find_layers``.
 
-    A name is one that ``find_taps`` gives (``stage2.1``), a module's own (``layer3.0.conv2``), a
+    A name is one that ``find_layers`` gives (``stage2.1``), a module's own (``layer3.0.conv2``), a
     pattern of either (``layer*.conv2``, where ``*`` also stands for dots), or ``EVERYTHING``: every
-    module without parts that is no ``Identity``, and the logits. A place asked for twice is tapped
+    module without parts that is no ``Identity``, and the logits. A place asked for twice is read
     once, under its first name. What flows is noted in the order of execution, whatever the order
     of the names.
 
@@ -90,35 +91,35 @@ def select_taps(network: nn.Module, wanted: Sequence[str]) -> Taps:
         UnknownNameError: No such place; the message suggests the nearest name.
 
     >>> network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.Identity(), nn.Linear(3, 2))
-    >>> list(select_taps(network, ["1"])), list(select_taps(network, ["all"]))
+    >>> list(select_layers(network, ["1"])), list(select_layers(network, ["all"]))
     (['1'], ['0', '1', '3', 'logits'])
     """
-    usual = find_taps(network)
+    usual = find_layers(network)
     if not wanted:
         return usual
-    named = {name: Tap(module) for name, module in network.named_modules() if name}
-    chosen: Taps = {}
+    named = {name: Layer(module) for name, module in network.named_modules() if name}
+    chosen: Layers = {}
     for name in wanted:
         chosen |= _everything(network) if name == EVERYTHING else _matching(name, usual, named)
     first_names = {place: name for name, place in reversed(chosen.items())}
     return {name: place for name, place in chosen.items() if first_names[place] == name}
 
 
-def _everything(network: nn.Module) -> Taps:
+def _everything(network: nn.Module) -> Layers:
     leaves = {
-        name: Tap(module)
+        name: Layer(module)
         for name, module in network.named_modules()
         if name and not any(module.children()) and not isinstance(module, nn.Identity)
     }
-    return leaves | {"logits": Tap(network)}
+    return leaves | {"logits": Layer(network)}
 
 
-def _matching(name: str, usual: Taps, named: Taps) -> Taps:
+def _matching(name: str, usual: Layers, named: Layers) -> Layers:
     places = named | usual
     known = fnmatch.filter(places, name) if any(sign in name for sign in "*?[") else [name]
     if not known or known[0] not in places:
-        # networks have hundreds of modules: without a near name, only the usual taps are listed
-        raise unknown(name, places if closest(name, places) else usual, "tap")
+        # networks have hundreds of modules: without a near name, only the usual layers are listed
+        raise unknown(name, places if closest(name, places) else usual, "layer")
     return {one: places[one] for one in known}
 
 
@@ -156,35 +157,35 @@ def _blocks(stage: nn.Module) -> list[nn.Module]:
     return list(parts[0].children()) if only_wraps else [stage]
 
 
-def _resnet_taps(core: nn.Module) -> Taps:
+def _resnet_layers(core: nn.Module) -> Layers:
     stages = _stages(core)
     if not stages:
         return {}
     act = getattr(core, "act1", None)
-    taps = {"stem": Tap(act) if _is_module(act) else Tap(stages[0], "input")}
+    layers = {"stem": Layer(act) if _is_module(act) else Layer(stages[0], "input")}
     for k, stage in enumerate(stages, start=1):
-        taps |= {f"stage{k}.{i}": Tap(block) for i, block in enumerate(_blocks(stage))}
-    return taps
+        layers |= {f"stage{k}.{i}": Layer(block) for i, block in enumerate(_blocks(stage))}
+    return layers
 
 
-def _timm_taps(core: nn.Module) -> Taps:
+def _timm_layers(core: nn.Module) -> Layers:
     levels = _levels(core)
     reductions = [row.get("reduction", 0) for row in levels]
     shrinks = all(fine < coarse for fine, coarse in pairwise(reductions))
     n_stems = 1 if shrinks and len(levels) >= _PYRAMID else 0
     names = ["stem"] * n_stems + [f"stage{k + 1}" for k in range(len(levels) - n_stems)]
     return {
-        name: Tap(core.get_submodule(row["module"]))
+        name: Layer(core.get_submodule(row["module"]))
         for name, row in zip(names, levels, strict=True)
     }
 
 
-def _pool(core: nn.Module) -> Tap | None:
+def _pool(core: nn.Module) -> Layer | None:
     pool = getattr(core, "global_pool", None)
     if _stages(core) and _is_module(pool):
-        return Tap(pool)
+        return Layer(pool)
     classifier = _classifier(core)
-    return None if classifier is None else Tap(classifier, "input")
+    return None if classifier is None else Layer(classifier, "input")
 
 
 def _classifier(core: nn.Module) -> nn.Module | None:

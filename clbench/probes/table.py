@@ -10,13 +10,12 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.run import PROBE_ATTACK, QUICK_ATTACK, perturb
 from clbench.evaluation.session import Session
-from clbench.probes import clean_adversarial
 from clbench.probes.clean_adversarial import clean_adversarial_columns
-from clbench.probes.interface import Probed, Watch
-from clbench.probes.linear import score
-from clbench.probes.linear.score import layer_probe_columns
+from clbench.probes.interface import Probed
+from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, linear_probe_columns
 from clbench.schema.estimate import Estimate
-from clbench.schema.records import EvaluationRecord
+from clbench.schema.progress import OnProgress, not_shown
+from clbench.schema.records import CKA_COLUMNS, EvaluationRecord
 
 
 @runtime_checkable
@@ -24,11 +23,11 @@ class Probe(Protocol):
     """Describes a network by what it makes of clean images and of their adversarial versions.
 
     The network is left as found: parameters, gradients, buffers, modes and hooks. A quantity that
-    is undefined is a measure with a reason, never an exception.
+    is undefined is an estimate with a reason, never an exception.
     """
 
     def __call__(self, probed: Probed) -> list[Estimate]:
-        """Return one measure for each column of the probe, in that order."""
+        """Return one estimate for each column of the probe, in that order."""
         ...
 
 
@@ -47,8 +46,8 @@ class ProbeRow(NamedTuple):
 PROBES: dict[str, ProbeRow] = {
     row.name: row
     for row in (
-        ProbeRow("clean-adversarial-cka", clean_adversarial_columns, clean_adversarial.COLUMNS),
-        ProbeRow("layer-probes", layer_probe_columns, score.COLUMNS, on_request=True),
+        ProbeRow("clean-adversarial-cka", clean_adversarial_columns, CKA_COLUMNS),
+        ProbeRow("linear-probes", linear_probe_columns, LINEAR_PROBE_COLUMNS, on_request=True),
     )
 }
 """All probes, in the order of their columns."""
@@ -65,12 +64,12 @@ def run_probes(
     session: Session,
     *,
     training: tuple[ImageSet, ImageSet] | None,
-    on_progress: Watch | None,
+    on_progress: OnProgress | None,
 ) -> tuple[Estimate, ...]:
     """Return the columns of some probes for the model and the images of an evaluation."""
     if not rows:
         return ()
-    watch: Watch = on_progress or (lambda _what, _done, _total: None)
+    tell = on_progress or not_shown
     adversarial = perturb(
         session.model.network,
         session.images,
@@ -78,7 +77,7 @@ def run_probes(
         seed=session.protocol.seed,
         batch_size=session.batch_size,
         device=session.device,
-        on_progress=partial(watch, "attacking for the probes"),
+        on_progress=partial(tell, "attacking for the probes"),
     )
     probed = Probed(
         network=session.model.network,
@@ -89,6 +88,6 @@ def run_probes(
         attacks=(QUICK_ATTACK, PROBE_ATTACK),
         training=training,
         seed=session.protocol.seed,
-        watch=watch,
+        on_progress=tell,
     )
     return tuple(estimate for row in rows for estimate in row.probe(probed))

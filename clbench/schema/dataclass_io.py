@@ -16,7 +16,7 @@ a dataclass          a table of its fields, in their order
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 from functools import partial
@@ -134,6 +134,7 @@ def read_json(
     remedy: str,
     schema_versions: Collection[int] = (),
     checked_versions: Collection[int] = (),
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> T:
     """Return the dataclass that a JSON file holds.
 
@@ -144,6 +145,7 @@ def read_json(
         remedy: What a user can do about a damaged one, such as ``train again with --restart``.
         schema_versions: What the file's ``schema_version`` may be; empty if it has none.
         checked_versions: Those of them whose files must bear a checksum.
+        upgrade: Makes of the table of an older version that of the newest.
 
     Raises:
         RecordError: The file is missing, cut off, of another version, changed since it was
@@ -165,7 +167,9 @@ def read_json(
         )
     try:
         must = version in checked_versions
-        return from_table(kind, _verified(table, what, must_be_checked=must), what)
+        verified = _verified(table, what, must_be_checked=must)
+        newest = upgrade(verified) if isinstance(verified, dict) else verified
+        return from_table(kind, newest, what)
     except (ClbenchError, RecursionError) as error:
         raise RecordError(f"{what} {path} is damaged: {error}; {remedy}") from error
 

@@ -25,16 +25,21 @@ IDENTITY_DIGITS = 12
 Parameter = int | float | str | bool
 """What an attack's parameter may be."""
 
-CKA_COLUMNS = (
-    "cka_stem",
-    "cka_stage1",
-    "cka_stage2",
-    "cka_stage3",
-    "cka_stage4",
-    "cka_pool",
-    "cka_logits",
-    "cka_mean",
-)
+MOST_STAGES = 4
+"""Stages of a network that have columns of their own."""
+
+
+def similarity_columns(measure: str) -> tuple[str, ...]:
+    """Return the columns of a similarity of clean and adversarial representations, in order.
+
+    >>> similarity_columns("cka")[:2]
+    ('cka_stem', 'cka_stage1')
+    """
+    stages = (f"stage{k}" for k in range(1, MOST_STAGES + 1))
+    return tuple(f"{measure}_{place}" for place in ("stem", *stages, "pool", "logits", "mean"))
+
+
+CKA_COLUMNS = similarity_columns("cka")
 """How alike a network sees clean images and their adversarial versions, layer by layer."""
 
 

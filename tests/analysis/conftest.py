@@ -5,25 +5,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clbench.analysis.comparisons import Subject, plan
-from clbench.analysis.result import SCHEMA_VERSION, Analysis, Description, Matrix
-from clbench.probes.similarity.matrix import Axis, Block
+from clbench.analysis.comparisons import ComparedModel, plan_comparisons
+from clbench.analysis.result import Analysis, Matrix
+from clbench.probes.similarity.matrix import Axis, SimilarityMatrix
 from clbench.schema.estimate import proportion
+from clbench.schema.probe_record import SCHEMA_VERSION, ProbeRecord
 from clbench.schema.records import AttackEntry, DataEntry, ModelEntry, ThreatEntry
 
-TAPS = ("stem", "stage1.0", "stage1.1", "stage2.0", "pool", "logits")
+LAYERS = ("stem", "stage1.0", "stage1.1", "stage2.0", "pool", "logits")
 
 
 @pytest.fixture
 def make_block():
     """Return a factory of blocks: the same value everywhere, or a matrix; groups add ``noise``."""
 
-    def make(value, rows="a clean", columns="b clean", taps=TAPS, noise=0.0, **changes):
-        values = np.full((len(taps), len(taps)), float(value)) if np.isscalar(value) else value
+    def make(value, rows="a clean", columns="b clean", layers=LAYERS, noise=0.0, **changes):
+        values = np.full((len(layers), len(layers)), float(value)) if np.isscalar(value) else value
         errors = noise * np.array([-1.0, 1.0, 0.5, -0.5])
         left_out = values + errors[:, None, None]
-        axes = (Axis(name, tuple(taps), ("",) * len(taps)) for name in (rows, columns))
-        return replace(Block(*axes, values, left_out, 100, "debiased-minibatch"), **changes)
+        axes = (Axis(name, tuple(layers), ("",) * len(layers)) for name in (rows, columns))
+        return replace(
+            SimilarityMatrix(*axes, values, left_out, 100, "cka", "debiased-minibatch"), **changes
+        )
 
     return make
 
@@ -39,35 +42,40 @@ def entry(name):
 def make_analysis(make_block):
     """Return a factory of comparisons of models.
 
-    ``value`` maps a kind and the two models to what their matrix holds everywhere.
+    ``value`` maps a comparison and the two models to what their matrix holds everywhere.
     """
 
-    def make(names, value=lambda kind, rows, columns: 0.5, kinds=(), noise=0.01, **changes):
+    def make(
+        names, value=lambda comparison, rows, columns: 0.5, comparisons=(), noise=0.01, **changes
+    ):
         models = tuple(entry(name) for name in names)
-        wanted = plan([Subject(m.name, m.scheme, m.scenario) for m in models], kinds)
+        wanted = plan_comparisons(
+            [ComparedModel(m.name, m.scheme, m.scenario) for m in models], comparisons
+        )
         matrices = []
-        for kind, rows, columns in wanted.matrices:
-            block = make_block(
-                value(kind, rows.model, columns.model), rows.name, columns.name, noise=noise
+        for comparison, rows, columns in wanted.matrices:
+            similarity = make_block(
+                value(comparison, rows.model, columns.model), rows.name, columns.name, noise=noise
             )
-            block = replace(
-                block,
-                rows=replace(block.rows, against=rows.against),
-                columns=replace(block.columns, against=columns.against),
+            similarity = replace(
+                similarity,
+                rows=replace(similarity.rows, against=rows.against),
+                columns=replace(similarity.columns, against=columns.against),
             )
-            matrices.append(Matrix(kind, rows.model, columns.model, block))
-        description = Description(
+            matrices.append(Matrix(comparison, rows.model, columns.model, similarity))
+        probed = ProbeRecord(
             schema_version=SCHEMA_VERSION,
             protocol="cifar10-linf",
             models=models,
             data=DataEntry("cifar10", 100, "d" * 64),
             training=None,
-            extent="",
+            pooling="",
             threat_model=ThreatEntry("Linf", "8/255"),
             attack=AttackEntry("pgd", "clbench", {"pgd": {"steps": 40}}, "a" * 12),
-            kinds=tuple(dict.fromkeys(matrix.kind for matrix in matrices)),
+            comparisons=tuple(dict.fromkeys(matrix.comparison for matrix in matrices)),
             common=names[0],
-            taps=(),
+            layers=(),
+            measure="cka",
             estimator="debiased-minibatch",
             seed=0,
             device="cpu",
@@ -77,7 +85,7 @@ def make_analysis(make_block):
             created="2026-01-02T03:04:05Z",
             files={},
         )
-        return replace(Analysis(description, tuple(matrices)), **changes)
+        return replace(Analysis(probed, tuple(matrices)), **changes)
 
     return make
 

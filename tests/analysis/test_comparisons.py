@@ -1,18 +1,23 @@
 import pytest
 
-from clbench.analysis.comparisons import KINDS, Sight, Subject, plan
+from clbench.analysis.comparisons import (
+    COMPARISONS,
+    ComparedModel,
+    RepresentationOf,
+    plan_comparisons,
+)
 from clbench.schema.errors import BadValueError, UnknownNameError
 
-SUBJECTS = [
-    Subject("simclr_st", "simclr", "st"),
-    Subject("simclr_at", "simclr", "at"),
-    Subject("supcon_st", "supcon", "st"),
-    Subject("net.py:make"),
+MODELS = [
+    ComparedModel("simclr_st", "simclr", "st"),
+    ComparedModel("simclr_at", "simclr", "at"),
+    ComparedModel("supcon_st", "supcon", "st"),
+    ComparedModel("net.py:make"),
 ]
 
 
-def pairs(kind, **options):
-    return list(plan(SUBJECTS[:3], [kind], **options).pairs)
+def pairs(comparison, **options):
+    return list(plan_comparisons(MODELS[:3], [comparison], **options).pairs)
 
 
 EXPECTED = {
@@ -27,55 +32,59 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_asks_for_these_rows_and_columns_first(kind):
-    assert pairs(kind)[:1] == EXPECTED[kind]
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_a_comparison_asks_for_these_rows_and_columns_first(comparison):
+    assert pairs(comparison)[:1] == EXPECTED[comparison]
     counts = {"cross-scheme": 1, "cross-scenario": 1}
-    assert len(pairs(kind)) == counts.get(kind, 3)
+    assert len(pairs(comparison)) == counts.get(comparison, 3)
 
 
 def test_the_common_images_can_be_made_against_any_of_the_models():
-    found = plan(SUBJECTS, ["cross-common"], common="simclr_at")
+    found = plan_comparisons(MODELS, ["cross-common"], common="simclr_at")
     assert found.attacked == ("simclr_at",)
-    assert found.sights[:2] == (Sight("simclr_st", "simclr_at"), Sight("simclr_at", "simclr_at"))
+    assert found.representations[:2] == (
+        RepresentationOf("simclr_st", "simclr_at"),
+        RepresentationOf("simclr_at", "simclr_at"),
+    )
 
 
-def test_models_of_unknown_scheme_are_in_all_kinds_but_those_across_schemes():
-    for kind in KINDS:
-        models = {sight.model for sight in plan(SUBJECTS, [kind]).sights}
-        assert ("net.py:make" in models) == (kind not in {"cross-scheme", "cross-scenario"})
+def test_models_of_unknown_scheme_are_in_all_comparisons_but_those_across_schemes():
+    for comparison in COMPARISONS:
+        models = {
+            representation.model
+            for representation in plan_comparisons(MODELS, [comparison]).representations
+        }
+        assert ("net.py:make" in models) == (comparison not in {"cross-scheme", "cross-scenario"})
 
 
-def test_all_kinds_share_their_views():
-    found = plan(SUBJECTS)
-    assert {wanted.kind for wanted in found.matrices} == set(KINDS)
+def test_all_comparisons_share_their_representations():
+    found = plan_comparisons(MODELS)
+    assert {wanted.comparison for wanted in found.matrices} == set(COMPARISONS)
     # clean, own and common images; the first model's own images are the common ones
-    assert len(found.sights) == len(set(found.sights)) == 3 * len(SUBJECTS) - 1
+    assert len(found.representations) == len(set(found.representations)) == 3 * len(MODELS) - 1
     assert len(found.pairs) == len(set(found.pairs)) < len(found.matrices)
-    assert found.attacked == tuple(subject.model for subject in SUBJECTS)
-    named = {sight.name for sight in found.sights}
+    assert found.attacked == tuple(one.model for one in MODELS)
+    named = {representation.name for representation in found.representations}
     assert {name for pair in found.pairs for name in pair} == named
 
 
-def test_one_model_has_the_kinds_of_one_network_only():
-    found = plan(SUBJECTS[:1])
-    assert {wanted.kind for wanted in found.matrices} == set(list(KINDS)[:3])
+def test_one_model_has_the_comparisons_of_one_network_only():
+    found = plan_comparisons(MODELS[:1])
+    assert {wanted.comparison for wanted in found.matrices} == set(list(COMPARISONS)[:3])
 
 
-def test_unknown_kinds_and_models_are_met_with_the_nearest():
-    with pytest.raises(
-        UnknownNameError, match="unknown kind of comparison 'cross-claen'; did you mean"
-    ):
-        plan(SUBJECTS, ["cross-claen"])
+def test_unknown_comparisons_and_models_are_met_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="unknown comparison 'cross-claen'; did you mean"):
+        plan_comparisons(MODELS, ["cross-claen"])
     with pytest.raises(
         UnknownNameError, match="unknown model 'simclr_a'; did you mean 'simclr_at'"
     ):
-        plan(SUBJECTS, common="simclr_a")
+        plan_comparisons(MODELS, common="simclr_a")
 
 
-@pytest.mark.parametrize("subjects", [[], [SUBJECTS[0], Subject("simclr_st")]])
-def test_models_need_different_names(subjects):
+@pytest.mark.parametrize("models", [[], [MODELS[0], ComparedModel("simclr_st")]])
+def test_models_need_different_names(models):
     with pytest.raises(
         BadValueError, match="models must have different names, and be one at least"
     ):
-        plan(subjects)
+        plan_comparisons(models)

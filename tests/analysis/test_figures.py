@@ -2,13 +2,13 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from clbench.analysis.figures import depth_curves, draw, heatmap, panels, scatter
-from clbench.analysis.figures.curves import Panel as Curves
-from clbench.analysis.figures.heatmaps import LIMITS, Panel, panels_in_a_row
-from clbench.analysis.figures.scatter import Point
-from clbench.analysis.figures.style import COLOURS, SMALLEST, WIDTH, elided, numbered, styled
+from clbench.analysis.figures.curves import CurvePanel, depth_curves
+from clbench.analysis.figures.heatmaps import HeatmapPanel, heatmap, panels, panels_in_a_row
+from clbench.analysis.figures.scatter import Point, scatter
+from clbench.analysis.figures.style import COLOURS, SMALLEST, WIDTH, draw, elided, numbered, styled
 from clbench.analysis.pages import grouped, pages
 from clbench.analysis.result import Accuracy
+from clbench.probes.similarity.measures import CKA
 from clbench.schema.estimate import Estimate
 
 SCENARIOS = ("st", "at", "partial_at", "full_at")
@@ -63,7 +63,7 @@ def assert_readable(figure):
 
 @pytest.fixture
 def measures(make_block):
-    """Lines over all taps."""
+    """Lines over all layers."""
 
     def make(value):
         return make_block(value, noise=0.02).diagonal()
@@ -71,34 +71,36 @@ def measures(make_block):
     return make
 
 
-def test_one_matrix_names_every_tap_on_both_axes(make_block):
-    block = make_block(0.5)
-    axes = heatmap(block).axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == list(block.columns.taps)
-    assert [label.get_text() for label in axes.get_yticklabels()] == list(block.rows.taps)
+def test_one_matrix_names_every_layer_on_both_axes(make_block):
+    similarity = make_block(0.5)
+    axes = heatmap(similarity).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(similarity.columns.layers)
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(similarity.rows.layers)
     assert axes.images[0].origin == "lower"
 
 
 def test_all_panels_share_one_scale_of_colours(make_block):
     values = (-0.05, 0.2, 1.0)
-    figure = panels([[Panel.of(make_block(value), str(value)) for value in values]], "three")
+    figure = panels(
+        [[HeatmapPanel.of(make_block(value), str(value)) for value in values]], "three", measure=CKA
+    )
     images = [image for axes in figure.axes for image in axes.images]
     assert len(images) == 3
-    assert {image.get_clim() for image in images} == {LIMITS}
+    assert {image.get_clim() for image in images} == {CKA.value_range}
     assert {image.cmap.name for image in images} == {"viridis"}
 
 
 def test_names_are_written_once_where_panels_share_them(make_block):
-    one = Panel.of(make_block(0.5), "one")
-    figure = panels([[one, one], [one, None]], "four places")
+    one = HeatmapPanel.of(make_block(0.5), "one")
+    figure = panels([[one, one], [one, None]], "four places", measure=CKA)
     shown = [sum(map(bool, shown_names(axes))) for axes in figure.axes[:3]]
     assert shown == [6, 6, 12]  # rows only; columns, as nothing is below; both
 
 
-def test_panels_with_other_taps_have_names_of_their_own(make_block):
-    block = make_block(0.5)
-    few = Panel.of(block.take(["stem", "logits"]), "few")
-    figure = panels([[Panel.of(block, "all"), few]], "two")
+def test_panels_with_other_layers_have_names_of_their_own(make_block):
+    similarity = make_block(0.5)
+    few = HeatmapPanel.of(similarity.take(["stem", "logits"]), "few")
+    figure = panels([[HeatmapPanel.of(similarity, "all"), few]], "two", measure=CKA)
     assert_readable(figure)
     assert set(shown_names(figure.axes[1])) == {"stem", "logits"}
 
@@ -106,17 +108,17 @@ def test_panels_with_other_taps_have_names_of_their_own(make_block):
 def test_undefined_cells_are_grey_and_have_no_number(make_block):
     values = np.full((6, 6), 0.5)
     values[2, 3] = np.nan
-    panel = Panel.of(make_block(values), "one")
-    axes = panels([[panel]], "one", numbers=True).axes[0]
+    panel = HeatmapPanel.of(make_block(values), "one")
+    axes = panels([[panel]], "one", measure=CKA, numbers=True).axes[0]
     assert len(axes.texts) == 35
     assert axes.images[0].get_array().mask.sum() == 1
     assert axes.images[0].cmap.get_bad()[0] == pytest.approx(0.85)
 
 
 def test_of_too_many_names_some_are_left_out_and_none_is_small(make_block):
-    taps = [f"network.encoder.layer{i // 10}.{i % 10}.conv" for i in range(120)]
-    block = make_block(0.5, taps=taps)
-    figure = heatmap(block)
+    layers = [f"network.encoder.layer{i // 10}.{i % 10}.conv" for i in range(120)]
+    similarity = make_block(0.5, layers=layers)
+    figure = heatmap(similarity)
     assert_readable(figure)
     shown = [name for name in shown_names(figure.axes[0]) if name]
     assert 30 < len(shown) < 240
@@ -129,9 +131,9 @@ def test_fewer_panels_stand_in_a_row_where_there_are_more_names():
     assert panels_in_a_row([f"stage{i}" for i in range(200)]) == 1
 
 
-def test_curves_have_a_band_a_colour_and_every_tap(measures):
+def test_curves_have_a_band_a_colour_and_every_layer(measures):
     labels = {"st": measures(0.3), "at": measures(0.9)}
-    figure = depth_curves([[Curves("simclr", "CKA", labels)]], "depth")
+    figure = depth_curves([[CurvePanel("simclr", "CKA", labels)]], "depth")
     (axes,) = figure.axes
     assert [line.get_color() for line in axes.lines] == [COLOURS[0], COLOURS[1]]
     assert len(axes.collections) == 2
@@ -143,8 +145,14 @@ def test_curves_have_a_band_a_colour_and_every_tap(measures):
 
 def test_all_axes_of_curves_share_one_scale(measures):
     rows = [
-        [Curves("a", "CKA", {"st": measures(-0.1)}), Curves("b", "CKA", {"st": measures(0.9)})],
-        [Curves("", "CKA", {"at": measures(0.5)}), Curves("", "CKA", {"at": measures(0.5)})],
+        [
+            CurvePanel("a", "CKA", {"st": measures(-0.1)}),
+            CurvePanel("b", "CKA", {"st": measures(0.9)}),
+        ],
+        [
+            CurvePanel("", "CKA", {"at": measures(0.5)}),
+            CurvePanel("", "CKA", {"at": measures(0.5)}),
+        ],
     ]
     figure = depth_curves(rows, "depth")
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
@@ -155,7 +163,7 @@ def test_all_axes_of_curves_share_one_scale(measures):
 def test_an_undefined_value_interrupts_a_line(measures):
     curve = measures(0.5)
     curve[2] = Estimate(curve[2].name, np.nan, 100, np.nan, np.nan, "features do not vary")
-    (line,) = depth_curves([[Curves("", "CKA", {"net": curve})]], "one").axes[0].lines
+    (line,) = depth_curves([[CurvePanel("", "CKA", {"net": curve})]], "one").axes[0].lines
     assert np.isnan(line.get_ydata()).tolist() == [False, False, True, False, False, False]
 
 
@@ -167,7 +175,7 @@ def test_a_scenario_has_the_same_colour_whatever_else_is_shown():
 
 def test_more_models_than_colours_differ_in_the_line(measures):
     curves = {f"model {i}": measures(0.1 * i) for i in range(9)}
-    figure = depth_curves([[Curves("", "CKA", curves)]], "nine")
+    figure = depth_curves([[CurvePanel("", "CKA", curves)]], "nine")
     looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
     assert len(looks) == 9
     assert_readable(figure)
@@ -185,10 +193,10 @@ def test_points_have_intervals_in_both_directions():
 
 def test_every_page_of_ten_models_is_readable(make_analysis):
     accuracies = tuple(
-        Accuracy(name, tap, score, 0.5, 0.4, 0.6, 100)
+        Accuracy(name, layer, score, 0.5, 0.4, 0.6, 100)
         for name in TEN
         for score in ("clean", "adv", "adaptive")
-        for tap in ("stage1.0", "pool")
+        for layer in ("stage1.0", "pool")
     )
     found = dict(pages(make_analysis(TEN, accuracies=accuracies)))
     assert list(found) == [
@@ -205,14 +213,14 @@ def test_every_page_of_ten_models_is_readable(make_analysis):
 
 def test_pages_of_models_from_elsewhere_are_readable(make_analysis):
     analysis = make_analysis(["net.py:make_a_network", "other.py:make"])
-    assert [group.name for group in grouped(analysis.description.models)] == [""]
+    assert [group.name for group in grouped(analysis.record.models)] == [""]
     for figure in dict(pages(analysis)).values():
         assert_readable(figure)
 
 
-def test_several_trainings_of_a_kind_have_a_curve_each(make_analysis):
+def test_several_trainings_of_a_comparison_have_a_curve_each(make_analysis):
     (group,) = grouped(
-        make_analysis(["simclr_at", "simclr_at@short", "simclr_at@long"]).description.models
+        make_analysis(["simclr_at", "simclr_at@short", "simclr_at@long"]).record.models
     )
     assert list(group.labels.values()) == ["at", "at@short", "at@long"]
 

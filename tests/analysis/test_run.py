@@ -6,49 +6,58 @@ from shutil import copyfile
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
-from clbench.analysis.comparisons import KINDS
-from clbench.analysis.models import Request
-from clbench.analysis.run import run
+from clbench.analysis.comparisons import COMPARISONS
+from clbench.analysis.run import compare_models
 from clbench.analysis.store import load
 from clbench.api import evaluate
+from clbench.data.image_set import make_image_set
 from clbench.models.zoo import WEIGHTS_DIR
 from clbench.probes.similarity.summaries import SUMMARIES
-from clbench.schema.errors import BadValueError, UnknownNameError, WeightsError
+from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
 
 PAIR = ("simclr_st", "supcon_st")
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """All kinds for two models, drawn, with what was told while it ran."""
+    """All comparisons for two models, drawn, with what was told while it ran."""
     out, told = tmp_path_factory.mktemp("probe"), []
-    request = Request(
-        models=PAIR, n_examples=24, steps=2, taps=["stem", "stage4.1", "logits"], out=out
+    analysis = compare_models(
+        PAIR,
+        n_examples=24,
+        attack_steps=2,
+        layers=["stem", "stage4.1", "logits"],
+        out=out,
+        on_progress=lambda *progress: told.append(progress),
     )
-    analysis = run(request, lambda *progress: told.append(progress))
     return analysis, out, told
 
 
 def quick(out, **changes):
-    defaults = {"models": PAIR, "n_examples": 8, "steps": 1, "out": out, "draw": False}
-    return Request(**(defaults | changes))
+    defaults = {"models": PAIR, "n_examples": 8, "attack_steps": 1, "out": out, "figures": False}
+    return compare_models(**(defaults | changes))
 
 
-def test_every_kind_is_compared_that_the_models_allow(compared):
+def test_every_comparison_is_compared_that_the_models_allow(compared):
     analysis, _, _ = compared
-    found = {(matrix.kind, matrix.rows, matrix.columns) for matrix in analysis.matrices}
-    own = {(kind, m, m) for kind in list(KINDS)[:3] for m in PAIR}
-    cross = {(f"cross-{kind}", *PAIR) for kind in ("clean", "adversarial", "common", "scheme")}
+    found = {(matrix.comparison, matrix.rows, matrix.columns) for matrix in analysis.matrices}
+    own = {(comparison, m, m) for comparison in list(COMPARISONS)[:3] for m in PAIR}
+    cross = {
+        (f"cross-{comparison}", *PAIR)
+        for comparison in ("clean", "adversarial", "common", "scheme")
+    }
     assert found == own | cross
-    assert all(m.block.values.shape == (3, 3) for m in analysis.matrices)
-    assert all(np.isfinite(m.block.high).all() for m in analysis.matrices)
+    assert all(m.similarity.values.shape == (3, 3) for m in analysis.matrices)
+    assert all(np.isfinite(m.similarity.high).all() for m in analysis.matrices)
 
 
 def test_a_network_on_clean_images_is_like_itself(compared):
     analysis, _, _ = compared
-    block = analysis.find("clean-clean", "simclr_st")
-    assert np.diagonal(block.values) == pytest.approx(1, abs=1e-5)
+    similarity = analysis.find("clean-clean", "simclr_st")
+    assert np.diagonal(similarity.values) == pytest.approx(1, abs=1e-5)
     own = analysis.find("adversarial-clean", "simclr_st")
     assert (own.rows.against, own.columns.against) == ("simclr_st", "")
     assert analysis.find("cross-common", *PAIR).columns.against == "simclr_st"
@@ -57,8 +66,8 @@ def test_a_network_on_clean_images_is_like_itself(compared):
 def test_every_file_is_there_and_can_be_read(compared):
     analysis, out, _ = compared
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    assert files == {"probe.json", *analysis.description.files}
-    pages = ("depth-curves", *analysis.description.kinds)
+    assert files == {"probe.json", *analysis.record.files}
+    pages = ("depth-curves", *analysis.record.comparisons)
     drawn = {f"figures/{page}.{form}" for page in pages for form in ("png", "svg")}
     assert drawn == {name for name in files if name.startswith("figures/")}
     table = pd.read_csv(out / "summary.csv")
@@ -66,7 +75,7 @@ def test_every_file_is_there_and_can_be_read(compared):
     assert len(load(out).matrices) == len(analysis.matrices)
 
 
-def test_the_description_says_what_was_compared(compared):
+def test_the_probed_says_what_was_compared(compared):
     _, out, _ = compared
     described = json.loads((out / "probe.json").read_text())
     assert [model["name"] for model in described["models"]] == list(PAIR)
@@ -75,7 +84,7 @@ def test_the_description_says_what_was_compared(compared):
     assert described["threat_model"] == {"norm": "Linf", "eps": "1/6"}
     assert described["attack"]["parameters"]["pgd"]["steps"] == 2
     assert (described["protocol"], described["common"]) == ("custom", "simclr_st")
-    assert described["taps"] == ["stem", "stage4.1", "logits"]
+    assert described["layers"] == ["stem", "stage4.1", "logits"]
     assert described["versions"]["torch"]
 
 
@@ -93,7 +102,7 @@ def test_progress_tells_every_step(compared):
 def test_the_same_request_gives_the_same_bytes_but_for_the_time(tmp_path):
     described = []
     for place in ("a", "b"):
-        run(quick(tmp_path / place, kinds=["adversarial-clean"], draw=True))
+        quick(tmp_path / place, comparisons=["adversarial-clean"], figures=True)
         described.append(json.loads((tmp_path / place / "probe.json").read_text()))
     same = {"wall_s": 0, "created": ""}
     assert described[0] | same == described[1] | same  # also the hashes of all other files
@@ -103,20 +112,20 @@ def test_the_diagonal_is_what_the_cka_columns_of_an_evaluation_say(tmp_path):
     record = evaluate(
         "simclr_st", attack="pgd,steps=1", n_examples=24, out=tmp_path / "results"
     ).record
-    request = quick(
-        tmp_path / "probe",
+    found = quick(
+        None,
         models=["simclr_st"],
         n_examples=24,
-        steps=40,
-        kinds=["adversarial-clean"],
+        attack_steps=40,
+        comparisons=["adversarial-clean"],
     )
-    block = run(request).find("adversarial-clean", "simclr_st")
-    for column, tap in {
+    similarity = found.find("adversarial-clean", "simclr_st")
+    for column, layer in {
         "cka_stem": "stem",
         "cka_stage4": "stage4.1",
         "cka_logits": "logits",
     }.items():
-        expected, found = record.measure(column), block.entry(tap, tap)
+        expected, found = record.measure(column), similarity.entry(layer, layer)
         assert found.value == pytest.approx(expected.value, abs=1e-5)
         assert found.low == pytest.approx(expected.low, abs=1e-4)
 
@@ -125,18 +134,86 @@ def test_trainings_of_ones_own_stand_beside_the_zoo(tmp_path):
     own = tmp_path / "longer" / "weights.safetensors"
     own.parent.mkdir()
     copyfile(WEIGHTS_DIR / "simclr_st.digits.safetensors", own)
-    found = run(
-        quick(tmp_path / "out", models=["simclr_st", f"simclr_st={own}"], kinds=["cross-clean"])
-    )
-    assert [model.name for model in found.description.models] == ["simclr_st", "simclr_st@longer"]
-    assert found.description.models[1].scheme == "simclr"
-    block = found.find("cross-clean", "simclr_st", "simclr_st@longer")
-    assert block.entry("pool", "pool").value == pytest.approx(1)
+    both = ["simclr_st", f"simclr_st={own}"]
+    found = quick(None, models=both, comparisons=["cross-clean"])
+    assert [model.name for model in found.record.models] == ["simclr_st", "simclr_st@longer"]
+    assert found.record.models[1].scheme == "simclr"
+    similarity = found.find("cross-clean", "simclr_st", "simclr_st@longer")
+    assert similarity.entry("pool", "pool").value == pytest.approx(1)
+
+
+class Small(nn.Module):
+    """A network that nobody can name."""
+
+    def __init__(self, n_classes=4):
+        super().__init__()
+        self.features = nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.BatchNorm1d(5))
+        self.head = nn.Linear(5, n_classes)
+
+    def forward(self, images):
+        return self.head(self.features(images).relu())
+
+
+@pytest.fixture
+def own_images():
+    return make_image_set("own", torch.rand(24, 1, 8, 8), torch.arange(24) % 4, n_classes=4)
+
+
+def test_networks_and_images_in_memory_are_compared_and_nothing_is_written(
+    tmp_path, monkeypatch, own_images
+):
+    monkeypatch.chdir(tmp_path)
+    one, other = Small().train(), Small()
+    state = {key: value.clone() for key, value in one.state_dict().items()}
+    found = quick(None, models={"one": one, "other": other}, data=own_images, eps="0.1")
+    assert found.folder is None
+    assert not list(tmp_path.iterdir())
+    assert [(model.name, model.backbone) for model in found.record.models] == [
+        ("one", "Small"),
+        ("other", "Small"),
+    ]
+    assert (found.record.data.name, found.record.data.n) == ("own", 8)
+    assert found.find("cross-clean", "one", "other").values.shape == (2, 2)
+    assert one.training
+    assert all(one.state_dict()[key].equal(value) for key, value in state.items())
+
+
+def test_a_network_in_a_list_is_called_after_its_class(own_images):
+    found = quick(None, models=[Small()], data=own_images, eps="0.1", comparisons=["clean-clean"])
+    assert [model.name for model in found.record.models] == ["Small"]
+    with pytest.raises(BadValueError, match="different names, got 'Small' twice"):
+        quick(None, models=[Small(), Small()], data=own_images, eps="0.1")
+
+
+def test_a_network_of_other_classes_is_refused(own_images):
+    with pytest.raises(ModelError, match=r"^Small: the model must return logits \[8, 4\] or more"):
+        quick(None, models=[Small(n_classes=3)], data=own_images, eps="0.1")
+    with pytest.raises(BadValueError, match="models must be of the same data, got classes: 4 of"):
+        quick(None, models={"a": Small(), "b": Small(n_classes=7)}, data=own_images, eps="0.1")
+
+
+def test_a_name_can_be_given_to_a_model():
+    found = quick(None, models=["mine=simclr_st"], comparisons=["clean-clean"])
+    (model,) = found.record.models
+    assert (model.name, model.scheme) == ("mine", "simclr")
+
+
+def test_linear_probes_are_accuracies_by_model_layer_and_score():
+    found = quick(None, models=["simclr_st"], linear_probes=True, layers=["pool"], n_examples=24)
+    assert [(one.model, one.layer, one.score) for one in found.accuracies] == [
+        ("simclr_st", "pool", score) for score in ("clean", "adv", "adaptive")
+    ]
+    assert found.record.pooling == "pooled"
 
 
 def test_only_what_is_needed_is_attacked(tmp_path):
     told = []
-    run(quick(tmp_path, kinds=["cross-common"], common="supcon_st"), lambda *one: told.append(one))
+    quick(
+        tmp_path,
+        comparisons=["cross-common"],
+        common="supcon_st",
+        on_progress=lambda *one: told.append(one),
+    )
     assert {what for what, *_ in told if what.startswith("attacking")} == {"attacking supcon_st"}
 
 
@@ -153,19 +230,25 @@ def test_only_what_is_needed_is_attacked(tmp_path):
             r"^timm:vit_tiny_patch16_224: .* \(here: --model timm:vit_tiny_patch16_224=FILE\)$",
         ),
         ({"models": ("simclr_st=no.safetensors",)}, WeightsError, "^simclr_st=no.safetensors: "),
-        ({"steps": 0}, BadValueError, "--attack-steps must be at least 1, got 0"),
+        ({"attack_steps": 0}, BadValueError, "--attack-steps must be at least 1, got 0"),
         (
-            {"kinds": ["clean-clear"]},
+            {"comparisons": ["clean-clear"]},
             UnknownNameError,
             "comparison 'clean-clear'; did you mean 'clean-clean'",
         ),
         (
-            {"kinds": ["cross-scenario"]},
+            {"comparisons": ["cross-scenario"]},
             BadValueError,
             "got no such models in simclr_st, supcon_st",
         ),
         ({"common": "supcon_tt"}, UnknownNameError, "model 'supcon_tt'; did you mean 'supcon_st'"),
-        ({"taps": ["layer4.5"]}, UnknownNameError, "^simclr_st: unknown tap 'layer4.5'; did you"),
+        (
+            {"layers": ["layer4.5"]},
+            UnknownNameError,
+            "^simclr_st: unknown layer 'layer4.5'; did you",
+        ),
+        ({"measure": "ckaa"}, UnknownNameError, "measure 'ckaa'; did you mean 'cka'"),
+        ({"estimator": "full-set"}, BadValueError, "estimator 'full-set' is not for cka; choose"),
         ({"estimator": "debias"}, UnknownNameError, "estimator 'debias'; did you mean 'debiased'"),
         ({"device": "cuda:99"}, BadValueError, "--device must be auto or one of cpu"),
     ],
@@ -175,6 +258,6 @@ def test_what_cannot_be_compared_is_met_before_anything_is_attacked(
 ):
     told = []
     with pytest.raises(error, match=message):
-        run(quick(tmp_path / "out", **changes), lambda *one: told.append(one))
+        quick(tmp_path / "out", on_progress=lambda *one: told.append(one), **changes)
     assert not [what for what, *_ in told if what.startswith("attacking")]
     assert not (tmp_path / "out").exists()

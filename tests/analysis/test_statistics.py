@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from clbench.analysis.statistics import mean_of, paired_difference, separate_difference
+from clbench.analysis.statistics import independent_difference, jackknife_difference, mean_of
 from clbench.analysis.statistics import spearman as spearman_of_floats
 from clbench.probes.similarity.summaries import long_range_mean, whole_mean
 from clbench.schema.estimate import Estimate, undefined
@@ -18,9 +18,9 @@ def test_rho_is_scipys():
     generator = np.random.default_rng(1)
     x, y = generator.normal(size=(2, 12)).round(1)  # rounded, so that there are ties
     found = spearman("rho", x.tolist(), y.tolist())
-    assert found.measure.value == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
-    assert found.measure.low < found.measure.value < found.measure.high
-    assert found.measure.n == 12
+    assert found.estimate.value == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
+    assert found.estimate.low < found.estimate.value < found.estimate.high
+    assert found.estimate.n == 12
 
 
 def test_the_p_value_of_few_models_is_exact():
@@ -46,36 +46,38 @@ def test_the_same_seed_gives_the_same_interval_and_p_value():
 
 def test_rho_of_three_models_is_undefined_and_says_why():
     found = spearman("rho", [1, 2, 3], [1, 2, 3])
-    assert math.isnan(found.measure.value)
+    assert math.isnan(found.estimate.value)
     assert math.isnan(found.p_value)
-    assert found.measure.reason == "needs 4 models with both numbers, there are 3"
+    assert found.estimate.reason == "needs 4 models with both numbers, there are 3"
 
 
 def test_rho_with_equal_numbers_is_undefined():
-    assert spearman("rho", [1, 1, 1, 1], [1, 2, 3, 4]).measure.reason == (
+    assert spearman("rho", [1, 1, 1, 1], [1, 2, 3, 4]).estimate.reason == (
         "one number is the same for all"
     )
 
 
 def test_what_images_do_to_both_matrices_is_no_uncertainty_of_their_difference(make_block):
     noisy = make_block(0.8, noise=0.1), make_block(0.5, noise=0.1)
-    found = paired_difference("cka", *noisy, whole_mean)
+    found = jackknife_difference("cka", *noisy, whole_mean)
     assert found.value == pytest.approx(0.3)
     assert (found.low, found.high) == pytest.approx((0.3, 0.3))
-    apart = separate_difference("cka", *(block.measure("cka", whole_mean) for block in noisy))
+    apart = independent_difference(
+        "cka", *(similarity.estimate("cka", whole_mean) for similarity in noisy)
+    )
     assert apart.value == pytest.approx(0.3)
     assert apart.high - apart.low > 0.3
 
 
 def test_a_paired_interval_is_that_of_the_differences(make_block):
     steady, noisy = make_block(0.5), make_block(0.8, noise=0.1)
-    found = paired_difference("cka", noisy, steady, whole_mean)
-    alone = noisy.measure("cka", whole_mean)
+    found = jackknife_difference("cka", noisy, steady, whole_mean)
+    alone = noisy.estimate("cka", whole_mean)
     assert found.high - found.low == pytest.approx(alone.high - alone.low)
 
 
 def test_separate_half_widths_add_up_as_squares():
-    found = separate_difference(
+    found = independent_difference(
         "cka", Estimate("a", 0.9, 50, 0.6, 1.2), Estimate("b", 0.5, 40, 0.1, 0.9)
     )
     assert (found.value, found.low, found.high) == pytest.approx((0.4, -0.1, 0.9))
@@ -84,14 +86,17 @@ def test_separate_half_widths_add_up_as_squares():
 
 def test_an_undefined_side_makes_a_difference_undefined(make_block):
     flat = undefined("a", 50, "features do not vary")
-    assert separate_difference("cka", flat, flat).reason == "features do not vary"
+    assert independent_difference("cka", flat, flat).reason == "features do not vary"
     assert mean_of("cka", [flat]).reason == "features do not vary"
-    block = make_block(0.5)
-    assert "no tap in common" in paired_difference("cka", block, block.take([]), whole_mean).reason
-    single = block.take(["pool"])
+    similarity = make_block(0.5)
+    assert (
+        "no layer in common"
+        in jackknife_difference("cka", similarity, similarity.take([]), whole_mean).reason
+    )
+    single = similarity.take(["pool"])
     assert (
         "distance must be below 1"
-        in paired_difference("cka", single, single, long_range_mean).reason
+        in jackknife_difference("cka", single, single, long_range_mean).reason
     )
 
 

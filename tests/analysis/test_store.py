@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from clbench.analysis.result import Accuracy
 from clbench.analysis.store import load, save
 from clbench.schema.errors import RecordError, StorageError
 
+ROOT = Path(__file__).parents[2]
 MODELS = ("simclr_st", "simclr_at")
 
 
@@ -18,27 +20,30 @@ def saved(make_analysis, tmp_path):
 
 def test_what_was_saved_is_read_again(saved, tmp_path):
     again = load(tmp_path)
-    assert again.description == saved.description
+    assert again.record == saved.record
     assert len(again.matrices) == len(saved.matrices) == 3 * 2 + 3 + 1
     for one, other in zip(again.matrices, saved.matrices, strict=True):
         assert one[:3] == other[:3]
-        assert (one.block.rows, one.block.columns) == (other.block.rows, other.block.columns)
-        assert np.array_equal(one.block.values, other.block.values)
-        assert np.array_equal(one.block.high, other.block.high)
-        assert one.block.n == 100
+        assert (one.similarity.rows, one.similarity.columns) == (
+            other.similarity.rows,
+            other.similarity.columns,
+        )
+        assert np.array_equal(one.similarity.values, other.similarity.values)
+        assert np.array_equal(one.similarity.high, other.similarity.high)
+        assert one.similarity.n == 100
 
 
 def test_the_matrices_are_found_by_the_documented_keys(saved, tmp_path):
     with np.load(tmp_path / "matrices.npz", allow_pickle=False) as arrays:
-        kinds = {kind for kind, *_ in arrays["matrices"].tolist()}
-        assert kinds == set(saved.description.kinds)
+        comparisons = {comparison for comparison, *_ in arrays["matrices"].tolist()}
+        assert comparisons == set(saved.record.comparisons)
         row = ["adversarial-clean", "simclr_at", "simclr_at", "simclr_at", ""]
         assert row in arrays["matrices"].tolist()
         pair = "simclr_at adversarial x simclr_at clean"
         assert arrays[f"{pair}/values"].shape == (6, 6)
         assert (arrays[f"{pair}/low"] < arrays[f"{pair}/high"]).all()
         assert arrays[f"{pair}/left_out"].shape == (4, 6, 6)
-        assert arrays["simclr_at clean/taps"].tolist()[-1] == "logits"
+        assert arrays["simclr_at clean/layers"].tolist()[-1] == "logits"
         assert set(arrays["simclr_at clean/reasons"].tolist()) == {""}
 
 
@@ -46,7 +51,7 @@ def test_the_description_names_every_other_file_with_its_hash(saved, tmp_path):
     described = json.loads((tmp_path / "probe.json").read_text())
     assert set(described["files"]) == {"matrices.npz", "summary.csv", "figures/one.png"}
     assert (tmp_path / "figures" / "one.png").read_bytes() == b"picture"
-    assert list(described) == list(saved.description.__dataclass_fields__)
+    assert list(described) == list(saved.record.__dataclass_fields__)
 
 
 def test_the_same_comparison_gives_the_same_bytes(make_analysis, tmp_path):
@@ -74,9 +79,9 @@ def test_matrices_of_another_run_are_refused(saved, tmp_path):
     ("content", "message"),
     [
         ('{"schema_version": 1', "is cut off or no JSON"),
-        ('{"schema_version": 99}', "has schema version 99, this clbench reads 1"),
+        ('{"schema_version": 99}', "has schema version 99, this clbench reads 1 and 2"),
         ("[]", "has schema version None"),
-        ('{"schema_version": 1}', "is damaged: 'models'"),
+        ('{"schema_version": 1}', "is damaged: comparison lacks protocol"),
     ],
 )
 def test_a_damaged_description_is_named(saved, tmp_path, content, message):

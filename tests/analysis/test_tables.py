@@ -8,8 +8,8 @@ from clbench.analysis.tables import SUMMARY_COLUMNS, shared, summaries, summary_
 from clbench.probes.similarity.summaries import SUMMARIES
 
 
-def by_name(block):
-    return {measure.name: measure for measure in summaries(block)}
+def by_name(similarity):
+    return {measure.name: measure for measure in summaries(similarity)}
 
 
 def test_every_summary_of_a_matrix_has_its_value_and_interval(make_block):
@@ -23,21 +23,21 @@ def test_every_summary_of_a_matrix_has_its_value_and_interval(make_block):
     assert all(one.low < one.value < one.high for one in found.values())
 
 
-def test_sides_with_different_taps_are_compared_where_they_meet(make_block):
-    block = make_block(np.arange(36.0).reshape(6, 6) / 36)
-    uneven = block.take(["stem", "pool", "logits"], ["stage1.0", "pool", "logits"])
-    assert shared(uneven).rows.taps == ("pool", "logits")
+def test_sides_with_different_layers_are_compared_where_they_meet(make_block):
+    similarity = make_block(np.arange(36.0).reshape(6, 6) / 36)
+    uneven = similarity.take(["stem", "pool", "logits"], ["stage1.0", "pool", "logits"])
+    assert shared(uneven).rows.layers == ("pool", "logits")
     assert by_name(uneven)["diagonal_mean"].value == pytest.approx((28 + 35) / 72)
     assert by_name(uneven)["whole_mean"].value == pytest.approx(uneven.values.mean())
 
 
 def test_what_cannot_be_said_is_undefined_with_its_reason(make_block):
-    block = make_block(0.5)
-    apart = by_name(block.take(["stem"], ["pool"]))
-    assert apart["diagonal_mean"].reason == "the two sides have no tap in common"
+    similarity = make_block(0.5)
+    apart = by_name(similarity.take(["stem"], ["pool"]))
+    assert apart["diagonal_mean"].reason == "the two sides have no layer in common"
     assert apart["whole_mean"].value == 0.5
-    single = by_name(block.take(["pool"]))
-    assert "distance must be below 1, the number of taps" in single["long_range_mean"].reason
+    single = by_name(similarity.take(["pool"]))
+    assert "distance must be below 1, the number of layers" in single["long_range_mean"].reason
     assert math.isnan(single["long_range_mean"].value)
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from clbench.analysis.comparisons import KINDS
-from clbench.analysis.run import run
-from clbench.cli.probe import _known_kinds, probe
+from clbench.analysis.comparisons import COMPARISONS
+from clbench.cli.probe import _known_comparisons, probe
 
 
 @pytest.fixture
@@ -65,31 +64,61 @@ def test_two_networks_of_a_user_are_compared(compare, tmp_path):
 
 
 def test_machines_get_the_description(compare, tmp_path):
-    done = compare("--json", "--no-figures", "--kind", "cross-clean")
+    done = compare("--json", "--no-figures", "--comparison", "cross-clean")
     described = json.loads(done.out)
-    assert described["kinds"] == ["cross-clean"]
+    assert described["comparisons"] == ["cross-clean"]
     assert list(described["files"]) == ["matrices.npz", "summary.csv"]
     assert done.err == ""
 
 
 def test_a_quiet_run_prints_nothing(compare):
-    assert compare("--quiet", "--no-figures", "--kind", "clean-clean") == (0, "", "")
+    assert compare("--quiet", "--no-figures", "--comparison", "clean-clean") == (0, "", "")
 
 
-def test_modules_are_taps_by_name_and_by_pattern(compare, tmp_path):
-    done = compare("--tap", "0", "--tap", "[1-2]", "--kind", "clean-clean", "--no-figures")
+def test_modules_are_layers_by_name_and_by_pattern(compare, tmp_path):
+    done = compare(
+        "--layer", "0", "--layer", "[1-2]", "--comparison", "clean-clean", "--no-figures"
+    )
     assert done.status == 0, done.err
     with np.load(tmp_path / "out" / "matrices.npz") as arrays:
-        (taps,) = {tuple(arrays[key].tolist()) for key in arrays.files if key.endswith("/taps")}
-    assert taps == ("0", "1", "2")
+        (layers,) = {tuple(arrays[key].tolist()) for key in arrays.files if key.endswith("/layers")}
+    assert layers == ("0", "1", "2")
+
+
+def test_the_older_spellings_of_options_still_work_and_are_not_shown(
+    compare, clbench, images, tmp_path
+):
+    train = images("train.npz", **make_images(60))
+    done = compare(
+        *("--kind", "clean-clean", "--tap", "0", "--extent", "spatial", "--layer-probes"),
+        *("--train-data", train, "--no-figures", "--json"),
+    )
+    described = json.loads(done.out)
+    assert described["comparisons"] == ["clean-clean"]
+    assert described["layers"] == ["0"]
+    assert described["pooling"] == "spatial"
+    assert (tmp_path / "out" / "probe_accuracy.csv").exists()
+    shown = clbench("probe", "--help").out.split()
+    assert not {"--kind", "--tap", "--extent", "--layer-probes"} & set(shown)
+
+
+def test_a_model_can_be_given_a_name(compare, nets):
+    done = compare(
+        *("--model", f"mine={nets('a')}", "--comparison", "clean-clean", "--json", "--no-figures"),
+        models=("b",),
+    )
+    assert [model["name"] for model in json.loads(done.out)["models"]] == [nets("b"), "mine"]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--kind", "clean-clea"), "kind of comparison 'clean-clea'; did you mean 'clean-clean'?"),
-        (("--kind", "cross-scheme"), "kind 'cross-scheme' is of two schemes in one scenario"),
-        (("--tap", "4"), "unknown tap '4'"),
+        (("--comparison", "clean-clea"), "comparison 'clean-clea'; did you mean 'clean-clean'?"),
+        (
+            ("--comparison", "cross-scheme"),
+            "comparison 'cross-scheme' is of two schemes in one scenario",
+        ),
+        (("--layer", "4"), "unknown layer '4'"),
         (("--common", "c"), "unknown model 'c'"),
         (("--model", "simclr_att"), "unknown model 'simclr_att'; did you mean 'simclr_at'?"),
         (("--estimator", "unbiased"), "unknown estimator 'unbiased'; did you mean"),
@@ -129,19 +158,20 @@ def test_a_place_that_is_no_folder_is_named(compare, tmp_path):
 
 
 def test_an_interrupted_run_says_that_nothing_was_written(compare, monkeypatch, tmp_path):
-    def interrupted(*_arguments):
+    def interrupted(*_models, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clbench.analysis.run.run", interrupted)
+    monkeypatch.setattr("clbench.analysis.run.compare_models", interrupted)
     done = compare("--quiet")
     assert done.status == 130
     assert "interrupted" in done.err
-    assert callable(run)
 
 
-def test_layer_probes_of_own_images_are_a_table_and_curves(compare, images, tmp_path):
+def test_linear_probes_of_own_images_are_a_table_and_curves(compare, images, tmp_path):
     train = images("train.npz", **make_images(60))
-    done = compare("--layer-probes", "--train-data", train, "--tap", "all", "--kind", "clean-clean")
+    done = compare(
+        "--linear-probes", "--train-data", train, "--layer", "all", "--comparison", "clean-clean"
+    )
     assert done.status == 0, done.err
     table = pd.read_csv(tmp_path / "out" / "probe_accuracy.csv")
     assert list(table["tap"].unique()) == ["0", "1", "2", "3", "logits"]
@@ -149,21 +179,21 @@ def test_layer_probes_of_own_images_are_a_table_and_curves(compare, images, tmp_
     assert table["value"].between(0, 1).all()
     assert (tmp_path / "out" / "figures" / "probe-accuracy.png").exists()
     described = json.loads((tmp_path / "out" / "probe.json").read_text())
-    assert (described["training"]["name"], described["extent"]) == ("images.npz-train", "pooled")
+    assert (described["training"]["name"], described["pooling"]) == ("images.npz-train", "pooled")
 
 
-def test_layer_probes_without_images_to_fit_on_say_what_to_give(compare, tmp_path):
-    done = compare("--layer-probes")
+def test_linear_probes_without_images_to_fit_on_say_what_to_give(compare, tmp_path):
+    done = compare("--linear-probes")
     assert done.status == 2
-    assert "--layer-probes needs training images of images.npz, got none" in done.err
+    assert "--linear-probes needs training images of images.npz, got none" in done.err
     assert "give --train-data FILE" in done.err
     assert not (tmp_path / "out").exists()
 
 
-def test_the_help_names_every_kind(clbench):
+def test_the_help_names_every_comparison(clbench):
     text = " ".join(clbench("probe", "--help").out.split()).replace("- ", "-")
-    assert all(kind in text for kind in KINDS)
-    assert _known_kinds("cross-s") == ["cross-scheme", "cross-scenario"]
+    assert all(comparison in text for comparison in COMPARISONS)
+    assert _known_comparisons("cross-s") == ["cross-scheme", "cross-scenario"]
     assert probe.registered_commands
 
 

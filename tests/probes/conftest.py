@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from clbench.probes.similarity.compare import compare
-from clbench.probes.similarity.representations import Inputs, View
+from clbench.probes.similarity.representations import Inputs, Representation
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ class Block(nn.Module):
 
 
 class SmallResNet(nn.Module):
-    """Two stages of two blocks; the stem's output is overwritten after it was tapped."""
+    """Two stages of two blocks; the stem's output is overwritten after it was read."""
 
     def __init__(self, width=3, n_classes=5):
         super().__init__()
@@ -69,9 +69,11 @@ def pairs_of_images():
 CPU = torch.device("cpu")
 
 
-def view_of(name, features, taps=None):
-    """A view in which what flows is given: its network passes features on as they are."""
-    return View(name, nn.Identity(), Inputs(features[:, :, None, None], "the same"), taps or {})
+def representation_of(name, features, layers=None):
+    """A representation in which what flows is given: its network passes features on as they are."""
+    return Representation(
+        name, nn.Identity(), Inputs(features[:, :, None, None], "the same"), layers or {}
+    )
 
 
 @pytest.fixture
@@ -80,9 +82,9 @@ def cka_of():
 
     def cka(x, y, size=64, **options):
         options = {"precision": "float64"} | options
-        views = [view_of("x", x), view_of("y", y)]
-        found = compare(views, [("x", "y")], device=CPU, batch_size=size, **options)
-        return found.block("x", "y").entry("logits", "logits")
+        representations = [representation_of("x", x), representation_of("y", y)]
+        found = compare(representations, [("x", "y")], device=CPU, batch_size=size, **options)
+        return found.matrix("x", "y").entry("logits", "logits")
 
     return cka
 

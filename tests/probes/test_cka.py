@@ -7,10 +7,10 @@ from clbench.probes.similarity.cka import (
     cka_from_hsic,
     debiased_hsic,
     linear_cka,
-    minibatches,
-    summarise,
-    sums_without_each,
 )
+from clbench.probes.similarity.hsic import sums_without_each
+from clbench.probes.similarity.matrix import summarise
+from clbench.probes.similarity.minibatches import minibatches
 
 
 def features(n=64, d=40, dtype=torch.float64):

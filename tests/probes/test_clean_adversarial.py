@@ -5,28 +5,29 @@ import torch
 from torch import nn
 
 from clbench.models.backbones.resnet import build_backbone
-from clbench.probes.clean_adversarial import COLUMNS, MINIBATCH, _columns, clean_adversarial_cka
-from clbench.probes.similarity.cka import minibatches
+from clbench.probes.clean_adversarial import _shown, clean_adversarial_similarity
+from clbench.probes.similarity.minibatches import MINIBATCH, minibatches
+from clbench.schema.records import CKA_COLUMNS
 
 CPU = torch.device("cpu")
 
 
 def probe(network, clean, adversarial, **options):
-    measures = clean_adversarial_cka(network, clean, adversarial, device=CPU, **options)
+    measures = clean_adversarial_similarity(network, clean, adversarial, device=CPU, **options)
     return {measure.name: measure for measure in measures}
 
 
 def features_by_hand(network, images):
-    """Every tap of our ResNet, one by one, in the order of the columns' mean."""
+    """Every layer of our ResNet, one by one, in the order of the columns' mean."""
     with torch.no_grad():
         x = network.bn1(network.conv1(images)).relu()
-        taps = {"stem": x}
+        layers = {"stem": x}
         for k in (1, 2, 3, 4):
             for i, block in enumerate(getattr(network, f"layer{k}")):
-                x = taps[f"stage{k}.{i}"] = block(x.clone())
-        taps["pool"] = x.mean(dim=(2, 3))
-        taps["logits"] = network.fc(taps["pool"])
-    return {name: features.flatten(1).numpy() for name, features in taps.items()}
+                x = layers[f"stage{k}.{i}"] = block(x.clone())
+        layers["pool"] = x.mean(dim=(2, 3))
+        layers["logits"] = network.fc(layers["pool"])
+    return {name: features.flatten(1).numpy() for name, features in layers.items()}
 
 
 def test_the_columns_are_those_of_the_definition_on_a_network_run_by_hand(slow, pairs_of_images):
@@ -37,14 +38,14 @@ def test_the_columns_are_those_of_the_definition_on_a_network_run_by_hand(slow, 
         (features_by_hand(network, clean[piece]), features_by_hand(network, adversarial[piece]))
         for piece in pieces
     ]
-    batches = {tap: [(c[tap], a[tap]) for c, a in hand] for tap in hand[0][0]}
+    batches = {layer: [(c[layer], a[layer]) for c, a in hand] for layer in hand[0][0]}
     found = probe(network, clean, adversarial)
     shown = {"cka_stem": "stem", "cka_pool": "pool", "cka_logits": "logits"}
     shown |= {f"cka_stage{k}": f"stage{k}.1" for k in (1, 2, 3, 4)}
-    for column, tap in shown.items():
-        expected = slow.minibatch_cka(batches[tap])
+    for column, layer in shown.items():
+        expected = slow.minibatch_cka(batches[layer])
         assert found[column].value == pytest.approx(expected, abs=1e-9)
-        interval = slow.jackknife_interval(batches[tap])
+        interval = slow.jackknife_interval(batches[layer])
         assert (found[column].low, found[column].high) == pytest.approx(interval, abs=1e-9)
     mean = sum(slow.minibatch_cka(one) for one in batches.values()) / len(batches)
     assert len(batches) == 11
@@ -55,16 +56,17 @@ def test_the_interval_of_the_mean_is_the_jackknife_of_the_mean(slow, pairs_of_im
     network = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 5))
     clean, adversarial = pairs_of_images(120)
     with torch.no_grad():
-        taps = [
+        layers = [
             [
                 (network[:3](c).numpy(), network[:3](a).numpy())
                 for c, a in batches(clean, adversarial)
             ],
             [(network(c).numpy(), network(a).numpy()) for c, a in batches(clean, adversarial)],
         ]
-    n = len(taps[0])
+    n = len(layers[0])
     left_out = [
-        sum(slow.minibatch_cka(tap[:b] + tap[b + 1 :]) for tap in taps) / 2 for b in range(n)
+        sum(slow.minibatch_cka(layer[:b] + layer[b + 1 :]) for layer in layers) / 2
+        for b in range(n)
     ]
     spread = sum((one - sum(left_out) / n) ** 2 for one in left_out)
     half = 1.959963984540054 * math.sqrt((n - 1) / n * spread)
@@ -79,7 +81,7 @@ def batches(clean, adversarial):
 def test_unchanged_images_are_wholly_alike(small_resnet, pairs_of_images):
     clean, _ = pairs_of_images(100)
     found = probe(small_resnet, clean, clean)
-    for name in set(COLUMNS) - {"cka_stage3", "cka_stage4"}:
+    for name in set(CKA_COLUMNS) - {"cka_stage3", "cka_stage4"}:
         assert found[name].value == pytest.approx(1, abs=1e-9)
         assert found[name].n == 100
         assert found[name].low == pytest.approx(1, abs=1e-9)
@@ -99,10 +101,10 @@ def test_other_examples_are_not_alike(small_resnet, pairs_of_images):
     assert abs(found["cka_stem"].value) < 0.1
 
 
-def test_a_column_without_a_tap_says_so(small_resnet, pairs_of_images):
+def test_a_column_without_a_layer_says_so(small_resnet, pairs_of_images):
     found = probe(small_resnet, *pairs_of_images(40))
     assert math.isnan(found["cka_stage3"].value)
-    assert found["cka_stage3"].reason == "the network has no such tap"
+    assert found["cka_stage3"].reason == "the network has no such layer"
     assert found["cka_mean"].reason == ""
 
 
@@ -129,7 +131,7 @@ class NoTensor(nn.Module):
         return {"logits": x}
 
 
-def test_a_tap_that_carries_no_tensor_has_a_reason_and_no_error(pairs_of_images):
+def test_a_layer_that_carries_no_tensor_has_a_reason_and_no_error(pairs_of_images):
     found = probe(NoTensor(), *pairs_of_images(40))
     assert found["cka_logits"].reason == "no tensor with one row per example passes there"
 
@@ -152,9 +154,9 @@ def test_a_network_that_draws_random_numbers_gives_the_same_twice(pairs_of_image
 def test_more_than_four_stages_are_shown_by_quarters():
     twelve = ["stem", *(f"stage{k}" for k in range(1, 13)), "pool", "logits"]
     five = [f"stage{k}" for k in range(1, 6)]
-    assert [_columns(twelve)[f"cka_stage{k}"] for k in (1, 2, 3, 4)] == [
+    assert [_shown("cka", twelve)[f"cka_stage{k}"] for k in (1, 2, 3, 4)] == [
         *("stage3", "stage6", "stage9", "stage12")
     ]
-    assert [_columns(five)[f"cka_stage{k}"] for k in (1, 2, 3, 4)] == [
+    assert [_shown("cka", five)[f"cka_stage{k}"] for k in (1, 2, 3, 4)] == [
         *("stage2", "stage3", "stage4", "stage5")
     ]

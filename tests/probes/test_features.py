@@ -4,7 +4,7 @@ from torch import nn
 
 from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.features import capture, fastest_layout, flat_copy
-from clbench.probes.layers import Tap, find_taps
+from clbench.probes.layers import Layer, find_layers
 
 
 def n_hooks(network):
@@ -13,8 +13,8 @@ def n_hooks(network):
     )
 
 
-def run(network, images, taps=None):
-    with torch.no_grad(), capture(network, taps or find_taps(network)) as features_of:
+def run(network, images, layers=None):
+    with torch.no_grad(), capture(network, layers or find_layers(network)) as features_of:
         return features_of(images)
 
 
@@ -35,8 +35,8 @@ def test_features_are_what_our_resnet_computes_step_by_step():
 
 def test_what_later_layers_overwrite_is_kept_as_it_was(small_resnet):
     images = torch.rand(3, 1, 6, 6)
-    taps = {"conv1": Tap(small_resnet.conv1), "stem": Tap(small_resnet.act1)}
-    found = run(small_resnet, images, taps)
+    layers = {"conv1": Layer(small_resnet.conv1), "stem": Layer(small_resnet.act1)}
+    found = run(small_resnet, images, layers)
     with torch.no_grad():
         before_relu = small_resnet.conv1(images)
     assert found["conv1"].equal(before_relu.flatten(1))
@@ -62,10 +62,10 @@ class Reused(nn.Module):
         return self.act(self.act(self.act(x) + 1) + 1)
 
 
-def test_a_tap_passed_several_times_is_numbered():
+def test_a_layer_passed_several_times_is_numbered():
     images = torch.zeros(2, 1, 1, 1)
     network = Reused()
-    with capture(network, {"act": Tap(network.act), "idle": Tap(network.idle)}) as features_of:
+    with capture(network, {"act": Layer(network.act), "idle": Layer(network.idle)}) as features_of:
         for _ in range(2):
             found = features_of(images)
     values = {name: features[0].item() for name, features in found.items()}
@@ -90,24 +90,24 @@ class Odd(nn.Module):
 
 def test_what_is_no_tensor_with_a_row_per_example_is_absent():
     network = Odd()
-    taps = {name: Tap(module) for name, module in network.named_children() if name != "named"}
-    taps["named"] = Tap(network.named, "input")
-    assert list(run(network, torch.rand(2, 1, 2, 2), taps | find_taps(network))) == ["logits"]
+    layers = {name: Layer(module) for name, module in network.named_children() if name != "named"}
+    layers["named"] = Layer(network.named, "input")
+    assert list(run(network, torch.rand(2, 1, 2, 2), layers | find_layers(network))) == ["logits"]
 
 
 def test_features_are_the_callers_own_and_have_no_history(small_resnet):
-    taps = find_taps(small_resnet)
-    with capture(small_resnet, taps) as features_of:
+    layers = find_layers(small_resnet)
+    with capture(small_resnet, layers) as features_of:
         first = features_of(torch.rand(2, 1, 6, 6))
         kept = {name: features.clone() for name, features in first.items()}
         features_of(torch.rand(3, 1, 6, 6))
     assert not any(features.requires_grad for features in first.values())
-    assert all(first[name].equal(kept[name]) for name in taps)
+    assert all(first[name].equal(kept[name]) for name in layers)
 
 
 def test_only_what_is_asked_for_is_kept(small_resnet):
     with capture(
-        small_resnet, find_taps(small_resnet), keep=lambda x: x.flatten(1).sum(dim=1)
+        small_resnet, find_layers(small_resnet), keep=lambda x: x.flatten(1).sum(dim=1)
     ) as features_of:
         found = features_of(torch.rand(4, 1, 6, 6))
     assert {tuple(features.shape) for features in found.values()} == {(4,)}
@@ -116,7 +116,7 @@ def test_only_what_is_asked_for_is_kept(small_resnet):
 @pytest.mark.parametrize("ends", ["well", "in an error"])
 def test_hooks_are_gone_when_the_context_ends(small_resnet, ends):
     def listen():
-        with capture(small_resnet, find_taps(small_resnet)) as features_of:
+        with capture(small_resnet, find_layers(small_resnet)) as features_of:
             assert n_hooks(small_resnet) == 7
             features_of(torch.rand(2, 1 if ends == "well" else 9, 6, 6))
 

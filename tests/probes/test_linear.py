@@ -1,7 +1,6 @@
 import math
 from dataclasses import replace
 from fractions import Fraction
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,16 +12,22 @@ from torch import nn
 from torch.nn import functional
 
 from clbench.attacks.native.pgd import PGD
+from clbench.data.image_set import make_image_set
 from clbench.data.load import load_test_set, training_set
 from clbench.evaluation.run import PROBE_ATTACK, perturb
 from clbench.models import load_model
 from clbench.models.backbones.resnet import build_backbone
-from clbench.probes.layers import Tap, find_taps, select_taps
+from clbench.probes.layers import Layer, find_layers, select_layers
 from clbench.probes.linear import solver
 from clbench.probes.linear.fit import ProbedNetwork, fit_probes
-from clbench.probes.linear.pooling import EXTENTS, AveragedOver, grid_of
-from clbench.probes.linear.score import COLUMNS, TapScores, score_probes, stage_columns
-from clbench.probes.linear.solver import STRENGTHS, Layer, Rows, fit_logistic, why_unfit
+from clbench.probes.linear.pooling import POOLINGS, AveragedOver, grid_of
+from clbench.probes.linear.score import (
+    LINEAR_PROBE_COLUMNS,
+    LayerScores,
+    score_probes,
+    stage_columns,
+)
+from clbench.probes.linear.solver import PENALTIES, LinearClassifier, Rows, fit_logistic, why_unfit
 from clbench.probes.linear.truncated import UpTo
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError
 from clbench.schema.estimate import proportion
@@ -34,12 +39,12 @@ LINF = ThreatModel("Linf", Fraction(1, 10))
 
 
 def examples(images, labels):
-    return SimpleNamespace(images=images, labels=labels)
+    return make_image_set("test", images, labels, n_classes=int(labels.max()) + 1)
 
 
-def fit(network, train, validation, *taps, **options):
-    chosen = select_taps(network, taps)
-    return fit_probes(network, train, validation, chosen, seed=0, device=CPU, **options)
+def fit(network, train, validation, *layers, **options):
+    chosen = select_layers(network, layers)
+    return fit_probes(network, train, validation, layers=chosen, seed=0, device=CPU, **options)
 
 
 def score(probes, clean, adversarial=None, threat_model=LINF, **options):
@@ -79,8 +84,8 @@ def linear_case():
     side = images.flatten(1) @ torch.randn(64)
     everything = examples(images, (side > side.median()).long())
     (probe,) = fit(network, everything, everything, "1")
-    layer, inner = probe.network.layer, network[1]
-    slope = (layer.weight[1] - layer.weight[0]) @ inner.weight.double()
+    classifier, inner = probe.network.classifier, network[1]
+    slope = (classifier.weight[1] - classifier.weight[0]) @ inner.weight.double()
     with torch.no_grad():
         logits = probe.network(images).double()
     margins = (logits[:, 1] - logits[:, 0]) * (2 * everything.labels - 1)
@@ -104,8 +109,8 @@ def test_behind_a_linear_network_the_adaptive_accuracy_is_the_exact_one(linear_c
 
 def test_wide_margins_do_not_hide_the_way_to_the_boundary(linear_case):
     probe, clean, _, _ = linear_case
-    up_to, averages, layer = probe.network.children()
-    steep = Layer(1000 * layer.weight, 1000 * layer.bias).module()
+    up_to, averages, classifier = probe.network.children()
+    steep = LinearClassifier(1000 * classifier.weight, 1000 * classifier.bias).module()
     confident = replace(probe, network=ProbedNetwork(up_to, averages, steep))
     with torch.no_grad():
         logits = confident.network(clean.images)
@@ -127,12 +132,12 @@ def test_an_attack_sees_only_what_the_ones_before_left_standing(linear_case):
     with torch.no_grad():
         right = (probe.network(clean.images).argmax(1) == clean.labels).nonzero()[:, 0]
         inverted = probe.network(1 - clean.images).argmax(1) == clean.labels
-    standing = [i for i in right.tolist() if i % 2 or inverted[i]]
-    assert seen == [right.tolist(), standing]
-    assert found.adaptive.value == len(standing) / len(clean.labels)
+    robust = [i for i in right.tolist() if i % 2 or inverted[i]]
+    assert seen == [right.tolist(), robust]
+    assert found.adaptive.value == len(robust) / len(clean.labels)
 
 
-def test_the_network_after_the_tap_is_not_run(network, blobs):
+def test_the_network_after_the_layer_is_not_run(network, blobs):
     probes = fit(network, blobs(40), blobs(20), "stage1.1")
     ran = []
     for block in (network.layer1[0], network.layer2[0]):
@@ -141,11 +146,11 @@ def test_the_network_after_the_tap_is_not_run(network, blobs):
     assert set(ran) == {network.layer1[0]}
 
 
-def test_features_are_those_of_the_tap_and_not_what_later_layers_make_of_them(network):
+def test_features_are_those_of_the_layer_and_not_what_later_layers_make_of_them(network):
     images = torch.rand(3, 1, 6, 6)
     with torch.no_grad():
         stem = network.act1(network.conv1(images))
-    found = UpTo(network, find_taps(network)["stem"])(images)
+    found = UpTo(network, find_layers(network)["stem"])(images)
     assert found.equal(stem)
     assert found.requires_grad
 
@@ -165,10 +170,10 @@ class Loop(nn.Module):
         return x
 
 
-def test_every_pass_through_a_tap_has_its_probe(blobs):
+def test_every_pass_through_a_layer_has_its_probe(blobs):
     network = Loop()
     probes = fit(network, blobs(40), blobs(20), "again")
-    assert [probe.tap for probe in probes] == ["again", "again#2"]
+    assert [probe.layer for probe in probes] == ["again", "again#2"]
     images = blobs(5).images
     with torch.no_grad():
         first = network.again(images.flatten(1))
@@ -176,33 +181,38 @@ def test_every_pass_through_a_tap_has_its_probe(blobs):
         assert probes[1].network.up_to(images).equal(network.again(first.relu()))
 
 
-def test_a_tap_that_images_pass_less_often_later_is_an_error_in_one_line(blobs):
+def test_a_layer_that_images_pass_less_often_later_is_an_error_in_one_line(blobs):
     network = Loop()
     probes = fit(network, blobs(40), blobs(20), "again")
     network.passes = 1
-    with pytest.raises(ModelError, match=r"all images must pass a probed tap as often.*got 1"):
+    with pytest.raises(ModelError, match=r"all images must pass a probed layer as often.*got 1"):
         score(probes, blobs(20))
 
 
 def test_the_input_of_a_module_can_be_probed(blobs):
     network = nn.Sequential(nn.Flatten(), nn.Linear(36, 5))
     (probe,) = fit_probes(
-        network, blobs(40), blobs(20), {"in": Tap(network[1], "input")}, seed=0, device=CPU
+        network,
+        blobs(40),
+        blobs(20),
+        layers={"in": Layer(network[1], "input")},
+        seed=0,
+        device=CPU,
     )
     images = blobs(5).images
     assert probe.network.up_to(images).equal(images.flatten(1))
 
 
-def test_the_folded_twin_of_our_networks_gives_the_same_logits(blobs):
+def test_the_folded_copy_of_our_networks_gives_the_same_logits(blobs):
     network = build_backbone("resnet18_w16", in_chans=1, num_classes=4).eval()
-    twin_of = {}
+    copies = {}
     for probe in fit(network, blobs(60), blobs(20), "stem", "stage3.1", "pool", "layer1.0.conv1"):
-        twin = twin_of[probe.tap] = probe.network.folded()
+        folded = copies[probe.layer] = probe.network.folded()
         images = blobs(8).images
         with torch.no_grad():
-            torch.testing.assert_close(twin(images), probe.network(images), rtol=0, atol=1e-3)
-    assert twin_of["stage3.1"].up_to.network is not network
-    assert twin_of["layer1.0.conv1"].up_to.network is network, "its batch norm is folded into it"
+            torch.testing.assert_close(folded(images), probe.network(images), rtol=0, atol=1e-3)
+    assert copies["stage3.1"].up_to.network is not network
+    assert copies["layer1.0.conv1"].up_to.network is network, "its batch norm is folded into it"
 
 
 # --- the classifier is scikit-learn's, chosen on validation images ---
@@ -217,19 +227,19 @@ def rows(n=120, d=6, n_classes=3, seed=0, noise=0.7):
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])
-def test_the_layer_gives_the_decision_values_of_scikit_learn(n_classes):
+def test_the_classifier_gives_the_decision_values_of_scikit_learn(n_classes):
     train, new = rows(n_classes=n_classes), rows(seed=1).x
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())
     pipeline.fit(train.x.double().numpy(), train.y.numpy())
     scaler, fitted = pipeline
-    layer = solver._folded(
+    classifier = solver._folded(
         solver._rows(fitted),
         torch.from_numpy(scaler.mean_),
         torch.from_numpy(scaler.scale_).reciprocal(),
     )
     with torch.no_grad():
-        logits = layer.module()(new.double())
-    assert logits.equal(layer(new))
+        logits = classifier.module()(new.double())
+    assert logits.equal(classifier(new))
     if n_classes == 2:
         logits = logits[:, 1] - logits[:, 0]
     expected = pipeline.decision_function(new.double().numpy())
@@ -238,46 +248,46 @@ def test_the_layer_gives_the_decision_values_of_scikit_learn(n_classes):
 
 def test_a_probe_gives_the_decision_values_of_its_fit_in_single_precision(network, blobs):
     train, validation, new = blobs(80), blobs(40), blobs(30)
-    (probe,) = fit(network, train, validation, "stage2.0", extent="spatial")
+    (probe,) = fit(network, train, validation, "stage2.0", pooling="spatial")
 
     def features(one):
         with torch.no_grad():
-            return Rows(UpTo(network, Tap(network.layer2[0]))(one.images).flatten(1), one.labels)
+            return Rows(UpTo(network, Layer(network.layer2[0]))(one.images).flatten(1), one.labels)
 
-    expected = fit_logistic(features(train), features(validation)).layer(features(new).x)
+    expected = fit_logistic(features(train), features(validation)).classifier(features(new).x)
     with torch.no_grad():
         found = probe.network(new.images)
     torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-5)
 
 
-@pytest.mark.parametrize("strength", STRENGTHS)
-def test_every_fit_is_as_good_as_that_of_a_cold_start(strength):
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_every_fit_is_as_good_as_that_of_a_cold_start(penalty):
     train = rows()
-    ours = next(one for one in solver._fits(train) if one.strength == strength)
+    ours = next(one for one in solver._fits(train) if one.penalty == penalty)
     x = StandardScaler().fit_transform(train.x.double().numpy())
-    cold = LogisticRegression(C=1 / (strength * len(x)), max_iter=10_000, tol=1e-8)
+    cold = LogisticRegression(C=1 / (penalty * len(x)), max_iter=10_000, tol=1e-8)
     cold.fit(x, train.y.numpy())
     scale = torch.from_numpy(train.x.double().numpy().std(axis=0))
 
     def objective(weight, logits):
-        penalty = strength / 2 * weight.square().sum()
-        return float(functional.cross_entropy(logits, train.y) + penalty)
+        added = penalty / 2 * weight.square().sum()
+        return float(functional.cross_entropy(logits, train.y) + added)
 
     best = objective(torch.from_numpy(cold.coef_), torch.from_numpy(cold.decision_function(x)))
     assert ours.converged
-    assert objective(ours.layer.weight * scale, ours.layer(train.x)) < best + 2e-4
+    assert objective(ours.classifier.weight * scale, ours.classifier(train.x)) < best + 2e-4
 
 
-def test_the_strength_is_the_one_that_suits_the_validation_examples():
+def test_the_penalty_is_the_one_that_suits_the_validation_examples():
     train, validation = rows(n=60, noise=1), rows(n=300, noise=1, seed=1)
     losses = {
-        one.strength: float(functional.cross_entropy(one.layer(validation.x), validation.y))
+        one.penalty: float(functional.cross_entropy(one.classifier(validation.x), validation.y))
         for one in solver._fits(train)
     }
     chosen = fit_logistic(train, validation)
-    assert losses[chosen.strength] == min(losses.values())
-    assert STRENGTHS[0] > chosen.strength > STRENGTHS[-1]
-    right = int((chosen.layer(validation.x).argmax(1) == validation.y).sum())
+    assert losses[chosen.penalty] == min(losses.values())
+    assert PENALTIES[0] > chosen.penalty > PENALTIES[-1]
+    right = int((chosen.classifier(validation.x).argmax(1) == validation.y).sum())
     assert chosen.validation_right == right
 
 
@@ -316,8 +326,8 @@ def test_features_that_vary_by_rounding_only_have_no_weight():
     noise = 5 * (1 + torch.rand(120) * 2e-7)
     x = torch.cat([train.x, noise[:, None], torch.full((120, 1), 3.0)], dim=1)
     fitted = fit_logistic(Rows(x, train.y), Rows(x, train.y))
-    assert (fitted.layer.weight[:, -2:] == 0).all()
-    assert (fitted.layer.weight[:, :-2] != 0).all()
+    assert (fitted.classifier.weight[:, -2:] == 0).all()
+    assert (fitted.classifier.weight[:, :-2] != 0).all()
 
 
 # --- what features keep of the place in the image ---
@@ -329,15 +339,15 @@ def test_pooled_features_are_averages_over_the_map(network, blobs):
     averages = probe.network.averages(probe.network.up_to(images))
     expected = probe.network.up_to(images).mean(dim=(2, 3))
     torch.testing.assert_close(averages, expected)
-    assert (probe.extent, probe.positions, probe.grid, probe.n_features) == (
+    assert (probe.pooling, probe.positions, probe.grid, probe.n_features) == (
         *("pooled", (6, 6), (1, 1)),
         3,
     )
 
 
 def test_spatial_features_are_all_features(network, blobs):
-    pool, stage = fit(network, blobs(40), blobs(20), "stage1.1", "pool", extent="spatial")[::-1]
-    assert (stage.extent, stage.grid, stage.n_features) == ("spatial", (6, 6), 108)
+    pool, stage = fit(network, blobs(40), blobs(20), "stage1.1", "pool", pooling="spatial")[::-1]
+    assert (stage.pooling, stage.grid, stage.n_features) == ("spatial", (6, 6), 108)
     assert (pool.positions, pool.grid, pool.n_features) == ((), (), 3)
     features = stage.network.up_to(blobs(5).images)
     assert stage.network.averages(features).equal(features.flatten(1))
@@ -359,8 +369,8 @@ def test_spatial_features_are_all_features(network, blobs):
 )
 def test_wide_features_are_averaged_over_the_finest_grid_that_fits(shape, pooled, spatial):
     features = torch.rand(shape)
-    for extent, grid in (("pooled", pooled), ("spatial", spatial)):
-        assert grid_of(EXTENTS[extent], features) == grid
+    for pooling, grid in (("pooled", pooled), ("spatial", spatial)):
+        assert grid_of(POOLINGS[pooling], features) == grid
         averages = AveragedOver(grid)(features)
         assert averages.ndim == 2
         torch.testing.assert_close(averages.mean(), features.mean(), rtol=0, atol=0.02)
@@ -373,16 +383,16 @@ def test_tokens_are_averaged_channel_by_channel():
     torch.testing.assert_close(AveragedOver((2,))(features), halves.flatten(1))
 
 
-def test_an_unknown_extent_is_refused(network, blobs):
-    with pytest.raises(UnknownNameError, match="unknown extent 'poled'; did you mean 'pooled'"):
-        fit(network, blobs(40), blobs(20), extent="poled")
+def test_an_unknown_pooling_is_refused(network, blobs):
+    with pytest.raises(UnknownNameError, match="unknown pooling 'poled'; did you mean 'pooled'"):
+        fit(network, blobs(40), blobs(20), pooling="poled")
 
 
 # --- what cannot be fitted or scored has a reason ---
 
 
 class Odd(nn.Module):
-    """Taps with every kind of useless features."""
+    """Layers with every kind of useless features."""
 
     def __init__(self):
         super().__init__()
@@ -403,7 +413,7 @@ class Words(nn.Module):
 
 def test_useless_features_have_a_reason_and_no_error(blobs):
     probes = fit(Odd(), blobs(40), blobs(20), "constant", "infinite", "text", "logits")
-    reasons = {probe.tap: probe.reason for probe in probes}
+    reasons = {probe.layer: probe.reason for probe in probes}
     assert reasons == {
         "constant": "features do not vary",
         "infinite": "features are not finite",
@@ -412,8 +422,8 @@ def test_useless_features_have_a_reason_and_no_error(blobs):
     }
     scores = score(probes, blobs(20), blobs(20, noise=0.1).images, attacks=[PGD(2)])
     for probe, found in zip(probes, scores, strict=True):
-        assert [measure.reason for measure in found.measures] == [probe.reason] * 3
-        assert all(math.isnan(measure.value) == bool(probe.reason) for measure in found.measures)
+        assert [measure.reason for measure in found.estimates] == [probe.reason] * 3
+        assert all(math.isnan(measure.value) == bool(probe.reason) for measure in found.estimates)
         assert math.isnan(probe.validation_acc.value) == bool(probe.reason)
 
 
@@ -438,13 +448,13 @@ def test_validation_examples_of_other_classes_do_not_choose():
     strange = Rows(validation.x, validation.y + 3)
     assert why_unfit(train, strange) == "fewer than 4 validation examples of the classes to fit on"
     both = Rows(torch.cat([validation.x, strange.x]), torch.cat([validation.y, strange.y]))
-    assert fit_logistic(train, both).strength == fit_logistic(train, validation).strength
+    assert fit_logistic(train, both).penalty == fit_logistic(train, validation).penalty
 
 
 def test_too_few_examples_to_score_on_have_a_reason_and_no_error(network, blobs):
     probes = fit(network, blobs(40), blobs(20), "pool")
     (found,) = score(probes, blobs(3), attacks=[PGD(2)])
-    assert {measure.reason for measure in found.measures} == {"fewer than 4 examples"}
+    assert {measure.reason for measure in found.estimates} == {"fewer than 4 examples"}
 
 
 def test_what_was_not_given_is_said(network, blobs):
@@ -516,8 +526,8 @@ def test_equal_seeds_give_equal_results_and_nothing_is_left_behind(network, blob
     (first, scores), (second, again) = run(), run()
     assert scores == again
     for one, other in zip(first, second, strict=True):
-        assert one.strength == other.strength
-        assert one.network.layer.weight.equal(other.network.layer.weight)
+        assert one.penalty == other.penalty
+        assert one.network.classifier.weight.equal(other.network.classifier.weight)
     assert state_of(network) == before
     assert all(value.equal(weights[name]) for name, value in network.state_dict().items())
     assert torch.get_rng_state().equal(random_state)
@@ -552,40 +562,42 @@ def test_results_do_not_depend_on_the_batch_size(network, blobs):
     assert few == many
 
 
-def test_progress_is_told_tap_by_tap(network, blobs):
+def test_progress_is_told_layer_by_layer(network, blobs):
     told = []
 
-    def tell(done, total):
-        told.append((done, total))
+    def tell(*progress):
+        told.append(progress)
 
     probes = fit(network, blobs(40), blobs(20), "stem", "pool", on_progress=tell)
     score(probes, blobs(20), on_progress=tell)
-    assert told == [(1, 2), (2, 2)] * 2
+    steps = [(1, 2), (2, 2)]
+    doing = ("fitting linear probes", "attacking linear probes")
+    assert told == [(what, *step) for what in doing for step in steps]
 
 
 # --- columns ---
 
 
-def scores_of(*taps):
+def scores_of(*layers):
     return [
-        TapScores(
-            tap,
-            *(proportion(f"probe_{tap}_{kind}", k, 10) for kind in ("clean", "adv", "adaptive")),
+        LayerScores(
+            layer,
+            *(proportion(f"probe_{layer}_{kind}", k, 10) for kind in ("clean", "adv", "adaptive")),
         )
-        for k, tap in enumerate(taps)
+        for k, layer in enumerate(layers)
     ]
 
 
 def test_the_columns_are_those_of_the_ends_of_the_stages():
     scores = scores_of("stem", "stage1.0", "stage1.1", "stage2.0", "stage2.1", "pool", "logits")
     columns = stage_columns(scores, n=10)
-    assert tuple(column.name for column in columns) == COLUMNS
-    assert COLUMNS[:4] == (
+    assert tuple(column.name for column in columns) == LINEAR_PROBE_COLUMNS
+    assert LINEAR_PROBE_COLUMNS[:4] == (
         *("probe_stage1_clean", "probe_stage1_adv", "probe_stage1_adaptive"),
         "probe_stage2_clean",
     )
     assert [column.value for column in columns[:6]] == [0.2] * 3 + [0.4] * 3
-    assert {column.reason for column in columns[6:]} == {"the network has no such tap"}
+    assert {column.reason for column in columns[6:]} == {"the network has no such layer"}
 
 
 def test_more_than_four_stages_are_shown_by_quarters():
@@ -598,7 +610,7 @@ def test_more_than_four_stages_are_shown_by_quarters():
 
 @pytest.fixture(scope="module")
 def digits():
-    """Probes of one network of the zoo at three taps, and their scores on the test images."""
+    """Probes of one network of the zoo at three layers, and their scores on the test images."""
     network = load_model("simclr_at", dataset="digits").network
     train, validation = training_set("digits", "train"), training_set("digits", "validation")
     image_set, threat_model = load_test_set("digits"), ThreatModel("Linf", Fraction(1, 6))
@@ -611,7 +623,7 @@ def digits():
             float((network(x).argmax(1) == image_set.labels).double().mean())
             for x in (image_set.images, adversarial)
         ]
-    return probes, {found.tap: found for found in scores}, accs
+    return probes, {found.layer: found for found in scores}, accs
 
 
 def test_the_probe_of_the_logits_is_about_as_good_as_the_network(digits):
@@ -627,14 +639,14 @@ def test_an_adaptive_attack_finds_more_than_a_transferred_one(digits):
     for found in scores.values():
         assert found.adaptive.value <= found.clean.value
         assert found.adaptive.value <= found.adv.value + 0.01
-        assert all(measure.low <= measure.value <= measure.high for measure in found.measures)
-        assert {measure.n for measure in found.measures} == {360}
+        assert all(measure.low <= measure.value <= measure.high for measure in found.estimates)
+        assert {measure.n for measure in found.estimates} == {360}
     assert scores["stage1.1"].adaptive.value < 0.02
     assert scores["stage1.1"].adv.value > 0.15
 
 
-def test_probes_of_deeper_taps_are_better(digits):
+def test_probes_of_deeper_layers_are_better(digits):
     probes, scores, _ = digits
-    assert [probe.tap for probe in probes] == ["stage1.1", "stage3.1", "logits"]
+    assert [probe.layer for probe in probes] == ["stage1.1", "stage3.1", "logits"]
     assert all(probe.converged for probe in probes)
     assert scores["stage1.1"].clean.value < scores["stage3.1"].clean.value

@@ -3,91 +3,98 @@ import math
 import numpy as np
 import pytest
 
-from clbench.probes.similarity.matrix import Axis, Block, Similarities
+from clbench.probes.similarity.matrix import Axis, Similarities, SimilarityMatrix
 from clbench.probes.similarity.summaries import diagonal_mean, whole_mean
 from clbench.schema.errors import UnknownNameError
 
 
 @pytest.fixture
-def block():
+def matrix():
     values = np.array([[0.9, 0.3, 0.1], [0.2, 0.8, 0.4]])
     left_out = values + np.array([-0.02, 0.0, 0.01, 0.03])[:, None, None]
     rows = Axis("a adversarial", ("stem", "logits"), ("", ""), against="a")
     columns = Axis("a clean", ("stem", "pool", "logits"), ("", "", ""))
-    return Block(rows, columns, values, left_out, 40, "debiased-minibatch")
+    return SimilarityMatrix(rows, columns, values, left_out, 40, "cka", "debiased-minibatch")
 
 
-def test_an_entry_is_found_by_the_names_of_its_taps(block):
-    found = block.entry("logits", "pool")
+def test_an_entry_is_found_by_the_names_of_its_layers(matrix):
+    found = matrix.entry("logits", "pool")
     assert (found.name, found.value, found.n) == ("logits", 0.8, 40)
-    assert block.entry("logits", "pool", "cka").name == "cka"
+    assert matrix.entry("logits", "pool", "cka").name == "cka"
 
 
-def test_the_intervals_of_the_matrix_are_those_of_its_entries(block):
-    for i, row in enumerate(block.rows.taps):
-        for j, column in enumerate(block.columns.taps):
-            found = block.entry(row, column)
-            assert (block.low[i, j], block.high[i, j]) == pytest.approx((found.low, found.high))
+def test_the_intervals_of_the_matrix_are_those_of_its_entries(matrix):
+    for i, row in enumerate(matrix.rows.layers):
+        for j, column in enumerate(matrix.columns.layers):
+            found = matrix.entry(row, column)
+            assert (matrix.low[i, j], matrix.high[i, j]) == pytest.approx((found.low, found.high))
             assert found.low < found.value < found.high
 
 
-def test_the_diagonal_is_of_the_taps_that_both_sides_have(block):
-    assert [(one.name, one.value) for one in block.diagonal()] == [("stem", 0.9), ("logits", 0.4)]
+def test_the_diagonal_is_of_the_layers_that_both_sides_have(matrix):
+    assert [(one.name, one.value) for one in matrix.diagonal()] == [("stem", 0.9), ("logits", 0.4)]
 
 
-def test_a_summary_has_the_jackknife_interval_of_the_summary(block):
-    found = block.measure("mean", whole_mean)
-    assert found.value == pytest.approx(block.values.mean())
+def test_a_summary_has_the_jackknife_interval_of_the_summary(matrix):
+    found = matrix.estimate("mean", whole_mean)
+    assert found.value == pytest.approx(matrix.values.mean())
     half = 1.959963984540054 * math.sqrt(3 * np.var([-0.02, 0.0, 0.01, 0.03]))
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
 
 
-def test_a_part_keeps_values_intervals_and_reasons_together(block):
-    part = block.take(["logits"], ["logits", "stem"])
+def test_a_part_keeps_values_intervals_and_reasons_together(matrix):
+    part = matrix.take(["logits"], ["logits", "stem"])
     assert part.values.tolist() == [[0.4, 0.2]]
     assert part.left_out[0, 0].tolist() == pytest.approx([0.38, 0.18])
     assert part.rows == Axis("a adversarial", ("logits",), ("",), "a")
-    assert block.take(["stem", "logits"]).measure("mean", diagonal_mean).value == pytest.approx(
+    assert matrix.take(["stem", "logits"]).estimate("mean", diagonal_mean).value == pytest.approx(
         0.65
     )
 
 
-def test_a_block_can_be_turned_over(block):
-    turned = block.transposed
+def test_a_matrix_can_be_turned_over(matrix):
+    turned = matrix.transposed
     assert turned.entry("pool", "logits").value == 0.8
-    assert (turned.rows.view, turned.columns.view) == ("a clean", "a adversarial")
-    assert turned.transposed.values.tolist() == block.values.tolist()
-    assert turned.low.T.tolist() == block.low.tolist()
+    assert (turned.rows.representation, turned.columns.representation) == (
+        "a clean",
+        "a adversarial",
+    )
+    assert turned.transposed.values.tolist() == matrix.values.tolist()
+    assert turned.low.T.tolist() == matrix.low.tolist()
 
 
-def test_an_undefined_tap_makes_all_undefined_that_it_is_part_of_and_says_why(block):
-    values = block.values.copy()
+def test_an_undefined_layer_makes_all_undefined_that_it_is_part_of_and_says_why(matrix):
+    values = matrix.values.copy()
     values[:, 1] = math.nan
     columns = Axis("a clean", ("stem", "pool", "logits"), ("", "features do not vary", ""))
-    broken = Block(block.rows, columns, values, block.left_out, 40, "debiased-minibatch")
+    broken = SimilarityMatrix(
+        matrix.rows, columns, values, matrix.left_out, 40, "cka", "debiased-minibatch"
+    )
     assert broken.entry("stem", "pool").reason == "features do not vary"
-    assert broken.measure("mean", whole_mean).reason == "pool: features do not vary"
-    assert broken.take(["stem", "logits"]).measure("mean", whole_mean).reason == ""
+    assert broken.estimate("mean", whole_mean).reason == "pool: features do not vary"
+    assert broken.take(["stem", "logits"]).estimate("mean", whole_mean).reason == ""
 
 
-def test_one_group_leaves_no_interval(block):
-    single = Block(block.rows, block.columns, block.values, block.left_out[:1], 40, "debiased")
+def test_one_group_leaves_no_interval(matrix):
+    single = SimilarityMatrix(
+        matrix.rows, matrix.columns, matrix.values, matrix.left_out[:1], 40, "cka", "debiased"
+    )
     assert np.isnan(single.low).all()
     assert math.isnan(single.entry("stem", "stem").low)
 
 
-def test_a_tap_that_is_not_there_is_met_with_the_nearest(block):
+def test_a_layer_that_is_not_there_is_met_with_the_nearest(matrix):
     with pytest.raises(
-        UnknownNameError, match="unknown tap of a clean 'stam'; did you mean 'stem'"
+        UnknownNameError, match="unknown layer of a clean 'stam'; did you mean 'stem'"
     ):
-        block.entry("stem", "stam")
+        matrix.entry("stem", "stam")
 
 
-def test_blocks_are_found_by_their_views_in_any_order(block):
-    found = Similarities({("a adversarial", "a clean"): block})
-    assert found.block("a adversarial", "a clean") is block
-    assert found.block("a clean", "a adversarial").values.tolist() == block.values.T.tolist()
+def test_matrices_are_found_by_their_representations_in_any_order(matrix):
+    found = Similarities({("a adversarial", "a clean"): matrix})
+    assert found.matrix("a adversarial", "a clean") is matrix
+    assert found.matrix("a clean", "a adversarial").values.tolist() == matrix.values.T.tolist()
     with pytest.raises(
-        UnknownNameError, match="unknown block 'a clean x b'; known: a adversarial x a clean"
+        UnknownNameError, match="unknown matrix 'a clean x b'; known: a adversarial x a clean"
     ):
-        found.block("a clean", "b")
+        found.matrix("a clean", "b")

@@ -2,20 +2,20 @@ import pytest
 import torch
 from torch import nn
 
-from clbench.probes.layers import find_taps
-from clbench.probes.similarity.representations import Inputs, View, check_views
+from clbench.probes.layers import find_layers
+from clbench.probes.similarity.representations import Inputs, Representation, check_representations
 from clbench.schema.errors import BadValueError
 
 
-def view(name, inputs):
-    return View(name, nn.Identity(), inputs)
+def represented(name, inputs):
+    return Representation(name, nn.Identity(), inputs)
 
 
-def test_a_view_has_the_usual_taps_unless_others_are_given(small_resnet):
+def test_a_representation_has_the_usual_layers_unless_others_are_given(small_resnet):
     inputs = Inputs(torch.rand(4, 1, 6, 6))
-    assert View("a", small_resnet, inputs).taps == find_taps(small_resnet)
-    one = {"logits": find_taps(small_resnet)["logits"]}
-    assert View("a", small_resnet, inputs, one).taps == one
+    assert Representation("a", small_resnet, inputs).layers == find_layers(small_resnet)
+    one = {"logits": find_layers(small_resnet)["logits"]}
+    assert Representation("a", small_resnet, inputs, one).layers == one
 
 
 def test_the_same_images_are_the_same_examples():
@@ -30,7 +30,10 @@ def test_adversarial_images_are_the_same_examples_and_know_their_target():
     attacked = clean.attacked((clean.images + 0.1).clamp(0, 1), against="simclr_st")
     assert attacked.examples == clean.examples
     assert attacked.against == "simclr_st"
-    assert list(check_views([view("a", clean), view("b", attacked)])) == ["a", "b"]
+    assert list(check_representations([represented("a", clean), represented("b", attacked)])) == [
+        "a",
+        "b",
+    ]
 
 
 @pytest.mark.parametrize("change", [0, 0.03, 0.2])
@@ -58,12 +61,12 @@ def test_images_that_an_attack_left_alone_are_in_order():
 def test_other_examples_are_refused(other):
     first = Inputs(torch.rand(6, 1, 2, 2), "e")
     with pytest.raises(BadValueError, match="'a' and 'b' must show the same examples in the same"):
-        check_views([view("a", first), view("b", other)])
+        check_representations([represented("a", first), represented("b", other)])
 
 
-def test_two_views_of_one_name_are_refused_and_none_at_all():
+def test_two_representations_of_one_name_are_refused_and_none_at_all():
     inputs = Inputs(torch.rand(4, 1, 2, 2))
     with pytest.raises(BadValueError, match=r"must have different names.*got \['a', 'a'\]"):
-        check_views([view("a", inputs), view("a", inputs)])
+        check_representations([represented("a", inputs), represented("a", inputs)])
     with pytest.raises(BadValueError, match=r"be one at least, got \[\]"):
-        check_views([])
+        check_representations([])

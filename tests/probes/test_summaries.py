@@ -40,13 +40,17 @@ def test_what_is_far_apart_is_a_third_of_the_depth_apart():
 
 
 def test_a_distance_beyond_the_depth_is_refused():
-    with pytest.raises(BadValueError, match="distance must be below 6, the number of taps, got 6"):
+    with pytest.raises(
+        BadValueError, match="distance must be below 6, the number of layers, got 6"
+    ):
         long_range_mean(MATRIX, distance=6)
 
 
 @pytest.mark.parametrize("summary", [diagonal_mean, end_mean, long_range_mean])
 def test_a_matrix_of_different_sides_has_no_diagonal(summary):
-    with pytest.raises(BadValueError, match="only a square matrix has a diagonal, got 6 x 4 taps"):
+    with pytest.raises(
+        BadValueError, match="only a square matrix has a diagonal, got 6 x 4 layers"
+    ):
         summary(MATRIX[:, :4])
 
 

@@ -6,9 +6,9 @@ import torch_cka
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from clbench.probes.layers import select_taps
+from clbench.probes.layers import select_layers
 from clbench.probes.similarity.compare import compare
-from clbench.probes.similarity.representations import Inputs, View
+from clbench.probes.similarity.representations import Inputs, Representation
 
 LAYERS = ["conv", "act", "pool", "fc"]
 
@@ -28,15 +28,17 @@ class Plain(nn.Module):
 def test_values_are_those_of_torch_cka_on_an_ordered_loader():
     networks = {"rows": Plain(6).eval(), "columns": Plain(8).eval()}
     images = torch.randn(192, 3, 8, 8)
-    views = [
-        View(name, network, Inputs(images), select_taps(network, LAYERS))
+    representations = [
+        Representation(name, network, Inputs(images), select_layers(network, LAYERS))
         for name, network in networks.items()
     ]
-    block = compare(views, device=torch.device("cpu"), batch_size=32).block("rows", "columns")
+    block = compare(representations, device=torch.device("cpu"), batch_size=32).matrix(
+        "rows", "columns"
+    )
     theirs = torch_cka.CKA(*networks.values(), *networks, LAYERS, LAYERS, device="cpu")
     loader = DataLoader(TensorDataset(images), batch_size=32)
     with torch.no_grad():
         theirs.compare(loader, loader)
-    assert block.rows.taps == block.columns.taps == tuple(LAYERS)
+    assert block.rows.layers == block.columns.layers == tuple(LAYERS)
     assert np.abs(block.values - theirs.export()["CKA"].numpy()).max() < 1e-4
     assert block.values.min() < 0.9

@@ -27,7 +27,7 @@ from clbench.analysis.figures.style import (
 from clbench.schema.estimate import Estimate
 
 Curves = Mapping[str, Sequence[Estimate]]
-"""Lines by their label; each measure is called after its tap."""
+"""Lines by their label; each estimate is called after its layer."""
 
 _PANEL = 1.6  # inches high
 _GAP, _LEFT, _RIGHT, _TOP, _HEAD = 0.12, 0.55, 0.08, 0.2, 0.2
@@ -35,12 +35,12 @@ _LINE = 1.6 * SMALL / 72
 _LIGHT = 0.18
 Style = Literal["-", "--", ":"]
 _STYLES: tuple[Style, ...] = ("-", "--", ":")
-_SCALE = (0, 0.25, 0.5, 0.75, 1)
+_TICKS = 5
 _MARGIN = 0.02
 _MARKS = 30  # on a line, at most, so that they do not touch
 
 
-class Panel(NamedTuple):
+class CurvePanel(NamedTuple):
     """Lines in one pair of axes."""
 
     title: str
@@ -48,17 +48,22 @@ class Panel(NamedTuple):
     curves: Curves
 
 
-def depth_curves(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
-    """Return panels of lines over the taps, in the order of execution, with 95 % bands.
+def depth_curves(
+    rows: Sequence[Sequence[CurvePanel]],
+    title: str,
+    value_range: tuple[float, float] = (0.0, 1.0),
+) -> Figure:
+    """Return panels of lines over the layers, in the order of execution, with 95 % bands.
 
     A label has the same colour and marker in every panel; undefined values interrupt a line. All
-    panels share one scale, from 0, or the lowest bound where that is less, to 1.
+    panels share one scale: ``value_range``, and down to the lowest bound where that is less.
 
     Args:
         rows: Panels by row from the top.
         title: Of the page.
+        value_range: What the values can be.
     """
-    page = _Page(rows, title)
+    page = _Page(rows, title, value_range)
     with styled():
         figure = new_figure(WIDTH, page.height)
         figure.text(0.05 / WIDTH, 1 - 0.05 / page.height, title, fontweight="bold", va="top")
@@ -66,7 +71,7 @@ def depth_curves(rows: Sequence[Sequence[Panel]], title: str) -> Figure:
             for j, panel in enumerate(row):
                 axes = figure.add_axes(page.place(i, j))
                 _draw(axes, panel, page)
-                _name_taps(axes, page, shown=i == len(rows) - 1)
+                _name_layers(axes, page, shown=i == len(rows) - 1)
                 _finish(axes, panel, page, first=j == 0)
         looks = {label: page.look(label) for label in page.labels}
         figure.legend(
@@ -94,8 +99,9 @@ class _Look(NamedTuple):
 class _Page:
     """What all panels share, and where each of them goes."""
 
-    rows: Sequence[Sequence[Panel]]
+    rows: Sequence[Sequence[CurvePanel]]
     title: str
+    value_range: tuple[float, float]
 
     @cached_property
     def curves(self) -> list[tuple[str, Sequence[Estimate]]]:
@@ -108,17 +114,17 @@ class _Page:
         return numbered(label for label, _ in self.curves)
 
     @cached_property
-    def taps(self) -> dict[str, int]:
-        """Where each tap is: in the order of the longest curve, then what others add."""
+    def layers(self) -> dict[str, int]:
+        """Where each layer is: in the order of the longest curve, then what others add."""
         by_length = sorted((curve for _, curve in self.curves), key=len, reverse=True)
-        names = dict.fromkeys(measure.name for curve in by_length for measure in curve)
+        names = dict.fromkeys(estimate.name for curve in by_length for estimate in curve)
         return {name: place for place, name in enumerate(names)}
 
     @cached_property
     def lowest(self) -> float:
         """Where the scale begins."""
         bounds = [bound for _, curve in self.curves for m in curve for bound in (m.value, m.low)]
-        return float(np.nanmin([0.0, *bounds])) - _MARGIN
+        return float(np.nanmin([self.value_range[0], *bounds])) - _MARGIN
 
     @property
     def legend_columns(self) -> int:
@@ -128,8 +134,8 @@ class _Page:
 
     @cached_property
     def below(self) -> float:
-        """Inches below the panels, for the names of the taps and the legend."""
-        names = max(text_width(elided(tap), SMALL) for tap in self.taps) + 0.1
+        """Inches below the panels, for the names of the layers and the legend."""
+        names = max(text_width(elided(layer), SMALL) for layer in self.layers) + 0.1
         return names + _LINE * math.ceil(len(self.labels) / self.legend_columns) + 0.08
 
     @cached_property
@@ -156,14 +162,14 @@ class _Page:
         return _Look(COLOURS[place], MARKERS[place], _STYLES[turn % len(_STYLES)])
 
 
-def _draw(axes: Axes, panel: Panel, page: _Page) -> None:
+def _draw(axes: Axes, panel: CurvePanel, page: _Page) -> None:
     for label, curve in panel.curves.items():
-        look, x = page.look(label), [page.taps[measure.name] for measure in curve]
-        low, high = [measure.low for measure in curve], [measure.high for measure in curve]
+        look, x = page.look(label), [page.layers[estimate.name] for estimate in curve]
+        low, high = [estimate.low for estimate in curve], [estimate.high for estimate in curve]
         axes.fill_between(x, low, high, color=look.colour, alpha=_LIGHT, linewidth=0)
         axes.plot(
             x,
-            [measure.value for measure in curve],
+            [estimate.value for estimate in curve],
             color=look.colour,
             marker=look.marker,
             linestyle=look.style,
@@ -171,21 +177,21 @@ def _draw(axes: Axes, panel: Panel, page: _Page) -> None:
         )
 
 
-def _name_taps(axes: Axes, page: _Page, *, shown: bool) -> None:
-    """Name the taps below the axes; where they are more than lines of text, some are left out."""
-    pitch = page.panel_width * 72 / len(page.taps)
+def _name_layers(axes: Axes, page: _Page, *, shown: bool) -> None:
+    """Name the layers below the axes; where they are more than lines of text, some are left out."""
+    pitch = page.panel_width * 72 / len(page.layers)
     step = math.ceil(SMALLEST / pitch)
-    names = list(page.taps)[::step]
+    names = list(page.layers)[::step]
     labels = [elided(name) if shown else "" for name in names]
     size = min(SMALL, pitch * step)
-    axes.set_xticks([page.taps[name] for name in names], labels, rotation=90, fontsize=size)
-    axes.set_xlim(-0.4, len(page.taps) - 0.6)
+    axes.set_xticks([page.layers[name] for name in names], labels, rotation=90, fontsize=size)
+    axes.set_xlim(-0.4, len(page.layers) - 0.6)
 
 
-def _finish(axes: Axes, panel: Panel, page: _Page, *, first: bool) -> None:
+def _finish(axes: Axes, panel: CurvePanel, page: _Page, *, first: bool) -> None:
     axes.set_title(panel.title, fontsize=TEXT, pad=2.5)
-    axes.set_ylim(page.lowest, 1 + _MARGIN)
-    axes.set_yticks(_SCALE)
+    axes.set_ylim(page.lowest, page.value_range[1] + _MARGIN)
+    axes.set_yticks(np.linspace(*page.value_range, _TICKS))
     axes.grid(axis="y", linewidth=0.4, color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

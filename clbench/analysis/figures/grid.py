@@ -35,7 +35,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Page:
-    """The measures of a page of square panels, in inches.
+    """The estimates of a page of square panels, in inches.
 
     Attributes:
         places: What goes where.

@@ -14,16 +14,14 @@ from matplotlib.image import AxesImage
 
 from clbench.analysis.figures.grid import Cell, Page, lay_out
 from clbench.analysis.figures.style import MAP, SMALL, SMALLEST, TEXT, UNDEFINED, elided, styled
-from clbench.probes.similarity.matrix import Block
-
-LIMITS = (0.0, 1.0)
-"""Of the colours, always; debiased CKA slightly below 0 has the colour of 0."""
+from clbench.probes.similarity.matrix import SimilarityMatrix
+from clbench.probes.similarity.measures import MEASURES, SimilarityMeasure
 
 _MOST_NUMBERS = 14  # cells across in which numbers can still be read
 _DARK = 0.5  # brightness below which numbers are white
 
 
-class Panel(NamedTuple):
+class HeatmapPanel(NamedTuple):
     """A matrix of named rows and columns with its title, in a figure of several.
 
     ``empty`` is the colour of cells without a value.
@@ -36,10 +34,13 @@ class Panel(NamedTuple):
     empty: str = UNDEFINED
 
     @classmethod
-    def of(cls, block: Block, title: str) -> "Panel":
-        """Return the panel that shows the taps of two views."""
-        rows, columns = ([elided(tap) for tap in axis.taps] for axis in (block.rows, block.columns))
-        return cls(title, block.values, rows, columns)
+    def of(cls, similarity: SimilarityMatrix, title: str) -> "HeatmapPanel":
+        """Return the panel that shows the layers of two representations."""
+        rows, columns = (
+            [elided(layer) for layer in axis.layers]
+            for axis in (similarity.rows, similarity.columns)
+        )
+        return cls(title, similarity.values, rows, columns)
 
     @property
     def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -47,21 +48,29 @@ class Panel(NamedTuple):
         return tuple(self.rows), tuple(self.columns)
 
 
-def heatmap(block: Block, title: str = "") -> Figure:
-    """Return one matrix as a figure; the taps of the rows go upwards, from the image onwards."""
-    sides = f"{block.rows.view} (upwards) and {block.columns.view}"
-    return panels([[Panel.of(block, "")]], title or sides, sides if title else "")
+def heatmap(similarity: SimilarityMatrix, title: str = "") -> Figure:
+    """Return one matrix as a figure; the layers of the rows go upwards, from the image onwards."""
+    sides = f"{similarity.rows.representation} (upwards) and {similarity.columns.representation}"
+    return panels(
+        [[HeatmapPanel.of(similarity, "")]],
+        title or sides,
+        sides if title else "",
+        measure=MEASURES[similarity.measure],
+    )
 
 
 def panels(
-    places: Sequence[Sequence[Panel | None]],
+    places: Sequence[Sequence[HeatmapPanel | None]],
     title: str,
     note: str = "",
     *,
+    measure: SimilarityMeasure,
     numbers: bool = False,
     upwards: bool = True,
 ) -> Figure:
-    """Return matrices side by side, all on the scale of ``LIMITS``.
+    """Return matrices side by side, all on one scale: the value range of their measure.
+
+    An estimate slightly outside has the colour of the nearest end.
 
     Rows and columns are named once for each row and column of the page where all panels have the
     same names, otherwise at every panel. Where there are more names than lines of text, some are
@@ -71,6 +80,7 @@ def panels(
         places: What goes where, by row from the top; None leaves a place empty.
         title: Of the page.
         note: A second line below it.
+        measure: What the values are of.
         numbers: Whether values are written into the cells too, where there is room.
         upwards: Whether the first row of a matrix is the lowest, or the highest as in a table.
     """
@@ -86,12 +96,13 @@ def panels(
     with styled():
         figure, cells, bar = lay_out(page)
         images = [
-            _show(cell, panel, upwards=upwards) for cell, panel in zip(cells, found, strict=True)
+            _show(cell, panel, measure.value_range, upwards=upwards)
+            for cell, panel in zip(cells, found, strict=True)
         ]
         for cell, panel, image in zip(cells, found, images, strict=True):
             if numbers and len(panel.rows) <= _MOST_NUMBERS:
                 _write_numbers(cell, image, panel.values)
-        figure.colorbar(images[0], cax=bar).set_label("CKA", labelpad=2)
+        figure.colorbar(images[0], cax=bar).set_label(measure.label, labelpad=2)
     return figure
 
 
@@ -105,8 +116,10 @@ def panels_in_a_row(names: Sequence[str], most: int = 4) -> int:
     return 1
 
 
-def _show(cell: Cell, panel: Panel, *, upwards: bool) -> AxesImage:
-    low, high = LIMITS
+def _show(
+    cell: Cell, panel: HeatmapPanel, limits: tuple[float, float], *, upwards: bool
+) -> AxesImage:
+    low, high = limits
     image = cell.axes.imshow(
         np.ma.masked_invalid(panel.values),
         cmap=mpl.colormaps[MAP].with_extremes(bad=panel.empty),
@@ -121,7 +134,7 @@ def _show(cell: Cell, panel: Panel, *, upwards: bool) -> AxesImage:
     return image
 
 
-def _name(axes: Axes, panel: Panel, cell: Cell) -> None:
+def _name(axes: Axes, panel: HeatmapPanel, cell: Cell) -> None:
     """Write the names beside the rows and below the columns, where the cell shows them."""
     for axis, names, shown in (
         (axes.yaxis, panel.rows, cell.names_rows),

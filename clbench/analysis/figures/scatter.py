@@ -89,9 +89,9 @@ def _finish(axes: Axes, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _arms(measure: Estimate) -> list[list[float]]:
+def _arms(estimate: Estimate) -> list[list[float]]:
     """Return how far the interval goes down and up, 0 where there is none."""
-    arms = (measure.value - measure.low, measure.high - measure.value)
+    arms = (estimate.value - estimate.low, estimate.high - estimate.value)
     return [[0.0 if math.isnan(arm) else arm] for arm in arms]
 
 

@@ -9,14 +9,12 @@ from rich.table import Table
 from clbench.evaluation.reliability import meaning
 from clbench.evaluation.session import Evaluation
 from clbench.leaderboard.table import CSV_NAME
-from clbench.probes.linear.score import COLUMNS, KINDS
+from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
 from clbench.schema.dataclass_io import to_json
 from clbench.schema.estimate import Estimate
 from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, left_after
 
 _BAR_WIDTH = 24
-
-_SCORES = {"clean": "clean", "adv": "network attacked", "adaptive": "probe attacked"}
 
 
 def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
@@ -30,9 +28,9 @@ def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     if any(measure.name in CKA_COLUMNS for measure in record.measures):
         console.print("\nCKA of clean and adversarial images, 1 where the network sees them alike")
         console.print(_similarities(record))
-    if any(measure.name in COLUMNS for measure in record.measures):
+    if any(measure.name in LINEAR_PROBE_COLUMNS for measure in record.measures):
         console.print("\nlinear classifiers of the features of each stage")
-        console.print(_layer_probes(record))
+        console.print(_linear_probes(record))
     console.print()
     for flag in record.flags:
         console.print(f"[yellow]flag {flag}[/yellow]: {meaning(flag)}")
@@ -71,14 +69,14 @@ def _similarities(record: EvaluationRecord) -> Table:
     return table
 
 
-def _layer_probes(record: EvaluationRecord) -> Table:
+def _linear_probes(record: EvaluationRecord) -> Table:
     """Return the accuracies of each stage's probe, one column for each score."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(min_width=20)
-    for kind in KINDS:
-        table.add_column(_SCORES[kind], justify="right")
-    for stage in dict.fromkeys(column.rpartition("_")[0] for column in COLUMNS):
-        found = [record.measure(f"{stage}_{kind}") for kind in KINDS]
+    for images in SCORES.values():
+        table.add_column(images, justify="right")
+    for stage in dict.fromkeys(column.rpartition("_")[0] for column in LINEAR_PROBE_COLUMNS):
+        found = [record.measure(f"{stage}_{score}") for score in SCORES]
         cells = [_cells(measure, percent=True)[0] for measure in found]
         table.add_row(f"  {stage.removeprefix('probe_')}", *cells)
     return table

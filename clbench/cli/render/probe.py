@@ -7,9 +7,10 @@ from clbench.analysis.claims import CLAIMS
 from clbench.analysis.findings import Finding
 from clbench.analysis.report import Report
 from clbench.analysis.result import Analysis
-from clbench.analysis.store import DESCRIPTION
+from clbench.analysis.store import RECORD
 from clbench.analysis.tables import summarised
 from clbench.cli.render.tables import show_entries, show_rows
+from clbench.probes.similarity.measures import MEASURES
 
 _SHOWN = {
     "adv x clean": ("adversarial-clean", "diagonal_mean"),
@@ -17,24 +18,28 @@ _SHOWN = {
     "far layers": ("clean-clean", "long_range_mean"),
     "far layers, adv": ("adversarial-adversarial", "long_range_mean"),
 }
-"""What is said of each model: title, kind and summary."""
+"""What is said of each model: title, comparison and summary."""
 
 
 def show_comparison(analysis: Analysis, out: Path) -> None:
     """Print what is said about each model, and where everything is."""
-    described = analysis.description
-    shown = {title: what for title, what in _SHOWN.items() if what[0] in described.kinds}
+    described = analysis.record
+    label = MEASURES[described.measure].label
+    shown = {title: what for title, what in _SHOWN.items() if what[0] in described.comparisons}
     if shown:
         rows = [
             {"model": model.name}
-            | {title: _cell(analysis, model.name, *what) for title, what in shown.items()}
+            | {
+                title: _cell(analysis, model.name, comparison, summary)
+                for title, (comparison, summary) in shown.items()
+            }
             for model in described.models
         ]
-        show_rows("mean CKA, with half of the 95 % interval", rows, as_json=False)
+        show_rows(f"mean {label}, with half of the 95 % interval", rows, as_json=False)
     figures = sum(name.endswith(".png") for name in described.files)
     print(
         f"{len(analysis.matrices)} matrices and {figures} figures of {described.data.n} images in "
-        f"{described.wall_s:.0f} s on {described.device}; {out / DESCRIPTION} describes them"
+        f"{described.wall_s:.0f} s on {described.device}; {out / RECORD} describes them"
     )
 
 
@@ -64,10 +69,10 @@ def _line(finding: Finding) -> str:
     return f"{finding.verdict:13}  {effect:6} {bounds:16}  {what}{why}"
 
 
-def _cell(analysis: Analysis, model: str, kind: str, summary: str) -> str:
-    block = analysis.find(kind, model)
-    measure = summarised(block, summary) if block else None
-    if measure is None or math.isnan(measure.value):
+def _cell(analysis: Analysis, model: str, comparison: str, summary: str) -> str:
+    similarity = analysis.find(comparison, model)
+    estimate = summarised(similarity, summary) if similarity else None
+    if estimate is None or math.isnan(estimate.value):
         return "undefined"
-    half = measure.value - measure.low
-    return f"{measure.value:.3f}" + ("" if math.isnan(half) else f" ± {half:.3f}")
+    half = estimate.value - estimate.low
+    return f"{estimate.value:.3f}" + ("" if math.isnan(half) else f" ± {half:.3f}")

@@ -18,7 +18,7 @@ Positions = tuple[int, ...]
 _MAP, _TOKENS = 4, 3  # axes of [n, channels, height, width], and of [n, tokens, channels]
 
 
-class Extent(NamedTuple):
+class Pooling(NamedTuple):
     """A way to deal with the positions of features.
 
     ``grid`` takes the number of channels and the positions, and returns how many positions are
@@ -42,20 +42,20 @@ def _all_that_fit(channels: int, positions: Positions) -> Positions:
     return tuple(min(side, size) for size in positions)
 
 
-DEFAULT_EXTENT = "pooled"
+DEFAULT_POOLING = "pooled"
 
-EXTENTS: dict[str, Extent] = {
+POOLINGS: dict[str, Pooling] = {
     row.name: row
     for row in (
-        Extent(DEFAULT_EXTENT, "averaged over all positions", _single),
-        Extent(
+        Pooling(DEFAULT_POOLING, "averaged over all positions", _single),
+        Pooling(
             "spatial",
             f"every position, or a grid of averages where that is over {WIDEST} features",
             _all_that_fit,
         ),
     )
 }
-"""All extents, by name."""
+"""All poolings, by name."""
 
 
 def positions_of(features: Float[Tensor, " n *shape"]) -> Positions:
@@ -68,11 +68,11 @@ def positions_of(features: Float[Tensor, " n *shape"]) -> Positions:
     return (features.shape[1],) if features.ndim == _TOKENS else ()
 
 
-def grid_of(extent: Extent, features: Float[Tensor, " n *shape"]) -> Positions:
-    """Return over which grid ``extent`` averages such features."""
+def grid_of(pooling: Pooling, features: Float[Tensor, " n *shape"]) -> Positions:
+    """Return over which grid ``pooling`` averages such features."""
     positions = positions_of(features)
     channels = math.prod(features.shape[1:]) // math.prod(positions)
-    return extent.grid(channels, positions)
+    return pooling.grid(channels, positions)
 
 
 class AveragedOver(nn.Module):

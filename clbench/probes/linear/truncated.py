@@ -1,4 +1,4 @@
-"""A network that is run only as far as a tap, with gradients."""
+"""A network that is run only as far as a layer, with gradients."""
 
 from collections.abc import Callable
 from typing import Any, TypeGuard
@@ -7,28 +7,28 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from clbench.probes.layers import Tap, find_taps
+from clbench.probes.layers import Layer, find_layers
 from clbench.schema.errors import ModelError
 
 
 class UpTo(nn.Module):
-    """The features of a network at one tap; what comes after it is not run.
+    """The features of a network at one layer; what comes after it is not run.
 
-    ``passing`` says which of several passes through the tap in one run is meant, counted from 1 as
-    ``capture`` counts them. The network has a hook only while it runs.
+    ``passing`` says which of several passes through the layer in one run is meant, counted from 1
+    as ``capture`` counts them. The network has a hook only while it runs.
     """
 
-    def __init__(self, network: nn.Module, tap: Tap, passing: int = 1) -> None:
+    def __init__(self, network: nn.Module, layer: Layer, passing: int = 1) -> None:
         super().__init__()
         self.network = network
-        self.tap = tap
+        self.layer = layer
         self.passing = passing
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n *shape"]:
         """Return the features, through which gradients flow where they are enabled.
 
         Raises:
-            ModelError: These images do not pass the tap so often.
+            ModelError: These images do not pass the layer so often.
         """
         passes = 0
 
@@ -39,32 +39,32 @@ class UpTo(nn.Module):
                 if passes == self.passing:
                     raise _ReachedError(carried)
 
-        with _hook(self.tap, note):
+        with _hook(self.layer, note):
             try:
                 self.network(images)
             except _ReachedError as reached:
                 return reached.features
         raise ModelError(
-            f"all images must pass a probed tap as often, which is {self.passing} or more, "
-            f"got {passes}; leave this tap out"
+            f"all images must pass a probed layer as often, which is {self.passing} or more, "
+            f"got {passes}; leave this layer out"
         )
 
     def folded(self) -> "UpTo":
         """Return the same of the faster equal that the network offers, or itself.
 
-        Only what ``find_taps`` finds is the same place in both.
+        Only what ``find_layers`` finds is the same place in both.
         """
         offer = getattr(self.network, "folded", None)
-        places = find_taps(self.network) if callable(offer) else {}
-        name = next((name for name, tap in places.items() if tap == self.tap), "")
+        places = find_layers(self.network) if callable(offer) else {}
+        name = next((name for name, layer in places.items() if layer == self.layer), "")
         if not callable(offer) or not name:
             return self
-        twin = offer()
-        return UpTo(twin, find_taps(twin)[name], self.passing)
+        folded = offer()
+        return UpTo(folded, find_layers(folded)[name], self.passing)
 
 
 class _ReachedError(Exception):
-    """Ends a forward pass at the tap, and carries out what flows there."""
+    """Ends a forward pass at the layer, and carries out what flows there."""
 
     def __init__(self, features: Tensor) -> None:
         super().__init__()
@@ -79,13 +79,13 @@ def _is_features(carried: object, n_images: int) -> TypeGuard[Tensor]:
     )
 
 
-def _hook(tap: Tap, note: Callable[[object], None]) -> RemovableHandle:
+def _hook(layer: Layer, note: Callable[[object], None]) -> RemovableHandle:
     def after(_module: nn.Module, _args: Any, out: object) -> None:  # noqa: ANN401 - as torch has it
         note(out)
 
     def before(_module: nn.Module, args: tuple[object, ...]) -> None:
         note(args[0] if args else None)
 
-    if tap.side == "output":
-        return tap.module.register_forward_hook(after)
-    return tap.module.register_forward_pre_hook(before)
+    if layer.side == "output":
+        return layer.module.register_forward_hook(after)
+    return layer.module.register_forward_pre_hook(before)

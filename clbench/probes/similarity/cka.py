@@ -14,40 +14,12 @@ Sources:
 """
 
 import math
-from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from clbench.probes.similarity.gram import FEWEST, centred_gram, u_centred
-from clbench.schema.estimate import Estimate, jackknife, undefined
-
-MINIBATCH = 64
-"""Examples that are compared at a time, at most. The value depends on it a little, as it depends
-on the seed, so it is part of what CKA means here and no matter of speed."""
-
-SMALLEST_GROUP = 8
-"""Examples that a minibatch keeps when a small set is divided only to have an interval."""
-
-FEWEST_GROUPS = 5
-"""Minibatches wanted for the interval, where there are enough examples."""
-
-
-def minibatches(n: int, size: int = MINIBATCH) -> list[slice]:
-    """Return consecutive pieces of ``n`` examples, at most ``size`` each and as even as possible.
-
-    Sizes differ by one at most, so that no small remainder weighs as much as a whole minibatch;
-    sets of at least 16 examples give at least two pieces, and of 40 at least five, for the
-    interval. No piece has fewer than ``FEWEST`` examples, unless ``n`` has.
-
-    >>> [(piece.start, piece.stop) for piece in minibatches(130, 64)]
-    [(0, 26), (26, 52), (52, 78), (78, 104), (104, 130)]
-    """
-    for_interval = min(FEWEST_GROUPS, n // SMALLEST_GROUP)
-    groups = max(1, min(n // FEWEST, max(math.ceil(n / size), for_interval)))
-    edges = [n * k // groups for k in range(groups + 1)]
-    return [slice(start, stop) for start, stop in pairwise(edges)]
+from clbench.probes.similarity.gram import FEWEST, centred_gram, quick_gram, u_centred
 
 
 def debiased_hsic(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:  # noqa: E741 - k, l as in the papers
@@ -71,27 +43,19 @@ def cka_from_hsic(
     return torch.where(defined, cross / x.sqrt() / y.sqrt(), torch.nan)
 
 
-def sums_without_each(terms: Float64[Tensor, " b *any"]) -> Float64[Tensor, " b *any"]:
-    """Return the sum of all terms but the first, all but the second, and so on.
-
-    Nothing is subtracted, so a term that outweighs all others takes no digits away.
-    """
-    zero = torch.zeros_like(terms[:1])
-    before = torch.cat([zero, terms[:-1]]).cumsum(dim=0)
-    after = torch.cat([terms[1:], zero]).flip(0).cumsum(dim=0).flip(0)
-    return before + after
+def reduce(features: Float[Tensor, " n *shape"], *, quick: bool = False) -> Float64[Tensor, "n n"]:
+    """Return the U-centred Gram matrix, nearly exact and faster where ``quick`` allows it."""
+    return quick_gram(features) if quick else centred_gram(features)
 
 
-def summarise(
-    name: str, value: float, leave_one_out: list[float], n: int, reason: str = ""
-) -> Estimate:
-    """Return a CKA with its jackknife interval over minibatches, or why there is none."""
-    if math.isnan(value):
-        return undefined(name, n, reason)
-    if any(math.isnan(one) for one in leave_one_out):
-        why = "undefined without one of the minibatches: no interval"
-        return Estimate(name, value, n, math.nan, math.nan, why)
-    return jackknife(name, value, leave_one_out, n)
+def score(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:  # noqa: E741 - k, l as in the papers
+    """Return debiased CKA in [-1, 1] from two U-centred Gram matrices; NaN where undefined."""
+    return cka_from_hsic(_hsic(k, l), _hsic(k, k), _hsic(l, l))
+
+
+def permute(gram: Float64[Tensor, "n n"], order: Int[Tensor, " n"]) -> Float64[Tensor, "n n"]:
+    """Return the Gram matrix of the same examples in another order."""
+    return gram[order][:, order]
 
 
 def linear_cka(x: Float[Tensor, "n dx"], y: Float[Tensor, "n dy"]) -> float:
@@ -113,8 +77,7 @@ def linear_cka(x: Float[Tensor, "n dx"], y: Float[Tensor, "n dy"]) -> float:
     >>> round(linear_cka(x, 5 * x + 1), 6)
     1.0
     """
-    k, l = centred_gram(x), centred_gram(y)  # noqa: E741 - k, l as in the papers
-    return float(cka_from_hsic(_hsic(k, l), _hsic(k, k), _hsic(l, l)))
+    return float(score(centred_gram(x), centred_gram(y)))
 
 
 def _hsic(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:  # noqa: E741 - k, l as in the papers

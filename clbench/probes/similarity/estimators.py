@@ -1,14 +1,15 @@
-"""The estimators of CKA, and how each goes through the images."""
+"""How a measure is had from finite examples: the estimators, and what each is for."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from clbench.probes.features import flat_copy
+from clbench.probes.similarity.all_features import from_all_features
 from clbench.probes.similarity.full_set import (
     Place,
     Sums,
@@ -18,8 +19,12 @@ from clbench.probes.similarity.full_set import (
     debiased,
     shifted,
 )
-from clbench.probes.similarity.hsic import Hsic, MinibatchSums, Pair
+from clbench.probes.similarity.hsic import MinibatchSums
+from clbench.probes.similarity.measures import CKA, SimilarityMeasure
 from clbench.probes.similarity.passes import Pass
+from clbench.probes.similarity.scores import Pair, Scores
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import look_up
 
 MOST_GROUPS = 32
 """Groups of minibatches that are left out in turn, at most, so that memory is bounded."""
@@ -31,46 +36,54 @@ HELD_BYTES = 2**30
 """Features of a full set that are held at a time; with fewer, images are seen more often."""
 
 Features = dict[str, dict[str, Float[Tensor, "_ _"]]]
-"""Features of a minibatch by view and tap, one row per example."""
+"""Features of a minibatch by representation and layer, one row per example."""
 
 
-class Estimator(NamedTuple):
-    """A way to estimate CKA from a pass over the images."""
+@dataclass(frozen=True)
+class Estimator:
+    """How a measure is had from finite examples.
+
+    ``applies`` tells which measures it is for; ``estimate`` takes a pass over the images, and the
+    pairs of representations that are wanted.
+    """
 
     name: str
     meaning: str
-    estimate: Callable[[Pass, Sequence[Pair]], Hsic]
+    applies: Callable[[SimilarityMeasure], bool]
+    estimate: Callable[[SimilarityMeasure, Pass, Sequence[Pair]], Scores]
 
 
-def from_minibatches(run: Pass, pairs: Sequence[Pair]) -> Hsic:
-    """Return debiased HSIC averaged over minibatches, seeing every image once.
+def from_minibatches(_: SimilarityMeasure, run: Pass, pairs: Sequence[Pair]) -> Scores:
+    """Return the cosine of reductions, their products summed over minibatches.
 
-    Features are gone as soon as their Gram matrices are made, and memory does not depend on the
-    number of examples.
+    Every image is seen once. Features are gone as soon as they are reduced, and memory does not
+    depend on the number of examples.
     """
     pieces = run.minibatches
     n_groups = min(MOST_GROUPS, len(pieces))
-    sums = MinibatchSums(run.taps, pairs, n_groups, run.device)
+    sums = MinibatchSums(run.layers, pairs, n_groups, run.device)
     for b, piece in enumerate(pieces):
         group = b * n_groups // len(pieces)
-        sums.add(run.see(piece, run.gram), piece.stop - piece.start, group)
+        sums.add(run.see(piece, run.reduce), piece.stop - piece.start, group)
         run.report(b + 1, len(pieces))
-    return sums.result()
+    return sums.result().scores()
 
 
-def from_full_set(run: Pass, pairs: Sequence[Pair], *, formula: Callable[[Sums], Tensor]) -> Hsic:
-    """Return HSIC of all examples at once, in float64, tile by tile of the Gram matrices.
+def from_full_set(
+    _: SimilarityMeasure, run: Pass, pairs: Sequence[Pair], *, formula: Callable[[Sums], Tensor]
+) -> Scores:
+    """Return linear CKA of all examples at once, in float64, tile by tile of the Gram matrices.
 
     As many features are held as fit into ``HELD_BYTES``, and one minibatch more; each time, all
     later images are seen once more, so networks must not draw random numbers. Memory also grows by
-    a number for each example, tap and group.
+    a number for each example, layer and group.
     """
     pieces = run.minibatches
     n_groups = min(FULL_SET_GROUPS, len(pieces))
     places = [Place(piece, b * n_groups // len(pieces)) for b, piece in enumerate(pieces)]
     groups = [place.group for place in places for _ in range(run.n)[place.examples]]
     sums = TileSums(
-        run.taps,
+        run.layers,
         pairs,
         groups=torch.tensor(groups),
         n_groups=n_groups,
@@ -82,7 +95,21 @@ def from_full_set(run: Pass, pairs: Sequence[Pair], *, formula: Callable[[Sums],
     for done, (tiles, one, other) in enumerate(_all_tiles(places, partial(_see, run, origin)), 1):
         sums.add(tiles, one, other)
         run.report(done, n_tiles)
-    return sums.result()
+    return sums.result().scores()
+
+
+def _accumulates(measure: SimilarityMeasure) -> bool:
+    return measure.accumulates
+
+
+def _is_linear_cka(measure: SimilarityMeasure) -> bool:
+    return (
+        measure is CKA
+    )  # tiles hold inner products of features, whatever a measure reduces them to
+
+
+def _needs_all(measure: SimilarityMeasure) -> bool:
+    return not measure.accumulates
 
 
 ESTIMATORS: dict[str, Estimator] = {
@@ -90,32 +117,62 @@ ESTIMATORS: dict[str, Estimator] = {
     for row in (
         Estimator(
             "debiased-minibatch",
-            "debiased HSIC averaged over minibatches; every image is seen once",
+            "debiased, averaged over minibatches; every image is seen once",
+            _accumulates,
             from_minibatches,
         ),
         Estimator(
             "debiased",
-            "debiased HSIC of all examples at once; for up to 20,000 of them",
+            "debiased, of all examples at once; for up to 20,000 of them",
+            _is_linear_cka,
             partial(from_full_set, formula=debiased),
         ),
         Estimator(
             "biased",
-            "biased HSIC of all examples at once, near 1 for wide features of few examples",
+            "biased, of all examples at once; near 1 for wide features of few examples",
+            _is_linear_cka,
             partial(from_full_set, formula=biased),
+        ),
+        Estimator(
+            "full-set",
+            "the measure itself of all examples at once; their features are held",
+            _needs_all,
+            from_all_features,
         ),
     )
 }
-"""All estimators, the default one first."""
+"""All estimators; the first that applies to a measure is its usual one."""
+
+
+def find_estimator(measure: SimilarityMeasure, name: str = "") -> Estimator:
+    """Return the estimator called ``name``, or the measure's usual one.
+
+    Raises:
+        UnknownNameError: There is no such estimator.
+        BadValueError: It is not for this measure.
+    """
+    fitting = [row for row in ESTIMATORS.values() if row.applies(measure)]
+    if not name:
+        return fitting[0]
+    found = look_up(ESTIMATORS, name, "estimator")
+    if found not in fitting:
+        raise BadValueError(
+            f"estimator {name!r} is not for {measure.name}; "
+            f"choose {' or '.join(row.name for row in fitting)}"
+        )
+    return found
 
 
 def _see(run: Pass, origin: Features, place: Place) -> Features:
     """Return the features of a minibatch, seen from those of one example."""
     seen = run.see(place.examples, flat_copy)
     return {
-        view: {
-            tap: shifted(x, origin[view][tap]) for tap, x in found.items() if tap in origin[view]
+        name: {
+            layer: shifted(x, origin[name][layer])
+            for layer, x in found.items()
+            if layer in origin[name]
         }
-        for view, found in seen.items()
+        for name, found in seen.items()
     }
 
 
@@ -145,6 +202,8 @@ def _hold(places: Sequence[Place], see: Callable[[Place], Features]) -> list[Fea
 
 def _products(one: Features, other: Features) -> Tiles:
     return {
-        view: {tap: x @ other[view][tap].T for tap, x in found.items() if tap in other[view]}
-        for view, found in one.items()
+        name: {
+            layer: x @ other[name][layer].T for layer, x in found.items() if layer in other[name]
+        }
+        for name, found in one.items()
     }

@@ -1,8 +1,8 @@
 """HSIC of the full set of examples, from tiles of Gram matrices that are too large to be held.
 
 A tile holds the inner products of the features of one minibatch with those of another. HSIC needs
-the sums of products of elements over all tiles, for each pair of taps, and the sums of rows, for
-each tap. Features are shifted by those of one example, so that constant ones are zero and large
+the sums of products of elements over all tiles, for each pair of layers, and the sums of rows, for
+each layer. Features are shifted by those of one example, so that constant ones are zero and large
 ones cost no digits; HSIC does not depend on it.
 """
 
@@ -15,10 +15,11 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from clbench.probes.similarity.gram import FEWEST, ROUNDING_STEPS
-from clbench.probes.similarity.hsic import Axes, GroupSums, Hsic, Pair
+from clbench.probes.similarity.hsic import GroupSums, Hsic
+from clbench.probes.similarity.scores import LayerAxes, Pair
 
 Tiles = Mapping[str, Mapping[str, Float64[Tensor, "_ _"]]]
-"""One tile of the Gram matrix of every tap, by view and tap."""
+"""One tile of the Gram matrix of every layer, by representation and layer."""
 
 
 class Place(NamedTuple):
@@ -68,14 +69,14 @@ def shifted(x: Float[Tensor, "n d"], origin: Float[Tensor, "1 d"]) -> Float64[Te
 
 
 class TileSums:
-    """HSIC of pairs of taps over the full set, from tiles given one after the other.
+    """HSIC of pairs of layers over the full set, from tiles given one after the other.
 
-    Kept are two matrices for each pair of views and group, and the sums of rows: a number for each
-    tap, example and group.
+    Kept are two matrices for each pair of representations and group, and the sums of rows: a number
+    for each layer, example and group.
 
     Args:
-        taps: Which taps each view should have.
-        pairs: Which views are compared.
+        layers: Which layers each representation should have.
+        pairs: Which representations are compared.
         groups: The group of every example; one after the other is left out, for the interval.
         n_groups: How many groups there are.
         device: Where the tiles are.
@@ -84,7 +85,7 @@ class TileSums:
 
     def __init__(
         self,
-        taps: Mapping[str, Sequence[str]],
+        layers: Mapping[str, Sequence[str]],
         pairs: Sequence[Pair],
         *,
         groups: Int64[Tensor, " n"],
@@ -92,7 +93,7 @@ class TileSums:
         device: torch.device,
         formula: Callable[[Sums], Tensor],
     ) -> None:
-        self._axes, self._pairs = Axes(taps, device), pairs
+        self._axes, self._pairs = LayerAxes(layers, device), pairs
         self._groups, self._n_groups = groups, n_groups
         self._formula = formula
         self._products = _SymmetricSums(n_groups)
@@ -101,51 +102,54 @@ class TileSums:
     def add(self, tiles: Tiles, one: Place, other: Place) -> None:
         """Add the tiles of two minibatches; they stand for those of the other order too."""
         shape = (_length(one), _length(other))
-        stacks = {view: self._axes.stack(view, found, shape) for view, found in tiles.items()}
-        for view, stack in stacks.items():
+        stacks = {name: self._axes.stack(name, found, shape) for name, found in tiles.items()}
+        for name, stack in stacks.items():
             square = stack.view(-1, *shape)
             if one == other and self._formula is debiased:
                 square.diagonal(dim1=1, dim2=2).zero_()
-            self._add_rows(view, square, one, other)
-            self._products.add(view, stack.square().sum(dim=1), one, other)
+            self._add_rows(name, square, one, other)
+            self._products.add(name, stack.square().sum(dim=1), one, other)
         for a, b in self._pairs:
             self._products.add((a, b), stacks[a] @ stacks[b].T, one, other)
 
     def result(self) -> Hsic:
         """Return HSIC of all examples, and of all but each group."""
-        taps = self._axes.taps
+        layers = self._axes.layers
         without = [self._hsic(left_out) for left_out in range(-1, self._n_groups)]
-        own = {view: torch.stack([one[view] for one in without]) for view in taps}
+        own = {name: torch.stack([one[name] for one in without]) for name in layers}
         cross = {pair: torch.stack([one[pair] for one in without]) for pair in self._pairs}
         n = len(self._groups)
         return Hsic(
-            taps, {view: self._axes.reasons(view, own[view][0], n) for view in taps}, own, cross
+            layers,
+            {name: self._axes.reasons(name, own[name][0], n) for name in layers},
+            own,
+            cross,
         )
 
     def _add_rows(
-        self, view: str, tiles: Float64[Tensor, "t i j"], one: Place, other: Place
+        self, name: str, tiles: Float64[Tensor, "t i j"], one: Place, other: Place
     ) -> None:
-        if view not in self._rows:
-            self._rows[view] = tiles.new_zeros((len(tiles), len(self._groups), self._n_groups))
-        self._rows[view][:, one.examples, other.group] += tiles.sum(dim=2)
+        if name not in self._rows:
+            self._rows[name] = tiles.new_zeros((len(tiles), len(self._groups), self._n_groups))
+        self._rows[name][:, one.examples, other.group] += tiles.sum(dim=2)
         if one != other:
-            self._rows[view][:, other.examples, one.group] += tiles.sum(dim=1)
+            self._rows[name][:, other.examples, one.group] += tiles.sum(dim=1)
 
     def _hsic(self, left_out: int) -> dict[str | Pair, Tensor]:
-        """Return HSIC by view, with itself, and by pair; of all examples where -1 is left out."""
+        """Return HSIC by representation and by pair; of all examples where -1 is left out."""
         kept = self._groups != left_out
         n = int(kept.sum())
         rows = {
-            view: of_view[:, kept].sum(dim=2) - of_view[:, kept, left_out] * (left_out >= 0)
-            for view, of_view in self._rows.items()
+            name: of_one[:, kept].sum(dim=2) - of_one[:, kept, left_out] * (left_out >= 0)
+            for name, of_one in self._rows.items()
         }
-        total = {view: of_view.sum(dim=1) for view, of_view in rows.items()}
+        total = {name: of_one.sum(dim=1) for name, of_one in rows.items()}
         found: dict[str | Pair, Tensor] = {}
-        for view, row in rows.items():
-            products = self._products.without(view, left_out)
-            own = self._value(Sums(products, row.square().sum(dim=1), total[view] ** 2, n))
+        for name, row in rows.items():
+            products = self._products.without(name, left_out)
+            own = self._value(Sums(products, row.square().sum(dim=1), total[name] ** 2, n))
             noise = torch.finfo(torch.float64).eps * products / n
-            found[view] = torch.where(own <= noise, 0, own)
+            found[name] = torch.where(own <= noise, 0, own)
         for a, b in self._pairs:
             totals = total[a][:, None] * total[b]
             found[a, b] = self._value(

@@ -1,9 +1,9 @@
 """Centred Gram matrices: all that HSIC needs to know about the features of a minibatch.
 
-Two precisions, which differ in time only as long as features are healthy:
+Two ways, which differ in time only as long as features are healthy:
 
-- ``float64`` is the definition: features are centred and multiplied in double precision.
-- ``float32`` multiplies wide features as they are, piece by piece in single precision, and sums
+- ``centred_gram`` is the definition: features are centred and multiplied in double precision.
+- ``quick_gram`` multiplies wide features as they are, piece by piece in single precision, and sums
   the pieces in double precision. Where that could cost digits (a large constant beside a small
   variation, overflow, too small numbers) it is the former.
 
@@ -12,10 +12,9 @@ a ResNet-18 on CIFAR-10 images.
 """
 
 import math
-from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 FEWEST = 4
@@ -56,13 +55,6 @@ def quick_gram(x: Float[Tensor, " n *shape"]) -> Float64[Tensor, "n n"]:
     return centred if _keeps_digits(gram, centred) else centred_gram(x)
 
 
-PRECISIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "float32": quick_gram,
-    "float64": centred_gram,
-}
-"""How Gram matrices are computed, by the name of the precision."""
-
-
 def u_centred(gram: Float64[Tensor, "n n"]) -> Float64[Tensor, "n n"]:
     """Return a symmetric matrix centred without its diagonal, which becomes zero.
 
@@ -87,6 +79,13 @@ def as_rows(x: Float[Tensor, " n *shape"]) -> Float[Tensor, "n d"]:
     """
     inwards = sorted(range(1, x.ndim), key=x.stride, reverse=True)
     return x.permute(0, *inwards).reshape(len(x), -1)
+
+
+def varies(x: Float[Tensor, "n d"]) -> Bool[Tensor, " d"]:
+    """Return which features vary by more than rounding."""
+    high, low = x.amax(dim=0), x.amin(dim=0)
+    largest = torch.maximum(high.abs(), low.abs())
+    return high - low > largest * (ROUNDING_STEPS * torch.finfo(x.dtype).eps)
 
 
 def _centred(x: Float[Tensor, "n d"]) -> Float64[Tensor, "n d"]:

@@ -1,53 +1,54 @@
-"""What a comparison finds: matrices of CKA with named axes, intervals and reasons."""
+"""What ``compare`` finds: matrices of a similarity measure with named axes and intervals."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
 
-from clbench.probes.similarity.cka import summarise
-from clbench.schema.estimate import Z95, Estimate
+from clbench.schema.estimate import Z95, Estimate, jackknife, undefined
 from clbench.schema.names import look_up
 
-Matrix = Float64[np.ndarray, "r c"]
 Summary = Callable[[Float64[np.ndarray, "r c"]], float]
+"""Says one thing about a whole matrix."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One side of a matrix: the taps of a view, in the order of execution.
+    """One side of a matrix: the layers of a representation, in the order of execution.
 
-    ``reasons`` says for each tap why nothing about it is defined, "" where it is; ``against`` is
+    ``reasons`` says for each layer why nothing about it is defined, "" where it is; ``against`` is
     the model that the inputs were made against, "" for clean images.
     """
 
-    view: str
-    taps: tuple[str, ...]
+    representation: str
+    layers: tuple[str, ...]
     reasons: tuple[str, ...]
     against: str = ""
 
-    def take(self, taps: Sequence[str]) -> "Axis":
-        """Return the axis with these taps only, in the given order."""
-        places = self.places(taps)
-        return replace(self, taps=tuple(taps), reasons=tuple(self.reasons[i] for i in places))
+    def take(self, layers: Sequence[str]) -> "Axis":
+        """Return the axis with these layers only, in the given order."""
+        places = self.places(layers)
+        return replace(self, layers=tuple(layers), reasons=tuple(self.reasons[i] for i in places))
 
-    def places(self, taps: Sequence[str]) -> list[int]:
-        """Return where the taps are.
+    def places(self, layers: Sequence[str]) -> list[int]:
+        """Return where the layers are.
 
         Raises:
-            UnknownNameError: The axis has no such tap.
+            UnknownNameError: The axis has no such layer.
         """
-        known = {tap: place for place, tap in enumerate(self.taps)}
-        return [look_up(known, tap, f"tap of {self.view}") for tap in taps]
+        known = {layer: place for place, layer in enumerate(self.layers)}
+        return [look_up(known, layer, f"layer of {self.representation}") for layer in layers]
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """CKA of every tap of one view (rows) with every tap of another one (columns).
+class SimilarityMatrix:
+    """How alike the layers of one representation (rows) are to those of another one (columns).
 
-    ``values`` are in [-1, 1], NaN where undefined; ``left_out`` are the values without each group
-    of examples in turn, which intervals are made from; ``n`` is the number of examples.
+    ``values`` are NaN where undefined; ``left_out`` are the values without each group of examples
+    in turn, which intervals are made from; ``n`` is the number of examples. ``measure`` and
+    ``estimator`` are names in ``MEASURES`` and ``ESTIMATORS``.
     """
 
     rows: Axis
@@ -55,31 +56,32 @@ class Block:
     values: Float64[np.ndarray, "r c"]
     left_out: Float64[np.ndarray, "g r c"]
     n: int
+    measure: str
     estimator: str
 
     @property
-    def low(self) -> Matrix:
+    def low(self) -> Float64[np.ndarray, "r c"]:
         """The lower ends of the 95 % intervals."""
-        low: Matrix = self.values - self._half_widths()
+        low: np.ndarray = self.values - self._half_widths()
         return low
 
     @property
-    def high(self) -> Matrix:
+    def high(self) -> Float64[np.ndarray, "r c"]:
         """The upper ends of the 95 % intervals."""
-        high: Matrix = self.values + self._half_widths()
+        high: np.ndarray = self.values + self._half_widths()
         return high
 
     @property
-    def transposed(self) -> "Block":
+    def transposed(self) -> "SimilarityMatrix":
         """The same with rows and columns exchanged."""
         values, left_out = self.values.T, self.left_out.transpose(0, 2, 1)
         return replace(self, rows=self.columns, columns=self.rows, values=values, left_out=left_out)
 
-    def take(self, rows: Sequence[str], columns: Sequence[str] | None = None) -> "Block":
-        """Return the part at these taps; ``columns`` are the same as ``rows`` by default.
+    def take(self, rows: Sequence[str], columns: Sequence[str] | None = None) -> "SimilarityMatrix":
+        """Return the part at these layers; ``columns`` are the same as ``rows`` by default.
 
         Raises:
-            UnknownNameError: One side has no such tap.
+            UnknownNameError: One side has no such layer.
         """
         across = rows if columns is None else columns
         i, j = np.ix_(self.rows.places(rows), self.columns.places(across))
@@ -92,18 +94,18 @@ class Block:
         )
 
     def entry(self, row: str, column: str, name: str = "") -> Estimate:
-        """Return the CKA of two taps, called ``name`` or by the row's tap."""
-        return self.take([row], [column]).measure(name or row, lambda matrix: float(matrix[0, 0]))
+        """Return the value of two layers, called ``name`` or by the row's layer."""
+        return self.take([row], [column]).estimate(name or row, lambda matrix: float(matrix[0, 0]))
 
     def diagonal(self) -> list[Estimate]:
-        """Return the CKA of every tap with the tap of the same name on the other side."""
-        shared = [tap for tap in self.rows.taps if tap in self.columns.taps]
-        return [self.entry(tap, tap) for tap in shared]
+        """Return the value of every layer with the layer of the same name on the other side."""
+        shared = [layer for layer in self.rows.layers if layer in self.columns.layers]
+        return [self.entry(layer, layer) for layer in shared]
 
-    def measure(self, name: str, summary: Summary) -> Estimate:
+    def estimate(self, name: str, summary: Summary) -> Estimate:
         """Return one number made from the whole matrix, with its jackknife interval.
 
-        Where it is undefined, the reason is that of the first undefined tap.
+        Where it is undefined, the reason is that of the first undefined layer.
         """
         left_out = [summary(matrix) for matrix in self.left_out]
         return summarise(name, summary(self.values), left_out, self.n, self._reason())
@@ -111,32 +113,44 @@ class Block:
     def _reason(self) -> str:
         single = len(self.values) == len(self.values.T) == 1
         for axis in (self.rows, self.columns):
-            for tap, reason in zip(axis.taps, axis.reasons, strict=True):
+            for layer, reason in zip(axis.layers, axis.reasons, strict=True):
                 if reason:
-                    return reason if single else f"{tap}: {reason}"
+                    return reason if single else f"{layer}: {reason}"
         return "undefined for this matrix"
 
-    def _half_widths(self) -> Matrix:
+    def _half_widths(self) -> Float64[np.ndarray, "r c"]:
         groups = len(self.left_out)
         if groups < 2:  # noqa: PLR2004 - one group says nothing about spread
             return np.full_like(self.values, np.nan)
-        widths: Matrix = Z95 * np.sqrt((groups - 1) * self.left_out.var(axis=0))
+        widths: np.ndarray = Z95 * np.sqrt((groups - 1) * self.left_out.var(axis=0))
         return widths
 
 
 @dataclass(frozen=True, eq=False)
 class Similarities:
-    """The matrices of one comparison, by the names of the views of their rows and columns."""
+    """The matrices of one call, by the names of the representations of rows and columns."""
 
-    blocks: Mapping[tuple[str, str], Block]
+    matrices: Mapping[tuple[str, str], SimilarityMatrix]
 
-    def block(self, rows: str, columns: str) -> Block:
-        """Return the matrix of two views, whichever of them was asked for first.
+    def matrix(self, rows: str, columns: str) -> SimilarityMatrix:
+        """Return the matrix of two representations, whichever of them was asked for first.
 
         Raises:
             UnknownNameError: The two were not compared.
         """
-        if (columns, rows) in self.blocks and (rows, columns) not in self.blocks:
-            return self.blocks[columns, rows].transposed
-        named = {f"{a} x {b}": block for (a, b), block in self.blocks.items()}
-        return look_up(named, f"{rows} x {columns}", "block")
+        if (columns, rows) in self.matrices and (rows, columns) not in self.matrices:
+            return self.matrices[columns, rows].transposed
+        named = {f"{a} x {b}": matrix for (a, b), matrix in self.matrices.items()}
+        return look_up(named, f"{rows} x {columns}", "matrix")
+
+
+def summarise(
+    name: str, value: float, leave_one_out: list[float], n: int, reason: str = ""
+) -> Estimate:
+    """Return a value with its jackknife interval over groups of examples, or why there is none."""
+    if math.isnan(value):
+        return undefined(name, n, reason)
+    if any(math.isnan(one) for one in leave_one_out):
+        why = "undefined without one of the minibatches: no interval"
+        return Estimate(name, value, n, math.nan, math.nan, why)
+    return jackknife(name, value, leave_one_out, n)

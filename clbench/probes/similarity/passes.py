@@ -7,29 +7,29 @@ import torch
 from torch import Tensor
 
 from clbench.probes.features import capture
-from clbench.probes.similarity.cka import minibatches
-from clbench.probes.similarity.representations import View
+from clbench.probes.similarity.minibatches import minibatches
+from clbench.probes.similarity.representations import Representation
 
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """All views of the same examples, and how they are run.
+    """All representations of the same examples, and how they are run.
 
-    ``gram`` makes centred Gram matrices from features; ``layouts`` are the memory formats of the
-    images, by view; ``report`` is told how many minibatches are done, and how many there are.
+    ``reduce`` is that of the measure; ``layouts`` are the memory formats of the images, by
+    representation; ``report`` is told how many steps are done, and how many there are.
     """
 
-    views: Mapping[str, View]
+    representations: Mapping[str, Representation]
     device: torch.device
     batch_size: int
-    gram: Callable[[Tensor], Tensor]
+    reduce: Callable[[Tensor], Tensor]
     layouts: Mapping[str, torch.memory_format]
     report: Callable[[int, int], None]
 
     @property
     def n(self) -> int:
         """How many examples there are."""
-        return len(next(iter(self.views.values())).inputs)
+        return len(next(iter(self.representations.values())).inputs)
 
     @property
     def minibatches(self) -> list[slice]:
@@ -37,17 +37,20 @@ class Pass:
         return minibatches(self.n, self.batch_size)
 
     @property
-    def taps(self) -> dict[str, list[str]]:
-        """The names of the taps that every view should have."""
-        return {name: list(view.taps) for name, view in self.views.items()}
+    def layers(self) -> dict[str, list[str]]:
+        """The names of the layers that every representation should have."""
+        return {
+            name: list(representation.layers)
+            for name, representation in self.representations.items()
+        }
 
     def see(
         self, examples: slice, keep: Callable[[Tensor], Tensor]
     ) -> dict[str, dict[str, Tensor]]:
-        """Run every network once, and return by view and tap what ``keep`` makes of features."""
+        """Run every network once; return by representation and layer what ``keep`` gives."""
         seen = {}
-        for name, view in self.views.items():
-            images = view.inputs.images[examples].to(self.device)
-            with capture(view.network, view.taps, keep) as features_of:
+        for name, representation in self.representations.items():
+            images = representation.inputs.images[examples].to(self.device)
+            with capture(representation.network, representation.layers, keep) as features_of:
                 seen[name] = features_of(images.contiguous(memory_format=self.layouts[name]))
         return seen

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clbench.probes.layers import Tap, find_taps
+from clbench.probes.layers import Layer, find_layers
 from clbench.schema.errors import BadValueError
 
 _CHECKED = 256  # examples that show whether adversarial images are in the order of the clean ones
@@ -59,41 +59,44 @@ class Inputs:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class Representation:
     """A network seen on one set of inputs, under a name that results are found by.
 
-    ``taps`` are those of ``find_taps`` where none are given; ``select_taps`` finds others. Views of
-    one network share nothing, so each network and set of inputs should be one view.
+    ``layers`` are those of ``find_layers`` where none are given; ``select_layers`` finds others.
+    Representations of one network share nothing, so each network and set of inputs should be one
+    representation.
     """
 
     name: str
     network: nn.Module
     inputs: Inputs
-    taps: Mapping[str, Tap] = field(default_factory=dict)
+    layers: Mapping[str, Layer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.taps:
-            object.__setattr__(self, "taps", find_taps(self.network))
+        if not self.layers:
+            object.__setattr__(self, "layers", find_layers(self.network))
 
 
-def check_views(views: Sequence[View]) -> dict[str, View]:
-    """Return views by name, all of the same examples.
+def check_representations(representations: Sequence[Representation]) -> dict[str, Representation]:
+    """Return representations by name, all of the same examples.
 
     Raises:
         BadValueError: There are none, two share a name, or two show different examples or another
             order of them.
     """
-    by_name = {view.name: view for view in views}
-    if not views or len(by_name) < len(views):
-        names = [view.name for view in views]
-        raise BadValueError(f"views must have different names, and be one at least, got {names}")
-    first = views[0]
-    for view in views[1:]:
-        one, other = first.inputs, view.inputs
+    by_name = {representation.name: representation for representation in representations}
+    if not representations or len(by_name) < len(representations):
+        names = [representation.name for representation in representations]
+        raise BadValueError(
+            f"representations must have different names, and be one at least, got {names}"
+        )
+    first = representations[0]
+    for representation in representations[1:]:
+        one, other = first.inputs, representation.inputs
         if (one.examples, len(one)) != (other.examples, len(other)):
             raise BadValueError(
-                f"{first.name!r} and {view.name!r} must show the same examples in the same order, "
-                f"got {len(one)} of set {one.examples[:12]} and {len(other)} "
+                f"{first.name!r} and {representation.name!r} must show the same examples in the "
+                f"same order, got {len(one)} of set {one.examples[:12]} and {len(other)} "
                 f"of set {other.examples[:12]}"
             )
     return by_name

@@ -1,0 +1,245 @@
+"""What every row of MEASURES declares is so, and a second measure is one file and one row."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from clbench.analysis.figures.heatmaps import heatmap
+from clbench.models.backbones.resnet import build_backbone
+from clbench.probes.clean_adversarial import clean_adversarial_similarity
+from clbench.probes.similarity.compare import compare
+from clbench.probes.similarity.estimators import ESTIMATORS, find_estimator
+from clbench.probes.similarity.gram import u_centred
+from clbench.probes.similarity.measures import CKA, MEASURES, SimilarityMeasure
+from clbench.probes.similarity.representations import Inputs, Representation
+from clbench.schema.errors import BadValueError, UnknownNameError
+from clbench.schema.records import CKA_COLUMNS, similarity_columns
+
+CPU = torch.device("cpu")
+every_measure = pytest.mark.parametrize("measure", MEASURES.values(), ids=list(MEASURES))
+
+# --- a second measure: its three functions, as a file of its own would have them ---
+
+NEIGHBOURS = 5
+
+
+def neighbours(features, *, quick=False):
+    """The nearest other examples of each, as a table [n, n] of ones and zeros."""
+    rows = features.flatten(1).double()
+    distances = torch.cdist(rows, rows).fill_diagonal_(math.inf)
+    nearest = distances.topk(min(NEIGHBOURS, len(rows) - 1), largest=False).indices
+    return torch.zeros(len(rows), len(rows), dtype=torch.float64).scatter_(1, nearest, 1)
+
+
+def shared_neighbours(one, other):
+    """The share of nearest neighbours that both have."""
+    return (one * other).sum() / one.sum()
+
+
+MUTUAL_KNN = SimilarityMeasure(
+    name="knn",
+    label="mutual kNN",
+    meaning="share of nearest neighbours in common",
+    value_range=(0.0, 1.0),
+    invariant_to=frozenset({"permutation", "orthogonal", "scale", "shift"}),
+    reduce=neighbours,
+    score=shared_neighbours,
+    permute=lambda reduced, order: reduced[order][:, order],
+    accumulates=False,
+)
+
+
+def gaussian(features, *, quick=False):
+    """The U-centred Gram matrix of a Gaussian kernel."""
+    rows = features.flatten(1).double()
+    return u_centred(torch.exp(-torch.cdist(rows, rows).square() / rows.shape[1]))
+
+
+GAUSSIAN_CKA = SimilarityMeasure(
+    name="gaussian",
+    label="Gaussian CKA",
+    meaning="CKA of a Gaussian kernel",
+    value_range=(0.0, 1.0),
+    invariant_to=frozenset({"permutation", "orthogonal", "shift"}),
+    reduce=gaussian,
+    score=CKA.score,
+    permute=CKA.permute,
+    accumulates=True,
+)
+
+
+@pytest.fixture
+def two_more(monkeypatch):
+    """Two rows more in the table."""
+    for row in (MUTUAL_KNN, GAUSSIAN_CKA):
+        monkeypatch.setitem(MEASURES, row.name, row)
+
+
+def represented(name, network, images):
+    return Representation(name, network, Inputs(images, "the same"))
+
+
+@pytest.mark.usefixtures("two_more")
+def test_a_measure_of_the_full_set_is_compared_layer_by_layer(small_resnet, pairs_of_images):
+    clean, changed = pairs_of_images(48)
+    sides = [
+        represented(name, small_resnet, x) for name, x in zip("ab", (clean, changed), strict=True)
+    ]
+    found = compare(sides, device=CPU, measure="knn").matrix("a", "b")
+    assert (found.measure, found.estimator, found.n) == ("knn", "full-set", 48)
+    assert found.rows.layers == (
+        "stem",
+        "stage1.0",
+        "stage1.1",
+        "stage2.0",
+        "stage2.1",
+        "pool",
+        "logits",
+    )
+    with torch.no_grad():
+        logits = small_resnet(clean), small_resnet(changed)
+    expected = shared_neighbours(*map(neighbours, logits))
+    measured = found.entry("logits", "logits")
+    assert measured.value == pytest.approx(float(expected))
+    assert measured.low < measured.value < measured.high
+    assert compare(sides, device=CPU, measure="knn").matrix(
+        "a", "a"
+    ).values.diagonal() == pytest.approx(1)
+
+
+@pytest.mark.usefixtures("two_more")
+def test_what_a_measure_of_the_full_set_cannot_see_has_a_reason():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    nn.init.zeros_(network[1].weight)
+    (side,) = [represented("a", network, torch.rand(20, 1, 2, 2))]
+    found = compare([side], device=CPU, measure="knn").matrix("a", "a")
+    reasons = dict(zip(found.rows.layers, found.rows.reasons, strict=True))
+    assert reasons == {"pool": "", "logits": "features do not vary"}
+    assert math.isnan(found.entry("logits", "pool").value)
+    assert found.entry("pool", "pool").value == 1
+    few = compare([represented("a", network, torch.rand(3, 1, 2, 2))], device=CPU, measure="knn")
+    assert few.matrix("a", "a").entry("pool", "pool").reason == "fewer than 4 examples"
+
+
+@pytest.mark.usefixtures("two_more")
+def test_a_measure_that_accumulates_is_averaged_over_minibatches(related):
+    x, y = (side / 8 for side in related(15))
+    sides = [represented(n, nn.Identity(), v[:, :, None, None]) for n, v in (("x", x), ("y", y))]
+    options = {"device": CPU, "measure": "gaussian", "precision": "float64"}
+    found = compare(sides, [("x", "y")], **options).matrix("x", "y")
+    expected = CKA.score(gaussian(x), gaussian(y))
+    assert found.estimator == "debiased-minibatch"
+    assert found.entry("logits", "logits").value == pytest.approx(float(expected), abs=1e-12)
+    assert float(expected) != pytest.approx(
+        float(CKA.score(CKA.reduce(x), CKA.reduce(y))), abs=1e-3
+    )
+
+
+@pytest.mark.usefixtures("two_more")
+@pytest.mark.parametrize(
+    ("measure", "estimator", "message"),
+    [
+        ("knn", "debiased", "estimator 'debiased' is not for knn; choose full-set"),
+        ("gaussian", "biased", "estimator 'biased' is not for gaussian; choose debiased-minibatch"),
+        (
+            "cka",
+            "full-set",
+            "'full-set' is not for cka; choose debiased-minibatch or debiased or b",
+        ),
+    ],
+)
+def test_an_estimator_that_is_not_for_the_measure_is_refused(measure, estimator, message):
+    side = represented("a", nn.Identity(), torch.rand(8, 1, 2, 2))
+    with pytest.raises(BadValueError, match=message):
+        compare([side], device=CPU, measure=measure, estimator=estimator)
+
+
+def test_an_unknown_measure_is_met_with_the_nearest():
+    side = represented("a", nn.Identity(), torch.rand(8, 1, 2, 2))
+    with pytest.raises(UnknownNameError, match=r"unknown measure 'ckaa'; did you mean 'cka'\?"):
+        compare([side], device=CPU, measure="ckaa")
+
+
+@pytest.mark.usefixtures("two_more")
+def test_columns_and_figures_are_called_after_their_measure(pairs_of_images):
+    network = build_backbone("resnet18_w16", in_chans=1, num_classes=10).eval()
+    clean, changed = pairs_of_images(24, shape=(1, 8, 8))
+    columns = clean_adversarial_similarity(network, clean, changed, device=CPU, measure="knn")
+    assert tuple(one.name for one in columns) == similarity_columns("knn")
+    assert [one.name.replace("knn", "cka") for one in columns] == list(CKA_COLUMNS)
+    side = represented("a", network, clean)
+    found = compare([side], device=CPU, measure="knn").matrix("a", "a")
+    figure = heatmap(found)
+    assert figure.axes[-1].get_ylabel() == "mutual kNN"
+
+
+@every_measure
+def test_every_measure_has_a_usual_estimator(measure):
+    assert find_estimator(measure) in ESTIMATORS.values()
+
+
+# --- what a row declares; senseless rows show that the checks can fail ---
+
+
+def changes(n_features):
+    """What may be done to features, by the name of the invariance."""
+    rotation, _ = torch.linalg.qr(torch.randn(n_features, n_features, dtype=torch.float64))
+    stretch = torch.diag(torch.logspace(-1, 1, n_features, dtype=torch.float64))
+    return {
+        "permutation": lambda x: x[:, torch.randperm(n_features)],
+        "orthogonal": lambda x: x @ rotation,
+        "linear": lambda x: x @ rotation @ stretch,
+        "scale": lambda x: 3 * x,
+        "shift": lambda x: x + torch.randn(n_features, dtype=torch.float64),
+    }
+
+
+def invariances(measure):
+    """Which changes of one side leave the score as it is."""
+    x = torch.randn(60, 12, dtype=torch.float64)
+    y = x @ torch.randn(12, 9, dtype=torch.float64) + torch.randn(60, 9, dtype=torch.float64)
+    score = float(measure.score(measure.reduce(x), measure.reduce(y)))
+    changed = {
+        name: float(measure.score(measure.reduce(change(x)), measure.reduce(y)))
+        for name, change in changes(12).items()
+    }
+    return {name for name, value in changed.items() if value == pytest.approx(score, abs=1e-9)}
+
+
+ROWS = pytest.mark.parametrize("measure", [*MEASURES.values(), MUTUAL_KNN, GAUSSIAN_CKA])
+
+
+@ROWS
+def test_a_measure_keeps_its_invariances_and_lacks_the_others(measure):
+    assert invariances(measure) == measure.invariant_to
+
+
+@ROWS
+def test_a_representation_is_wholly_like_itself_and_unlike_noise(measure):
+    x, noise = torch.randn(200, 30, dtype=torch.float64), torch.randn(200, 30, dtype=torch.float64)
+    low, high = measure.value_range
+    own = measure.score(measure.reduce(x), measure.reduce(x))
+    other = measure.score(measure.reduce(x), measure.reduce(noise))
+    assert float(own) == pytest.approx(high)
+    assert abs(float(other) - low) < 0.1
+
+
+@ROWS
+def test_another_order_of_the_examples_needs_no_features(measure):
+    x, order = torch.randn(40, 8, dtype=torch.float64), torch.randperm(40)
+    expected = measure.reduce(x[order])
+    torch.testing.assert_close(measure.permute(measure.reduce(x), order), expected)
+    assert not torch.allclose(measure.reduce(x), expected)
+
+
+@every_measure
+def test_a_quick_reduction_gives_nearly_the_same_score(measure):
+    x = torch.randn(40, 4096) @ torch.diag(torch.logspace(0, -2, 4096))
+    y = x.roll(1, 1) + 0.5 * torch.randn(40, 4096)
+    quick, exact = (
+        float(measure.score(*(measure.reduce(side, quick=quick) for side in (x, y))))
+        for quick in (True, False)
+    )
+    assert quick == pytest.approx(exact, abs=1e-6)
