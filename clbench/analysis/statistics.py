@@ -1,13 +1,14 @@
 """Differences and correlations of what was measured, with intervals."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.stats import rankdata
+from scipy.stats import ConstantInputWarning, spearmanrho
 
 from clbench.analysis.tables import NO_LAYERS
 from clbench.probes.similarity.matrix import SimilarityMatrix, Summary, summarise
@@ -115,14 +116,9 @@ def _chance(pairs: Float64[np.ndarray, "2 n"], rho: float, generator: np.random.
 
 def _rho(x: Float64[np.ndarray, "a n"], y: Float64[np.ndarray, "b n"]) -> Float64[np.ndarray, " r"]:
     """Return the correlation of the ranks, row by row; NaN where one side is constant."""
-    ranks_x, ranks_y = rankdata(x, axis=1), rankdata(y, axis=1)
-    a = ranks_x - ranks_x.mean(axis=1, keepdims=True)
-    b = ranks_y - ranks_y.mean(axis=1, keepdims=True)
-    lengths = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    products = (a * b).sum(axis=1)
-    rho: np.ndarray = np.divide(
-        products, lengths, out=np.full(len(products), np.nan), where=lengths > 0
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        rho: np.ndarray = spearmanrho(x, y, axis=1).statistic
     return rho
 
 

@@ -4,6 +4,7 @@ Images and perturbations are in units of the pixel range; every function works i
 norm is a class here, its row in ``NORMS``, and its name in ``clbench.schema.names``.
 """
 
+import math
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -45,8 +46,8 @@ class Norm(Protocol):
         """
         ...
 
-    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "c h w"]:
-        """Return a point drawn uniformly from the ball of radius 1."""
+    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "*n c h w"]:
+        """Return a point, or as many as there are images, drawn from the ball of radius 1."""
         ...
 
     def steepest(
@@ -74,9 +75,9 @@ class Linf:
         """Return the nearest images in the ball and in [0, 1]."""
         return (centres + (images - centres).clamp(-eps, eps)).clamp(0, 1)
 
-    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "c h w"]:
-        """Return a point drawn uniformly from the cube from -1 to 1."""
-        return 2 * torch.rand(shape, generator=generator) - 1
+    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "*n c h w"]:
+        """Return points drawn uniformly from the cube from -1 to 1."""
+        return 2 * torch.rand(shape, generator=generator, device=generator.device) - 1
 
     def steepest(
         self, gradient: Float[Tensor, "n c h w"], images: Float[Tensor, "n c h w"]
@@ -110,11 +111,12 @@ class L2:
         shrunk = offset * (eps / _lengths(offset).clamp_min(_TINY)).clamp_max(1)
         return (centres + shrunk).clamp(0, 1)
 
-    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "c h w"]:
-        """Return a point drawn uniformly from the unit ball."""
-        direction = torch.randn(shape, generator=generator)
-        radius = torch.rand(1, generator=generator).pow(1 / direction.numel())
-        return direction / _lengths(direction[None])[0] * radius
+    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "*n c h w"]:
+        """Return points drawn uniformly from the unit ball."""
+        direction = torch.randn(_batch(shape), generator=generator, device=generator.device)
+        share = torch.rand((len(direction), 1, 1, 1), generator=generator, device=generator.device)
+        radius = share.pow(1 / direction[0].numel())
+        return (direction / _lengths(direction) * radius).reshape(shape)
 
     def steepest(
         self, gradient: Float[Tensor, "n c h w"], images: Float[Tensor, "n c h w"]
@@ -165,17 +167,20 @@ class L1:
         change = sign * moved(torch.where(inside, torch.zeros_like(high), high))
         return (centre + change).reshape(images.shape).to(images.dtype)
 
-    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "c h w"]:
-        """Return a point drawn uniformly from the unit ball.
+    def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "*n c h w"]:
+        """Return points drawn uniformly from the unit ball.
 
         Exponential numbers over their sum, one more than there are pixels, are uniform on a
         simplex; without the last one they fill the part of the ball of one sign each.
         """
-        size = shape.numel()
-        uniform = torch.rand(size + 1, generator=generator, dtype=torch.float64)
+        n, *image = _batch(shape)
+        size = math.prod(image)
+        device = generator.device
+        uniform = torch.rand((n, size + 1), generator=generator, dtype=torch.float64, device=device)
         lengths = -torch.log1p(-uniform)
-        signs = torch.randint(2, (size,), generator=generator) * 2 - 1
-        return (signs * lengths[:-1] / lengths.sum()).reshape(shape).float()
+        signs = torch.randint(2, (n, size), generator=generator, device=device) * 2 - 1
+        points: Tensor = signs * lengths[:, :-1] / lengths.sum(dim=1, keepdim=True)
+        return points.reshape(shape).float()
 
     def steepest(
         self, gradient: Float[Tensor, "n c h w"], images: Float[Tensor, "n c h w"]
@@ -211,6 +216,11 @@ def _offsets(
     images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"]
 ) -> Float[Tensor, "n d"]:
     return (images.double() - centres.double()).flatten(1)
+
+
+def _batch(shape: torch.Size) -> tuple[int, ...]:
+    """Return the shape of images, for that of a single image too."""
+    return (math.prod(shape[:-3]), *shape[-3:])
 
 
 def _lengths(vectors: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:

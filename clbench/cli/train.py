@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from clbench.training.loop import Trained
+    from clbench.training.phases import Epoch
 
 EXIT_INTERRUPTED = 130
 
@@ -85,13 +86,17 @@ def train(
     from clbench.cli.render.training_progress import progress
     from clbench.training.loop import train as run
     from clbench.training.tensorboard import tensorboard_writer
-    from clbench.training.training import Watch
 
     first = os.environ.get("RANK", "0") == "0"  # one process of torchrun speaks
     shown = first and not quiet
     notes = [tensorboard_writer(out)] if tensorboard and first else []
     try:
         with progress(shown=shown) as bar:
+
+            def on_epoch(row: "Epoch") -> None:
+                for show in (bar.show, *notes):
+                    show(row)
+
             trained = run(
                 name,
                 dataset,
@@ -106,7 +111,8 @@ def train(
                 download=download,
                 pretrained=pretrained,
                 restart=restart,
-                watch=Watch(bar.start, (bar.show, *notes)),
+                on_start=bar.start,
+                on_epoch=on_epoch,
             )
     except KeyboardInterrupt:
         same = "the same command without --restart" if restart else "the same command"
@@ -128,13 +134,13 @@ def _pairs(changes: list[str]) -> dict[str, str]:
 def _show(trained: "Trained") -> None:
     from clbench.models.zoo import zoo_names
 
-    summary = trained.summary
-    figures = f"validation: clean {summary.clean_acc:.1%}, PGD {summary.robust_acc:.1%}"
+    record = trained.record
+    figures = f"validation: clean {record.clean_acc:.1%}, PGD {record.robust_acc:.1%}"
     if not trained.new:
         typer.echo(f"{trained.out} already holds this training ({figures}); --restart trains again")
         return
-    typer.echo(f"trained {summary.model} in {summary.seconds:.0f} s; {figures}")
-    alike = f"{summary.recipe['scheme']}_at.{summary.recipe['dataset']}"  # of the same shape
-    model = summary.model if summary.model in zoo_names() else alike
+    typer.echo(f"trained {record.model} in {record.seconds:.0f} s; {figures}")
+    alike = f"{record.recipe['scheme']}_at.{record.recipe['dataset']}"  # of the same shape
+    model = record.model if record.model in zoo_names() else alike
     weights = trained.out / "weights.safetensors"
     typer.echo(f"next: clbench eval --model {model} --weights {weights}")

@@ -22,10 +22,9 @@ from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_z
 from clbench.evaluation.result import EvaluationResult, result_of
 from clbench.evaluation.state import EvaluationState
 from clbench.evaluation.verdicts import BY_CLEAN
-from clbench.runtime.as_found import untouched
+from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.runtime.hashing import state_sha256
-from clbench.runtime.seeding import randomness
 from clbench.runtime.tiles import choose_batch_size
 from clbench.schema.errors import BadValueError, ModelError
 from clbench.schema.files import set_aside, sha256_of, write_atomically
@@ -118,7 +117,7 @@ def evaluate(
     check_precision(precision)
     device = torch.device(device)
     network.to(device)
-    with exact_arithmetic(), untouched(network), randomness(seed):
+    with exact_arithmetic(), left_as_found(network, seed=seed):
         model = AttackedModel(network, precision)
         size = size_wanted or choose_batch_size(model, images.images[:1].to(device))
         run = _Run(model, images, steps, threat_model, seed, device, size)
@@ -152,7 +151,7 @@ def perturb(
     device = torch.device(device)
     network.to(device)
     step = AttackStep("probe", attack)
-    with exact_arithmetic(), untouched(network), randomness(seed):
+    with exact_arithmetic(), left_as_found(network, seed=seed):
         model, perturbed = AttackedModel(network), images.images.clone()
         size = batch_size or choose_batch_size(model, images.images[:1].to(device))
         for where in torch.split(torch.arange(len(images)), size):
@@ -193,7 +192,7 @@ def check_precision(precision: str) -> None:
 def automatic_batch_size(network: nn.Module, images: ImageSet, device: torch.device | str) -> int:
     """Return how many images to attack at once; see ``choose_batch_size``."""
     network.to(device)
-    with exact_arithmetic(), untouched(network), randomness(0):
+    with exact_arithmetic(), left_as_found(network, seed=0):
         return choose_batch_size(AttackedModel(network), images.images[:1].to(device))
 
 
@@ -213,7 +212,7 @@ def first_logits(
         ModelError: The network does not return logits [n, classes].
     """
     network.to(device)
-    with exact_arithmetic(), untouched(network), randomness(0), torch.no_grad():
+    with exact_arithmetic(), left_as_found(network, seed=0), torch.no_grad():
         logits = network(images.images[:LOGITS_KEPT].to(device))
     wanted = [min(LOGITS_KEPT, len(images)), images.n_classes]
     shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

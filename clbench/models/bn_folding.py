@@ -11,7 +11,7 @@ _CONVOLUTIONS = {"conv1": "bn1", "conv2": "bn2", "conv3": "bn3", "0": "1"}
 """Children of a ResNet, a block or a shortcut, and the batch norm that follows each."""
 
 
-class FoldedTwin:
+class FoldedCopy:
     """A folded copy of a network that keeps changing, as a network in training does.
 
     ``network`` is what ``fold`` returns; ``refresh`` makes it equal to the original again, for a
@@ -59,15 +59,15 @@ def fold(network: nn.Module) -> nn.Module:
     Every batch norm is folded into the convolution before it, and weights are in channels_last
     format. Outputs differ by rounding only. Parameters have no gradients.
     """
-    twin = copy.deepcopy(network)
-    twin.eval()
-    for _, module, convolution, norm in list(_pairs(twin)):
+    copied = copy.deepcopy(network)
+    copied.eval()
+    for _, module, convolution, norm in list(_pairs(copied)):
         fused = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
         setattr(module, convolution, fused)
         setattr(module, norm, nn.Identity())
-    twin.to(memory_format=torch.channels_last)
-    twin.requires_grad_(requires_grad=False)
-    return twin
+    copied.to(memory_format=torch.channels_last)
+    copied.requires_grad_(requires_grad=False)
+    return copied
 
 
 def _pairs(network: nn.Module) -> Iterator[tuple[str, nn.Module, str, str]]:

@@ -1,12 +1,13 @@
 """What a loaded model is, and what a source of models is asked for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from torch import nn
 
-from clbench.models.weights import load_weights
+from clbench.models.weights import load_weights, read_about
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.names import NormName
 from clbench.schema.records import ModelEntry
@@ -81,8 +82,10 @@ def loaded_from_elsewhere(
     Raises:
         WeightsError: The weights are missing, damaged, or of another network.
     """
+    about: dict[str, str] = {}
     if weights:
-        sha256, source = load_weights(network, weights), f"{source}, {weights.name}"
+        sha256, about = load_weights(network, weights), read_about(weights)
+        source = f"{source}, {weights.name}"
     else:
         sha256 = state_sha256(network)
     return LoadedModel(
@@ -92,4 +95,12 @@ def loaded_from_elsewhere(
         weights_sha256=sha256,
         source=source,
         folder=folder,
+        training_seed=seed_in(about),
+        recipe_sha256=about.get("recipe_sha256", ""),
     )
+
+
+def seed_in(about: Mapping[str, str]) -> int | None:
+    """Return the seed of a training that weights tell of, None where they tell of none."""
+    text = about.get("training_seed", "")
+    return int(text) if text.isdecimal() else None

@@ -108,7 +108,7 @@ def load_for(
     )
     network, few = loaded.network.to(device), images.images[:_VALIDATED_ON].to(device)
     flags = validate_network(network, few, images.n_classes, or_more=dataset is None)
-    with left_as_found(network, device), torch.no_grad():
+    with left_as_found(network), torch.no_grad():
         n_classes = network.eval()(few[:1]).shape[1]
     loaded = replace(
         loaded,

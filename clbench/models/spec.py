@@ -12,12 +12,15 @@ class WeightsRow:
     """Where the weights of one training are, and how to know that they are those.
 
     ``file`` is a name, looked for in the package and then in the cache; ``url`` is where to fetch
-    it from when it is in neither.
+    it from when it is in neither. ``training_seed`` and ``recipe_sha256`` are of the training that
+    made them, "" where that is not known.
     """
 
     file: str
     sha256: str
     url: str = ""
+    training_seed: str = ""
+    recipe_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,7 @@ def validate_network(
     Raises:
         ModelError: The network fails on such images, or does not return finite logits [n, classes].
     """
-    with left_as_found(network, images.device), torch.no_grad():
-        network.eval()
+    with left_as_found(network, state=True), torch.no_grad():
         first = _logits(network, images)
         second = _logits(network, images)
     _check(first, len(images), n_classes, or_more=or_more)

@@ -1,20 +1,22 @@
 """Weights files: safetensors only, loaded strictly, known by their sha256."""
 
+import json
 import os
 import re
-import urllib.request
 from collections.abc import Iterable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import safetensors.torch
 import torch
+import torch.hub
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from clbench.models.spec import ModelSpec
+from clbench.models.spec import ModelSpec, WeightsRow
 from clbench.models.zoo import WEIGHTS_DIR
-from clbench.schema.errors import WeightsError
+from clbench.schema.errors import StorageError, WeightsError
 from clbench.schema.files import sha256_of, write_atomically
 
 _PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
@@ -47,7 +49,7 @@ def locate(spec: ModelSpec) -> Path:
             raise WeightsError(
                 f"weights of '{spec.full_name}' are missing at {packaged}; install clbench again"
             )
-        write_atomically(cached, _fetch(spec.full_name, row.url, row.sha256))
+        _fetch(spec.full_name, row, cached)
     return _verified(cached, spec.full_name, row.sha256, f"delete {cached} and try again")
 
 
@@ -145,7 +147,18 @@ def save_weights(
         else network_or_state
     )
     tensors = {key: _stored(tensor, half=half) for key, tensor in state.items()}
-    write_atomically(path, safetensors.torch.save(tensors, dict(about or {})))
+    write_atomically(path, _in_order(safetensors.torch.save(tensors, dict(about or {}))))
+
+
+def _in_order(file: bytes) -> bytes:
+    """Return a safetensors file with what it tells in order: safetensors writes it in any."""
+    end = _JSON_AT + int.from_bytes(file[:_JSON_AT], "little")
+    header = json.loads(file[_JSON_AT:end])
+    about = header.pop("__metadata__", {})
+    sorted_first = {"__metadata__": dict(sorted(about.items()))} | header if about else header
+    text = json.dumps(sorted_first, separators=(",", ":"), ensure_ascii=False).encode()
+    assert len(text) <= end - _JSON_AT, "the same fields in another order are as long"
+    return file[:_JSON_AT] + text.ljust(end - _JSON_AT) + file[end:]
 
 
 def _stored(tensor: Tensor, *, half: bool) -> Tensor:
@@ -191,24 +204,31 @@ def _brief(what: str, keys: Iterable[str], after: str = "") -> str:
 def _verified(path: Path, name: str, sha256: str, remedy: str) -> Path:
     found = sha256_of(_bytes_of(path))
     if found != sha256:
-        raise WeightsError(_wrong_sum(name, found, sha256, remedy))
+        raise WeightsError(
+            f"weights of '{name}': sha256 is {found[:12]}, expected {sha256[:12]}; {remedy}"
+        )
     return path
 
 
-def _fetch(name: str, url: str, sha256: str) -> bytes:
+def _fetch(name: str, row: WeightsRow, cached: Path) -> None:
+    """Download weights into the cache; nothing is left there of another file, or of half a one."""
     try:
-        with urllib.request.urlopen(url) as answer:
-            data: bytes = answer.read()
+        cached.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        raise StorageError(
+            f"cannot make {cached.parent}: {error.strerror}; "
+            "set CLBENCH_CACHE to a folder that can be written"
+        ) from error
+    try:
+        torch.hub.download_url_to_file(row.url, str(cached), row.sha256, progress=False)
+    except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise WeightsError(
-            f"weights of '{name}' cannot be fetched from {url}: {reason}; "
-            f"fetch {urlsplit(url).path.rpartition('/')[2]} by hand and give it with --weights"
+            f"weights of '{name}' cannot be fetched from {row.url}: {reason}; "
+            f"fetch {urlsplit(row.url).path.rpartition('/')[2]} by hand and give it with --weights"
         ) from error
-    if (found := sha256_of(data)) != sha256:
-        raise WeightsError(_wrong_sum(name, found, sha256, f"{url} holds another file"))
-    return data
-
-
-def _wrong_sum(name: str, found: str, expected: str, remedy: str) -> str:
-    return f"weights of '{name}': sha256 is {found[:12]}, expected {expected[:12]}; {remedy}"
+    except RuntimeError as error:  # torch's word for a wrong sum
+        raise WeightsError(
+            f"weights of '{name}': {row.url} holds another file than the one of sha256 "
+            f"{row.sha256[:12]}; give a file with --weights"
+        ) from error

@@ -3,10 +3,10 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from clbench.data.datasets import DATASETS
 from clbench.models.spec import ModelSpec, WeightsRow
+from clbench.schema.dataclass_io import from_table
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import SCENARIOS, Scenario, Scheme, look_up
 
@@ -23,8 +23,8 @@ _BACKBONES = {"digits": "resnet18_w16", "cifar10": "resnet10_w16", "cifar100": "
 
 def read_manifest(file: Path) -> dict[str, WeightsRow]:
     """Return the weights that a manifest lists, by the full name of their model."""
-    tables: Mapping[str, Mapping[str, Any]] = tomllib.loads(file.read_text(encoding="utf-8"))
-    return {name: WeightsRow(**table) for name, table in tables.items()}
+    tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    return {name: from_table(WeightsRow, table, name) for name, table in tables.items()}
 
 
 def _rows(weights: Mapping[str, WeightsRow]) -> tuple[ModelSpec, ...]:

@@ -1,22 +1,9 @@
 """Hashes of networks."""
 
 import hashlib
-import json
 
 import torch
 from torch import Tensor, nn
-
-
-def fingerprint(network: nn.Module, *settings: object) -> str:
-    """Return what tells a run from every other, by the network's weights and ``settings``."""
-    digest = hashlib.sha256(json.dumps([str(one) for one in settings]).encode())
-    for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        if isinstance(value, Tensor):
-            digest.update(
-                value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
-            )
-    return digest.hexdigest()
 
 
 def state_sha256(network: nn.Module) -> str:

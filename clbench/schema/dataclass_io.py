@@ -17,8 +17,9 @@ a dataclass          a table of its fields, in their order
 import json
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -40,7 +41,8 @@ def from_table(kind: type[T], table: object, where: str) -> T:
     """Return the dataclass ``kind`` from a table of plain values, every field checked.
 
     Args:
-        kind: A dataclass; its ``__post_init__`` checks what types cannot say.
+        kind: A dataclass, whose ``__post_init__`` checks what types cannot say; or another type
+            of a field.
         table: What a JSON or TOML file holds.
         where: How messages call the table, such as ``recipe``.
 
@@ -53,29 +55,31 @@ def from_table(kind: type[T], table: object, where: str) -> T:
     return made
 
 
-def to_table(value: object) -> Any:  # noqa: ANN401 - any plain value
+def to_table(value: object, *, defaults: bool = True) -> Any:  # noqa: ANN401 - any plain value
     """Return a dataclass, or a part of one, as plain values that a file can hold.
 
     Numbers that are not finite become None. ``from_table`` is the inverse, but for infinity.
+    Without ``defaults``, fields that have their default are left out.
     """
+    part = partial(to_table, defaults=defaults)
     match value:
         case float():
             return value if math.isfinite(value) else None
         case Fraction():
             return format_eps(value)
         case Mapping():
-            return {key: to_table(item) for key, item in value.items()}
+            return {key: part(item) for key, item in value.items()}
         case list() | tuple():
-            return [to_table(item) for item in value]
+            return [part(item) for item in value]
         case _ if is_dataclass(value) and not isinstance(value, type):
-            rows = ((one, getattr(value, one.name)) for one in fields(value))
-            return {one.name: to_table(item) for one, item in rows if not _left_out(one, item)}
+            rows = ((one.name, getattr(value, one.name), one.default) for one in fields(value))
+            return {
+                name: part(item)
+                for name, item, default in rows
+                if item != default or (defaults and item is not None)
+            }
         case _:
             return value
-
-
-def _left_out(field: Field[Any], item: object) -> bool:
-    return item is None and field.default is None
 
 
 # JSON

@@ -94,8 +94,8 @@ def _one_of(node: dict[str, Any]) -> CoreSchema:
     return core_schema.no_info_plain_validator_function(partial(_choose, tuple(node["expected"])))
 
 
-def _choose(known: tuple[str, ...], value: object) -> object:
-    if value in known:
+def _choose(known: tuple[str | int, ...], value: object) -> object:
+    if any(value == one and type(value) is type(one) for one in known):  # True is no 1
         return value
     raise PydanticCustomError("unknown_name", "unknown", {"known": known})
 
@@ -153,7 +153,7 @@ def _refuse(errors: Sequence[ErrorDetails], where: str) -> NoReturn:
         case "unknown_field":
             raise unknown(context["key"], context["known"], f"field of {place}")
         case "unknown_name":
-            raise unknown(cut(str(first["input"])), context["known"], place)
+            raise unknown(cut(str(first["input"])), map(str, context["known"]), place)
         case "value_error":
             raise _ours(context["error"], place)
         case "missing":

@@ -9,8 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from clbench.attacks.native.pgd import ascend
 from clbench.attacks.norms import NORMS
 from clbench.schema.errors import BadValueError
+from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
 
 Target = Literal["views", "one_view", "image"]
@@ -19,7 +21,7 @@ AttackMode = Literal["eval", "frozen_statistics", "train"]
 
 @dataclass(frozen=True)
 class Adversary:
-    """Projected gradient ascent in an Linf ball.
+    """Projected gradient ascent in a ball.
 
     Attributes:
         eps: The radius in units of the pixel range. During the first ``warmup_epochs`` it grows
@@ -36,6 +38,7 @@ class Adversary:
         mode: The network under attack uses the statistics of its batch norms (``eval``); or those
             of the attacked batch, without or with an update of its own (``frozen_statistics``,
             ``train``).
+        norm: Of the ball, and of the length of a step.
     """
 
     eps: Fraction
@@ -46,9 +49,10 @@ class Adversary:
     start: Literal["random", "zero"] = "random"
     mode: AttackMode = "eval"
     warmup_epochs: int = 0
+    norm: NormName = "Linf"
 
     def __post_init__(self) -> None:
-        ThreatModel("Linf", self.eps)  # checks the range
+        ThreatModel(self.norm, self.eps)  # checks the range
         for name, least in (("steps", 1), ("warmup_epochs", 0)):
             if getattr(self, name) < least:
                 raise BadValueError(
@@ -92,15 +96,11 @@ def perturb(
     Source:
         Madry et al., 2018, arXiv:1706.06083, Section 2.1.
     """
-    norm, radius, step = NORMS["Linf"], float(eps), adversary.step_at(eps)
+    norm, radius, step = NORMS[adversary.norm], float(eps), adversary.step_at(eps)
     adversarial = images
     if adversary.start == "random":
-        start = torch.rand(images.shape, generator=generator, device=images.device)
-        adversarial = norm.project(images + radius * (2 * start - 1), images, radius)
-    with torch.enable_grad():
-        for _ in range(adversary.steps):
-            adversarial = adversarial.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(objective(adversarial), adversarial)
-            moved = adversarial.detach() + step * slope.sign()
-            adversarial = norm.project(moved, images, radius)
+        start = radius * norm.random(images.shape, generator)
+        adversarial = norm.project(images + start, images, radius)
+    for _ in range(adversary.steps):
+        adversarial = ascend(objective, adversarial, images, norm, eps=radius, step_size=step)
     return adversarial.detach()

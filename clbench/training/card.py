@@ -4,63 +4,66 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from clbench.schema.dataclass_io import to_table
 from clbench.schema.files import write_atomically
-from clbench.training.artifacts import CARD, Summary
-from clbench.training.recipe import Phase, Recipe, to_table
+from clbench.schema.training_record import TrainingRecord
+from clbench.training.artifacts import CARD
+from clbench.training.recipe import Phase, Recipe
 
 
-def write_card(folder: Path, recipe: Recipe, summary: Summary) -> None:
+def write_card(folder: Path, recipe: Recipe, record: TrainingRecord) -> None:
     """Write the model card.
 
     Raises:
         StorageError: The folder cannot be written.
     """
-    write_atomically(folder / CARD, card(recipe, summary).encode())
+    write_atomically(folder / CARD, card(recipe, record).encode())
 
 
-def card(recipe: Recipe, summary: Summary) -> str:
+def card(recipe: Recipe, record: TrainingRecord) -> str:
     """Return the model card in Markdown."""
     sections = {
-        f"# {recipe.full_name}": _table(("", ""), _facts(recipe, summary)),
+        f"# {recipe.full_name}": _table(("", ""), _facts(recipe, record)),
         "## Budget": _table(
             ("phase", "loss", "labels used", "epochs", "passes per image and epoch"),
-            {name: _budget(name, phase, summary) for name, phase in recipe.phases.items()},
+            {name: _budget(name, phase, record) for name, phase in recipe.phases.items()},
         ),
         "## Accuracy of these half-precision weights": _table(
-            ("images, attack", "accuracy", "n"), _figures(recipe, summary)
+            ("images, attack", "accuracy", "n"), _figures(recipe, record)
         ),
-        "## Again": [f"    {summary.command}"],
+        "## Again": [f"    {record.command}"],
         "## Recipe": ["```json", json.dumps(to_table(recipe), indent=1), "```"],
     }
     return "\n".join(line for title, lines in sections.items() for line in (title, "", *lines, ""))
 
 
-def _facts(recipe: Recipe, summary: Summary) -> dict[str, tuple[object, ...]]:
-    source = f"{recipe.dataset}, {' and '.join(summary.files) or 'the public archive'}"
+def _facts(recipe: Recipe, record: TrainingRecord) -> dict[str, tuple[object, ...]]:
+    source = f"{recipe.dataset}, {' and '.join(record.files) or 'the public archive'}"
     facts = {
         "Scheme, scenario": f"{recipe.scheme}, {recipe.scenario}",
         "Backbone": f"{recipe.backbone}, inputs in [0, 1] without normalisation, raw logits",
-        "Data": f"{source}: {summary.n_train} training images, {summary.n_validation} validation "
+        "Data": f"{source}: {record.n_train} training images, {record.n_validation} validation "
         "images, no test image",
-        "Seed": summary.seed,
+        **({"Backbone pretrained on": record.pretrained_on} if record.pretrained_on else {}),
+        "Seed": record.seed,
         "Epoch kept": f"highest validation {recipe.criterion}",
-        "Training": f"{_duration(summary.seconds)} on {_devices(summary)}, {summary.precision}, "
-        f"torch threads: {summary.threads}"
-        + (", reused pretraining not counted" if summary.pretrained_from else ""),
-        "Versions": ", ".join(f"{name} {version}" for name, version in summary.versions.items()),
-        "Commit": summary.commit,
-        "Weights": f"half precision, sha256 {summary.weights_sha256}",
-        "Created": summary.created,
+        "Training": f"{_duration(record.seconds)} on {_devices(record)}, {record.precision}, "
+        f"torch threads: {record.threads}"
+        + (", reused pretraining not counted" if record.pretrained_from else ""),
+        "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
+        "Commit": record.commit,
+        "Weights": f"half precision, sha256 {record.weights_sha256}",
+        "Created": record.created,
         "Licence": "MIT",
     }
     return {name: (fact,) for name, fact in facts.items()}
 
 
-def _budget(name: str, phase: Phase, summary: Summary) -> tuple[object, ...]:
+def _budget(name: str, phase: Phase, record: TrainingRecord) -> tuple[object, ...]:
     kept = (
-        f"{phase.epochs} (kept: {summary.selected[name]})"
-        if name in summary.selected
-        else f"{phase.epochs} (reused from {summary.pretrained_from})"
+        f"{phase.epochs} (kept: {record.selected[name]})"
+        if name in record.selected
+        else f"{phase.epochs} (reused from {record.pretrained_from})"
     )
     losses = " and ".join(one for one in (phase.loss, phase.labelled_loss) if one)
     return losses, _labels(phase), kept, phase.passes_per_image
@@ -72,16 +75,16 @@ def _labels(phase: Phase) -> str:
     return "all" if phase.labelled == 1 else f"{phase.labelled:.0%}"
 
 
-def _figures(recipe: Recipe, summary: Summary) -> dict[str, tuple[object, ...]]:
-    attack = f"PGD-{recipe.validation.steps}, Linf {recipe.validation.eps}"
+def _figures(recipe: Recipe, record: TrainingRecord) -> dict[str, tuple[object, ...]]:
+    attack = f"PGD-{recipe.validation.steps}, {recipe.validation.threat_model}"
     return {
-        "validation, clean": (f"{summary.clean_acc:.2%}", summary.n_validation),
-        f"validation, {attack}": (f"{summary.robust_acc:.2%}", summary.n_validation),
+        "validation, clean": (f"{record.clean_acc:.2%}", record.n_validation),
+        f"validation, {attack}": (f"{record.robust_acc:.2%}", record.n_validation),
     }
 
 
-def _devices(summary: Summary) -> str:
-    return f"{summary.processes} x {summary.device}" if summary.processes > 1 else summary.device
+def _devices(record: TrainingRecord) -> str:
+    return f"{record.processes} x {record.device}" if record.processes > 1 else record.device
 
 
 def _duration(seconds: float) -> str:

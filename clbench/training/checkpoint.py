@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
-from clbench.schema.errors import BadValueError, RecordError
-from clbench.schema.files import write_atomically
-from clbench.training.phases import State
+from clbench.schema.dataclass_io import from_table, to_table
+from clbench.schema.errors import BadValueError, ClbenchError, RecordError
+from clbench.schema.files import seal, unseal, write_atomically
+from clbench.training.artifacts import REMEDY
+from clbench.training.phases import Epoch, State
 
 FILE = "checkpoint.pt"
 
@@ -32,7 +34,7 @@ class Checkpoint:
     phase: str
     state: State
     selected: dict[str, int]
-    rows: list[dict[str, Any]]
+    rows: tuple[Epoch, ...]
     seconds: float
 
 
@@ -43,28 +45,29 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         StorageError: The folder cannot be written.
     """
     data = io.BytesIO()
-    torch.save(vars(checkpoint), data)
-    write_atomically(folder / FILE, data.getvalue())
+    torch.save(vars(checkpoint) | {"rows": to_table(checkpoint.rows)}, data)
+    write_atomically(folder / FILE, seal(data.getvalue()))
 
 
 def read_checkpoint(folder: Path, settings: dict[str, Any]) -> Checkpoint | None:
     """Return where the training in ``folder`` stands, or None where there is none.
 
-    Nothing but tensors and plain values is unpickled.
+    Nothing but tensors and plain values is unpickled, and nothing at all of a file that is not
+    what was written to it.
 
     Raises:
-        RecordError: The checkpoint cannot be read.
+        RecordError: The checkpoint cannot be read, or was damaged.
         BadValueError: It is of another training; the message names what differs.
     """
     path = folder / FILE
     try:
-        found = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+        found = _parse(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, RuntimeError, pickle.UnpicklingError, TypeError, EOFError) as error:
-        raise RecordError(
-            f"{path} is damaged; train again with --restart or into another folder"
-        ) from error
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {error.strerror}; {REMEDY}") from error
+    except ClbenchError as error:
+        raise RecordError(f"{path} is damaged: {error}; {REMEDY}") from error
     other = [key for key, value in settings.items() if found.settings.get(key) != value]
     if other:
         raise BadValueError(
@@ -72,6 +75,15 @@ def read_checkpoint(folder: Path, settings: dict[str, Any]) -> Checkpoint | None
             "another --out, or replace it with --restart"
         )
     return found
+
+
+def _parse(sealed: bytes) -> Checkpoint:
+    data = io.BytesIO(unseal(sealed))
+    try:
+        table = torch.load(data, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise BadValueError("it holds more than tensors and plain values") from error
+    return from_table(Checkpoint, table, "checkpoint")
 
 
 def discard_checkpoint(folder: Path) -> None:

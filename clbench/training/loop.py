@@ -15,16 +15,18 @@ from clbench.data.load import training_set
 from clbench.data.splits import training_files
 from clbench.models import CifarResNet, load_weights, save_weights
 from clbench.runtime.devices import device_name
-from clbench.schema.errors import BadValueError
+from clbench.schema.dataclass_io import to_table
 from clbench.schema.provenance import commit, utc_now, versions
-from clbench.training.artifacts import WEIGHTS, Summary, read_summary, write_summary
+from clbench.schema.training_record import TrainingRecord
+from clbench.training.artifacts import WEIGHTS, hashes, read_record, write_record
 from clbench.training.card import write_card
 from clbench.training.checkpoint import discard_checkpoint
 from clbench.training.devices import make_fabric
+from clbench.training.finished import finished_run, other_run, pretrained_run, source_of
 from clbench.training.phases import Job
-from clbench.training.recipe import Precision, Recipe, to_table
+from clbench.training.recipe import Precision, Recipe
 from clbench.training.recipe_file import DEFAULT, read_recipe
-from clbench.training.training import Training, Watch
+from clbench.training.training import OnEpoch, OnStart, Training
 from clbench.training.validate import accuracy
 
 
@@ -32,7 +34,7 @@ from clbench.training.validate import accuracy
 class Trained:
     """A finished training; ``new`` is False where it had been finished before."""
 
-    summary: Summary
+    record: TrainingRecord
     out: Path
     new: bool
 
@@ -52,7 +54,8 @@ def train(
     download: bool = False,
     pretrained: Path | None = None,
     restart: bool = False,
-    watch: Watch | None = None,
+    on_start: OnStart | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Trained:
     """Train a zoo model by its recipe and write its files into ``out``.
 
@@ -72,7 +75,8 @@ def train(
         download: Whether to fetch a data set that is not there.
         pretrained: The folder of a finished run whose pretrained backbone is reused.
         restart: Train from the beginning where ``out`` holds a run.
-        watch: Told how the training goes.
+        on_start: Told what is about to be trained, and what has been already.
+        on_epoch: Told every epoch.
 
     Raises:
         ClbenchError: Anything that the user can mend; nothing that was finished is lost.
@@ -80,22 +84,34 @@ def train(
     recipe = read_recipe(name, dataset, seed, recipe_name=recipe_name, changes=changes or {})
     if precision is not None:
         recipe = replace(recipe, precision=precision)
-    finished = None if restart else _finished(out, recipe, files)
-    if finished is not None:
+    finished = None if restart else finished_run(out, recipe, files)
+    if finished is not None and not files:
         return Trained(finished, out, new=False)
     fabric = make_fabric(device, recipe.precision)
     images, validation = _images(dataset, files, data_dir=data_dir, download=download)
+    if finished is not None:
+        if finished.data_sha256 != images.sha256:  # under the same names
+            raise other_run(out, finished, "of other images")
+        return Trained(finished, out, new=False)
     if restart:
         discard_checkpoint(out)
-    summary = train_recipe(
+    record = train_recipe(
         *(recipe, out, images, validation),
         fabric=fabric,
         pretrained=pretrained,
-        watch=watch,
-        command=_command(recipe, recipe_name, changes or {}, precision, files),
+        on_start=on_start,
+        on_epoch=on_epoch,
+        command=_command(
+            recipe,
+            recipe_name=recipe_name,
+            changes=changes or {},
+            precision=precision,
+            files=files,
+            pretrained=pretrained,
+        ),
         files=[path.name for path in files],
     )
-    return Trained(summary, out, new=True)
+    return Trained(record, out, new=True)
 
 
 def train_recipe(
@@ -106,16 +122,16 @@ def train_recipe(
     *,
     fabric: Fabric,
     pretrained: Path | None = None,
-    watch: Watch | None = None,
+    on_start: OnStart | None = None,
+    on_epoch: OnEpoch | None = None,
     command: str = "",
     files: Sequence[str] = (),
-) -> Summary:
+) -> TrainingRecord:
     """Train by ``recipe`` on the images given; see ``train``.
 
     ``command`` and ``files``, the names of images of the user's own, are for the model card.
     """
-    if pretrained is not None:
-        _check_pretraining(pretrained, recipe)
+    reused = None if pretrained is None else pretrained_run(pretrained, recipe)
     if recipe.validation.examples:
         validation = validation.head(min(recipe.validation.examples, len(validation)))
     job = Job(
@@ -126,35 +142,49 @@ def train_recipe(
         seed=recipe.seed,
         fabric=fabric,
     )
-    training = Training(recipe, out, job, pretrained, watch or Watch())
+    training = Training(
+        recipe, out, job, pretrained=pretrained, on_start=on_start, on_epoch=on_epoch
+    )
     network = training.run()
     if fabric.is_global_zero:
-        save_weights(network, out / WEIGHTS, about={"backbone": recipe.backbone})
+        save_weights(network, out / WEIGHTS, about=_about(recipe))
         sha256 = load_weights(network, out / WEIGHTS)  # the figures are those of this file
-        summary = _summary(recipe, job, training, network, sha256)
-        summary = replace(
-            summary,
+        record = _record(recipe, job, training, network, sha256)
+        record = replace(
+            record,
             command=command,
-            files=list(files),
+            files=tuple(files),
             pretrained_from="" if pretrained is None else pretrained.name,
+            pretrained_on="" if reused is None else source_of(reused),
         )
-        write_card(out, recipe, summary)
-        write_summary(out, summary)
+        write_card(out, recipe, record)
+        write_record(out, replace(record, artifacts=hashes(out)))
         discard_checkpoint(out)
     fabric.barrier()
     return _read_finished(out)
 
 
-def _summary(
+def _about(recipe: Recipe) -> dict[str, str]:
+    """Return what a weights file tells of its training."""
+    return {
+        "backbone": recipe.backbone,
+        "model": recipe.full_name,
+        "training_seed": str(recipe.seed),
+        "recipe_sha256": recipe.sha256,
+    }
+
+
+def _record(
     recipe: Recipe, job: Job, training: Training, network: CifarResNet, weights_sha256: str
-) -> Summary:
+) -> TrainingRecord:
     """Return what a finished training was and reached."""
     device = job.fabric.device
     network.to(device)
-    return Summary(
+    return TrainingRecord(
         model=recipe.full_name,
         seed=recipe.seed,
         recipe=to_table(recipe),
+        recipe_sha256=recipe.sha256,
         selected=training.selected,
         n_train=len(job.train),
         n_validation=len(job.validation),
@@ -175,10 +205,12 @@ def _summary(
 
 def _command(
     recipe: Recipe,
+    *,
     recipe_name: str,
     changes: Mapping[str, str],
     precision: Precision | None,
     files: Sequence[Path],
+    pretrained: Path | None,
 ) -> str:
     """Return the command that trains it again; places of files are the user's own affair."""
     options = [
@@ -186,6 +218,7 @@ def _command(
         *(("--set", f"{field}={text}") for field, text in changes.items()),
         *([("--precision", precision)] if precision else []),
         *(("--data", path.name) for path in files),
+        *([("--from", pretrained.name)] if pretrained else []),
         *(("--seed", str(recipe.seed)), ("--out", "DIR")),
     ]
     words = ("clbench", "train", recipe.name, "--dataset", recipe.dataset, *chain(*options))
@@ -202,38 +235,7 @@ def _images(
     return read("train"), read("validation")
 
 
-def _finished(out: Path, recipe: Recipe, files: Sequence[Path]) -> Summary | None:
-    """Return the summary of the same training where it is finished in ``out``."""
-    summary = read_summary(out)
-    if summary is None:
-        return None
-    other = [
-        *(["by another recipe"] if summary.recipe != to_table(recipe) else []),
-        *(["of other images"] if summary.files != [path.name for path in files] else []),
-    ]
-    if other:
-        raise BadValueError(
-            f"{out} holds {summary.model} (seed {summary.seed}) {' and '.join(other)}; choose "
-            "another --out, or replace it with --restart"
-        )
-    return summary
-
-
-def _read_finished(out: Path) -> Summary:
-    summary = read_summary(out)
-    assert summary is not None, "the first process writes the summary before it lets others go on"
-    return summary
-
-
-def _check_pretraining(folder: Path, recipe: Recipe) -> None:
-    """Check that ``folder`` holds a finished run with the pretraining that the recipe wants."""
-    summary = read_summary(folder)
-    if summary is None:
-        raise BadValueError(f"{folder} holds no finished training, nothing to pretrain from")
-    if recipe.finetuning is None:
-        raise BadValueError(f"{recipe.full_name} is trained in one phase, so --from has no use")
-    if summary.recipe["pretraining"] != to_table(recipe.pretraining):
-        raise BadValueError(
-            f"{folder} holds {summary.model}, which was pretrained otherwise than "
-            f"{recipe.full_name} is; train it without --from"
-        )
+def _read_finished(out: Path) -> TrainingRecord:
+    record = read_record(out)
+    assert record is not None, "the first process writes the record before it lets others go on"
+    return record

@@ -51,7 +51,7 @@ class Batch:
         return Batch(self.images[which], self.labels[which], n_labelled)
 
 
-def make_terms(batch: Batch, phase: Phase, generator: torch.Generator) -> list[Term]:
+def make_objective(batch: Batch, phase: Phase, generator: torch.Generator) -> list[Term]:
     """Return what a step compares: the terms of each loss on the examples that it is for."""
     known, rest = batch.part(slice(batch.n_labelled)), batch.part(slice(batch.n_labelled, None))
     parts = [(phase.objective, batch if phase.objective.labelled or not len(rest.labels) else rest)]
@@ -166,5 +166,5 @@ def _value(rows: Float[Tensor, "vn d"], term: Term, phase: Phase, gather: Gather
 
 def _head(outputs: Outputs, loss: Loss) -> Float[Tensor, "n d"]:
     rows = outputs.projections if loss.projected else outputs.logits
-    assert rows is not None, "a learner has the heads of its losses"
+    assert rows is not None, "a model has the heads of its losses"
     return rows

@@ -18,11 +18,11 @@ from clbench.data.image_set import ImageSet
 from clbench.models import CifarResNet
 from clbench.runtime import distributed
 from clbench.runtime.seeding import randomness, seed_from
-from clbench.training.objective import Batch, attack, loss_of, make_terms
+from clbench.training.objective import Batch, attack, loss_of, make_objective
 from clbench.training.optimizer import lr_factor, make_optimizer
 from clbench.training.recipe import Criterion, Phase, Validation
 from clbench.training.sampling import Sampler
-from clbench.training.trained_model import Attacked, Learner
+from clbench.training.trained_model import Attacked, TrainedModel
 from clbench.training.validate import accuracy
 
 State = dict[str, Any]
@@ -73,14 +73,14 @@ class PhaseRun:
         self._network = network
         device = job.fabric.device
         with randomness(self._seed()):
-            self._learner = _learner(network, phase, job.train.n_classes)
-        distributed.synchronised(self._learner, job.fabric)
-        self._learner.to(device).to(memory_format=torch.channels_last)
+            self._model = _trained_model(network, phase, job.train.n_classes)
+        distributed.synchronised(self._model, job.fabric)
+        self._model.to(device).to(memory_format=torch.channels_last)
         self._images, self._labels = job.train.images.to(device), job.train.labels.to(device)
         self._sampler = Sampler(self._labels, phase, seed=job.seed)
         self._order, self._noise = torch.Generator(), torch.Generator(device)
-        trained = [network.get_classifier()] if self._frozen else list(self._learner.used)
-        self._learner.requires_grad_(requires_grad=False)
+        trained = [network.get_classifier()] if self._frozen else list(self._model.used)
+        self._model.requires_grad_(requires_grad=False)
         for module in trained:
             module.requires_grad_(requires_grad=True)
         optimizer = make_optimizer(nn.ModuleList(trained), phase.optimizer)
@@ -92,10 +92,10 @@ class PhaseRun:
             total=phase.epochs * steps,
         )
         self._scheduler = LambdaLR(optimizer, factor)
-        self._wrapped, self._optimizer = job.fabric.setup(self._learner, optimizer)
+        self._wrapped, self._optimizer = job.fabric.setup(self._model, optimizer)
         self._best = _Best(job.criterion)
         mode = "eval" if self._frozen or not phase.adversary else phase.adversary.mode
-        self._attacked = Attacked(self._learner, mode, cosine=phase.unit_logits != "never")
+        self._attacked = Attacked(self._model, mode, cosine=phase.unit_logits != "never")
 
     @property
     def _frozen(self) -> bool:
@@ -118,7 +118,7 @@ class PhaseRun:
         eps = phase.adversary.eps_in(self.epoch) if phase.adversary else Fraction(0)
         losses = [self._step(chosen, n, eps) for chosen, n in self._sampler.epoch(self._order)]
         loss = float(self.job.fabric.all_reduce(torch.stack(losses).mean(), reduce_op="mean"))
-        if not all(value.isfinite().all() for value in self._learner.state_dict().values()):
+        if not all(value.isfinite().all() for value in self._model.state_dict().values()):
             loss = math.nan  # as that of the next step, if there were one
         trained = time.perf_counter() - began
         clean, robust = self._validate() if math.isfinite(loss) else (None, None)
@@ -141,7 +141,7 @@ class PhaseRun:
     def finish(self) -> int:
         """Leave the kept weights in the network, ready for anything, and return their epoch."""
         self._best.restore(self._network)
-        self._learner.requires_grad_(requires_grad=True)
+        self._model.requires_grad_(requires_grad=True)
         self._network.to(memory_format=torch.contiguous_format)
         return self._best.epoch or self.phase.epochs
 
@@ -149,7 +149,7 @@ class PhaseRun:
         """Return all that decides how the phase goes on: weights, optimizer, schedule, numbers."""
         return {
             "epoch": self.epoch,
-            "learner": self._learner.state_dict(),
+            "model": self._model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scheduler": self._scheduler.state_dict(),
             "best": self._best.state(),
@@ -158,7 +158,7 @@ class PhaseRun:
     def load_state(self, state: State) -> None:
         """Go on where ``state`` was taken."""
         self.epoch = state["epoch"]
-        self._learner.load_state_dict(state["learner"])
+        self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
         self._best.load_state(state["best"])
@@ -167,14 +167,14 @@ class PhaseRun:
         fabric, phase = self.job.fabric, self.phase
         gather = partial(distributed.gather, fabric)
         batch = self._batch(chosen, n_labelled)
-        terms = make_terms(batch, phase, self._noise)
-        self._learner.eval()
+        terms = make_objective(batch, phase, self._noise)
+        self._model.eval()
         with fabric.autocast():
             terms = [
                 attack(term, phase, self._attacked, eps=eps, generator=self._noise, gather=gather)
                 for term in terms
             ]
-        self._learner.train(not self._frozen)
+        self._model.train(not self._frozen)
         loss = torch.stack(
             [loss_of(term, phase, self._wrapped, gather=gather) for term in terms]
         ).sum()
@@ -240,10 +240,10 @@ class _Best:
         self._weights = state["weights"]
 
 
-def _learner(network: CifarResNet, phase: Phase, n_classes: int) -> Learner:
+def _trained_model(network: CifarResNet, phase: Phase, n_classes: int) -> TrainedModel:
     if phase.classified:
         network.reset_classifier(n_classes)
-    return Learner(
+    return TrainedModel(
         network,
         projection=phase.projection if phase.projected else None,
         classified=phase.classified,

@@ -1,13 +1,14 @@
 """Training recipes as data."""
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Literal
 
 from clbench.models import BACKBONES
+from clbench.schema.dataclass_io import checksum_of, to_table
 from clbench.schema.errors import BadValueError
-from clbench.schema.names import Scenario, Scheme, look_up
-from clbench.schema.threat_model import format_eps
+from clbench.schema.names import NormName, Scenario, Scheme, look_up
+from clbench.schema.threat_model import ThreatModel
 from clbench.training.adversary import Adversary
 from clbench.training.augmentation import NO_VIEWS, Views
 from clbench.training.losses import LOSSES, Loss, Weights
@@ -160,7 +161,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Validation:
-    """The attack on validation images that chooses between epochs: PGD, Linf.
+    """The attack on validation images that chooses between epochs: PGD.
 
     ``examples`` is how many of them are used, from the first; 0 for all.
     """
@@ -168,9 +169,16 @@ class Validation:
     eps: Fraction
     steps: int
     examples: int = 0
+    norm: NormName = "Linf"
 
     def __post_init__(self) -> None:
         _at_least("validation", self, steps=1, examples=0)
+        ThreatModel(self.norm, self.eps)  # checks the range
+
+    @property
+    def threat_model(self) -> ThreatModel:
+        """Which perturbations the attack may use."""
+        return ThreatModel(self.norm, self.eps)
 
 
 @dataclass(frozen=True)
@@ -215,17 +223,18 @@ class Recipe:
         return {name: phase for name, phase in both.items() if phase is not None}
 
     @property
+    def sha256(self) -> str:
+        """What tells this recipe from others, whatever its seed.
+
+        Fields that have their default do not count either, so that a new field leaves all recipes
+        that do not use it what they were.
+        """
+        return checksum_of(to_table(replace(self, seed=0), defaults=False))
+
+    @property
     def criterion(self) -> Criterion:
         """Which validation accuracy chooses between epochs."""
         return CRITERION[self.scenario]
-
-
-def to_table(value: Any) -> Any:  # noqa: ANN401 - any part of a recipe
-    """Return a recipe or a part of it as plain tables, numbers and text; None is left out."""
-    if is_dataclass(value) and not isinstance(value, type):
-        rows = {field.name: getattr(value, field.name) for field in fields(value)}
-        return {key: to_table(row) for key, row in rows.items() if row is not None}
-    return format_eps(value) if isinstance(value, Fraction) else value
 
 
 def _at_least(what: str, row: object, **least: int) -> None:

@@ -2,15 +2,16 @@
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from clbench.data.datasets import DATASETS
+from clbench.schema.dataclass_io import from_table
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import look_up
 from clbench.schema.protocol import config_dir
 from clbench.training.recipe import Recipe
-from clbench.training.typed import build, expect
 
 DEFAULT = "default"
 
@@ -19,13 +20,17 @@ _COMMON = ("backbone", "seed", "precision", "validation")
 """Fields of a recipe that a file has once, for all its models."""
 
 
-class _File(NamedTuple):
+@dataclass(frozen=True)
+class _RecipeFile:
     """A recipe file: its phases, by a name of their own, and which of them make which model."""
 
-    path: Path
-    common: Mapping[str, Any]
-    phases: Mapping[str, Mapping[str, Any]]
-    models: Mapping[str, Mapping[str, str]]
+    about: str
+    backbone: str
+    seed: int
+    precision: str
+    validation: dict[str, Any]
+    phases: dict[str, dict[str, Any]]
+    models: dict[str, dict[str, str]]
 
 
 def read_recipe(
@@ -52,22 +57,26 @@ def read_recipe(
         BadValueError: There is no such recipe file, or a field is missing or ill-typed.
     """
     look_up(DATASETS, dataset, "dataset")
-    file = _read(_find(recipe_name, dataset))
+    path = _find(recipe_name, dataset)
+    file = _read(path)
     stem, _, tag = name.partition(".")
     if tag and tag != dataset:
         raise BadValueError(f"model {name!r} is of {tag}, but the data set is {dataset}")
-    row = dict(expect(dict, look_up(file.models, stem, f"model of {file.path.name}"), stem))
+    row = dict(look_up(file.models, stem, f"model of {path.name}"))
     scheme, scenario = row.pop("scheme", ""), row.pop("scenario", "")
-    whole: dict[str, Any] = {**file.common, **_phases(file, stem, row)}
+    for key in row:
+        look_up(dict.fromkeys(_PHASES), key, f"phase of {stem}")
+    whole: dict[str, Any] = {name: getattr(file, name) for name in _COMMON}
+    whole |= {key: _resolve(file.phases, name, path.name) for key, name in row.items()}
     for field, text in (changes or {}).items():
         look_up(dict.fromkeys((*_COMMON, *_PHASES)), field.partition(".")[0], "field of recipe")
         _change(whole, field, text)
     if seed is not None:
         whole["seed"] = seed
     if "pretraining" not in whole:
-        raise BadValueError(f"field 'pretraining' of {stem} is missing in {file.path.name}")
+        raise BadValueError(f"field 'pretraining' of {stem} is missing in {path.name}")
     parsed_scheme, _, parsed_scenario = stem.partition("_")
-    return build(
+    return from_table(
         Recipe,
         {
             **whole,
@@ -112,51 +121,33 @@ def _load(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadValueError(f"recipe '{path}' does not exist") from error
-    except ValueError as error:
+    except OSError as error:
+        raise BadValueError(f"recipe '{path}' cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise BadValueError(f"recipe {path} is no TOML: {error}") from error
     like = table.pop("like", None)
     if like is None:
         return table
-    neighbour = path.parent / f"{expect(str, like, f'like of {path.name}')}.toml"
+    neighbour = path.parent / f"{from_table(str, like, f'like of {path.name}')}.toml"
     return _merge(_load(neighbour, (*seen, path)), table)
 
 
-def _read(path: Path) -> _File:
-    table = _load(path)
-    known = ("about", *_COMMON, "phases", "models")
-    for key in table:
-        look_up(dict.fromkeys(known), key, f"field of {path.name}")
-    for key in known:
-        if key not in table:
-            raise BadValueError(f"field {key!r} is missing in {path.name}")
-    return _File(
-        path,
-        {key: table[key] for key in _COMMON},
-        expect(dict, table["phases"], "phases"),
-        expect(dict, table["models"], "models"),
-    )
+def _read(path: Path) -> _RecipeFile:
+    return from_table(_RecipeFile, _load(path), path.name)
 
 
-def _phases(file: _File, model: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tables of a model's phases."""
-    for key in row:
-        look_up(dict.fromkeys(_PHASES), key, f"phase of {model}")
-    return {
-        key: _resolve(file, expect(str, phase, f"{key} of {model}"), ())
-        for key, phase in row.items()
-    }
-
-
-def _resolve(file: _File, name: str, seen: tuple[str, ...]) -> dict[str, Any]:
+def _resolve(
+    phases: Mapping[str, Mapping[str, Any]], name: str, file: str, seen: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Return the table of a phase, with what it takes over from the one it is ``like``."""
     if name in seen:
-        raise BadValueError(f"phases {' and '.join(seen)} of {file.path.name} are like each other")
-    own = dict(expect(dict, look_up(file.phases, name, f"phase of {file.path.name}"), name))
+        raise BadValueError(f"phases {' and '.join(seen)} of {file} are like each other")
+    own = dict(look_up(phases, name, f"phase of {file}"))
     like = own.pop("like", None)
     if like is None:
         return own
-    like = expect(str, like, f"like of {name}")
-    return _merge(_resolve(file, like, (*seen, name)), own)
+    like = from_table(str, like, f"like of {name}")
+    return _merge(_resolve(phases, like, file, (*seen, name)), own)
 
 
 def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,5 +175,5 @@ def _parse(text: str) -> Any:  # noqa: ANN401 - any value of TOML
     """Return what a value in TOML stands for; anything else stands for itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text

@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.models import CifarResNet
-from clbench.models.bn_folding import FoldedTwin
+from clbench.models.bn_folding import FoldedCopy
 from clbench.training.adversary import AttackMode
 
 
 class Outputs(NamedTuple):
-    """What a learner makes of images; None for a head it has not."""
+    """What a model makes of images; None for a head it has not."""
 
     projections: Float[Tensor, "n d"] | None
     logits: Float[Tensor, "n k"] | None
 
 
-class Learner(nn.Module):
+class TrainedModel(nn.Module):
     """A network seen through its classifier, through a projector, or both.
 
     The projector is dropped after the phase. With ``cosine`` the logits have unit length.
@@ -61,38 +61,38 @@ class Learner(nn.Module):
 
 
 class Attacked:
-    """The learner as an attack sees it: parameters take no gradients.
+    """The model as an attack sees it: parameters take no gradients.
 
-    In ``eval`` mode that is a folded twin, brought up to date at the beginning of every attack.
+    In ``eval`` mode that is a folded copy, brought up to date at the beginning of every attack.
     """
 
-    def __init__(self, learner: Learner, mode: AttackMode, *, cosine: bool) -> None:
-        self._learner = learner
+    def __init__(self, model: TrainedModel, mode: AttackMode, *, cosine: bool) -> None:
+        self._model = model
         self._cosine = cosine
         self._mode = mode
-        self._twin = FoldedTwin(learner) if mode == "eval" else None
+        self._copy = FoldedCopy(model) if mode == "eval" else None
 
     @contextmanager
     def network(self) -> Iterator[nn.Module]:
-        """Give the network to attack; afterwards the learner is as it was found."""
-        if self._twin is not None:
-            self._twin.refresh()
-            assert isinstance(self._twin.network, Learner), "a copy is of the same class"
-            self._twin.network.cosine = self._cosine
-            yield self._twin.network
+        """Give the network to attack; afterwards the model is as it was found."""
+        if self._copy is not None:
+            self._copy.refresh()
+            assert isinstance(self._copy.network, TrainedModel), "a copy is of the same class"
+            self._copy.network.cosine = self._cosine
+            yield self._copy.network
             return
-        with _in_training(self._learner, cosine=self._cosine, updates=self._mode == "train"):
-            yield self._learner
+        with _in_training(self._model, cosine=self._cosine, updates=self._mode == "train"):
+            yield self._model
 
 
 @contextmanager
-def _in_training(learner: Learner, *, cosine: bool, updates: bool) -> Iterator[None]:
-    """Let the learner use the statistics of the batch, with an update of its own or without."""
-    trainable = [one for one in learner.parameters() if one.requires_grad]
-    before = learner.training, learner.cosine
-    statistics = [] if updates else [(one, one.clone()) for one in learner.buffers()]
-    learner.train()
-    learner.cosine = cosine
+def _in_training(model: TrainedModel, *, cosine: bool, updates: bool) -> Iterator[None]:
+    """Let the model use the statistics of the batch, with an update of its own or without."""
+    trainable = [one for one in model.parameters() if one.requires_grad]
+    before = model.training, model.cosine
+    statistics = [] if updates else [(one, one.clone()) for one in model.buffers()]
+    model.train()
+    model.cosine = cosine
     for parameter in trainable:
         parameter.requires_grad = False
     try:
@@ -100,8 +100,8 @@ def _in_training(learner: Learner, *, cosine: bool, updates: bool) -> Iterator[N
     finally:
         for parameter in trainable:
             parameter.requires_grad = True
-        learner.train(before[0])
-        learner.cosine = before[1]
+        model.train(before[0])
+        model.cosine = before[1]
         with torch.no_grad():
             for buffer, kept in statistics:
                 buffer.copy_(kept)

@@ -2,36 +2,32 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from clbench.data.image_set import ImageSet
 from clbench.models import CifarResNet, build_backbone, load_weights, save_weights
 from clbench.runtime.seeding import randomness
+from clbench.schema.dataclass_io import to_table
 from clbench.schema.errors import ModelError
-from clbench.training.artifacts import BACKBONE, discard_summary, write_log
+from clbench.training.artifacts import BACKBONE, discard_record, hashes, write_log
 from clbench.training.checkpoint import FILE, Checkpoint, read_checkpoint, write_checkpoint
 from clbench.training.curves import write_curves
 from clbench.training.phases import Epoch, Job, PhaseRun
-from clbench.training.recipe import Phase, Recipe, to_table
+from clbench.training.recipe import Phase, Recipe
 
 _DRAW_EVERY = 20.0
 """Seconds between drawings of the curves; one takes as long as an epoch of digits."""
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Whom to tell how a training goes.
+OnStart = Callable[[dict[str, Phase], list[Epoch]], None]
+"""Takes the phases to be trained, by name, and the rows of the log that are there already.
 
-    Attributes:
-        on_start: Told the phases to be trained, by name, and the rows of the log that are there
-            already. Pretraining that is reused is none of them.
-        on_epoch: Each is told every epoch.
-    """
+Pretraining that is reused is none of them.
+"""
 
-    on_start: Callable[[dict[str, Phase], list[Epoch]], None] = lambda _phases, _rows: None
-    on_epoch: Sequence[Callable[[Epoch], None]] = ()
+OnEpoch = Callable[[Epoch], None]
+"""Takes the row of every epoch after it was trained, validated and saved."""
 
 
 class Training:
@@ -42,22 +38,31 @@ class Training:
     """
 
     def __init__(
-        self, recipe: Recipe, out: Path, job: Job, pretrained: Path | None, watch: Watch
+        self,
+        recipe: Recipe,
+        out: Path,
+        job: Job,
+        *,
+        pretrained: Path | None,
+        on_start: OnStart | None = None,
+        on_epoch: OnEpoch | None = None,
     ) -> None:
         self._recipe, self._out, self._job = recipe, out, job
-        self._pretrained, self._watch = pretrained, watch
+        self._pretrained, self._on_start, self._on_epoch = pretrained, on_start, on_epoch
         self._writes = job.fabric.is_global_zero
         self._settings = {
             "model": recipe.full_name,
-            "recipe": to_table(recipe),
+            "recipe": to_table(recipe, defaults=False),
             "training images": job.train.sha256,
+            "validation images": job.validation.sha256,
             "number of processes": job.fabric.world_size,
             "--from": "" if pretrained is None else pretrained.name,
+            "pretrained backbone": "" if pretrained is None else hashes(pretrained).get(BACKBONE),
         }
         found = read_checkpoint(out, self._settings)
         self._found = found
         self.selected = dict(found.selected) if found else {}
-        self._rows = [Epoch(**row) for row in found.rows] if found else []
+        self._rows = list(found.rows) if found else []
         self._began = time.perf_counter() - (found.seconds if found else 0.0)
         self._drawn = time.perf_counter()
 
@@ -75,11 +80,12 @@ class Training:
         """
         recipe = self._recipe
         if self._writes:
-            discard_summary(self._out)
+            discard_record(self._out)
             write_log(self._out, self._rows)  # an unwritable folder is told of at once
         reused = () if self._pretrained is None else ("pretraining",)
         phases = {name: phase for name, phase in recipe.phases.items() if name not in reused}
-        self._watch.on_start(phases, list(self._rows))
+        if self._on_start:
+            self._on_start(phases, list(self._rows))
         network = new_network(recipe, self._job.train)
         for name, phase in recipe.phases.items():
             if name in self.selected:
@@ -108,16 +114,20 @@ class Training:
             self._rows.append(row)
             if self._writes:
                 self._keep(name, run)
-            for told in self._watch.on_epoch:
-                told(row)
+            if self._on_epoch:
+                self._on_epoch(row)
         return run.finish()
 
     def _keep(self, name: str, run: PhaseRun) -> None:
-        rows = [asdict(row) for row in self._rows]
-        write_checkpoint(
-            self._out,
-            Checkpoint(self._settings, name, run.state(), self.selected, rows, self.seconds),
+        checkpoint = Checkpoint(
+            settings=self._settings,
+            phase=name,
+            state=run.state(),
+            selected=self.selected,
+            rows=tuple(self._rows),
+            seconds=self.seconds,
         )
+        write_checkpoint(self._out, checkpoint)
         write_log(self._out, self._rows)
         if time.perf_counter() - self._drawn > _DRAW_EVERY:
             self._draw()

@@ -6,8 +6,7 @@ from torch import nn
 from clbench.attacks.native.pgd import PGD
 from clbench.data.image_set import ImageSet
 from clbench.models.bn_folding import fold
-from clbench.runtime.as_found import untouched
-from clbench.schema.threat_model import ThreatModel
+from clbench.runtime.as_found import left_as_found
 from clbench.training.recipe import Validation
 
 _BATCH = 512
@@ -21,15 +20,16 @@ def accuracy(
 
     PGD looks through the folded network, and the verdict is that of the network itself.
     """
-    with untouched(network):
+    with left_as_found(network):
         attacked = fold(network) if attack is not None else network
         right = 0
         for start in range(0, len(examples), _BATCH):
             index = torch.arange(start, min(start + _BATCH, len(examples)))
             images, labels = examples.images[index].to(device), examples.labels[index].to(device)
             if attack is not None:
-                ball = ThreatModel("Linf", attack.eps)
-                images = PGD(attack.steps)(attacked, images, labels, ball, seed=0, index=index)
+                images = PGD(attack.steps)(
+                    attacked, images, labels, attack.threat_model, seed=0, index=index
+                )
             with torch.no_grad():
                 right += int((network(images).argmax(dim=1) == labels).sum())
     return right / len(examples)

@@ -77,6 +77,20 @@ def test_random_points_fill_the_unit_ball_evenly(threat_model):
 
 
 @every_norm
+def test_several_random_points_are_drawn_as_one_is(threat_model):
+    norm, shape = NORMS[threat_model.norm], torch.Size((2, 4, 5))
+    one, first = (
+        norm.random(torch.Size(size), torch.Generator().manual_seed(0))
+        for size in (shape, (1, *shape))
+    )
+    assert torch.equal(one, first[0])
+    many = norm.random(torch.Size((4000, 1, 1, 3)), torch.Generator().manual_seed(0))
+    lengths = norm.distance(many, torch.zeros_like(many))
+    assert lengths.max() <= 1
+    assert abs(float((lengths < 0.5).double().mean()) - 0.125) < 0.02
+
+
+@every_norm
 def test_the_steepest_step_gains_more_than_any_other_of_length_one(threat_model):
     norm = NORMS[threat_model.norm]
     gradient, images = torch.randn(20, 1, 4, 4), torch.full((20, 1, 4, 4), 0.5)

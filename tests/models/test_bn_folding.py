@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from clbench.models import BACKBONES, build_backbone
-from clbench.models.bn_folding import FoldedTwin, fold
+from clbench.models.bn_folding import FoldedCopy, fold
 
 IMAGES = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -26,50 +26,50 @@ def shake():
     return change
 
 
-def assert_alike(twin, network):
+def assert_alike(folded, network):
     with torch.no_grad():
-        expected, found = network.eval()(IMAGES), twin(IMAGES)
+        expected, found = network.eval()(IMAGES), folded(IMAGES)
     scale = float(expected.abs().max())
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_a_twin_follows_the_network_it_was_made_from(name, shake):
+def test_a_folded_copy_follows_the_network_it_was_made_from(name, shake):
     network = build_backbone(name, in_chans=1, num_classes=10)
-    twin = FoldedTwin(network)
+    folded = FoldedCopy(network)
     for _ in range(2):
         shake(network)
-        twin.refresh()
-        assert_alike(twin.network, network)
+        folded.refresh()
+        assert_alike(folded.network, network)
 
 
-def test_a_twin_is_of_yesterday_until_it_is_refreshed(make_network, shake):
+def test_a_folded_copy_is_of_the_network_as_it_was_until_it_is_refreshed(make_network, shake):
     network = make_network()
     shake(network)
-    twin = FoldedTwin(network)
-    before = twin.network(IMAGES)
+    folded = FoldedCopy(network)
+    before = folded.network(IMAGES)
     shake(network)
-    assert torch.equal(twin.network(IMAGES), before)
-    twin.refresh()
-    assert not torch.allclose(twin.network(IMAGES), before)
+    assert torch.equal(folded.network(IMAGES), before)
+    folded.refresh()
+    assert not torch.allclose(folded.network(IMAGES), before)
 
 
 def test_refreshing_changes_nothing_of_the_original(make_network, shake):
     network = make_network().train()
     shake(network)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    FoldedTwin(network).refresh()
+    FoldedCopy(network).refresh()
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert all(module.training for module in network.modules())
     assert all(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_a_twin_shares_no_memory_with_its_original(make_network):
+def test_a_folded_copy_shares_no_memory_with_its_original(make_network):
     network = make_network()
-    twin = FoldedTwin(network)
-    twin.refresh()
+    folded = FoldedCopy(network)
+    folded.refresh()
     mine = {parameter.data_ptr() for parameter in network.parameters()}
-    assert mine.isdisjoint(parameter.data_ptr() for parameter in twin.network.parameters())
+    assert mine.isdisjoint(parameter.data_ptr() for parameter in folded.network.parameters())
 
 
 def test_a_folded_network_has_no_batch_norm_and_takes_no_gradients(make_network):
@@ -91,10 +91,10 @@ def test_what_holds_a_network_is_folded_too(make_network, shake):
             return self.head(self.inner(images))
 
     holder = Holder(make_network())
-    twin = FoldedTwin(holder)
+    folded = FoldedCopy(holder)
     shake(holder)
-    twin.refresh()
-    assert_alike(twin.network, holder)
+    folded.refresh()
+    assert_alike(folded.network, holder)
 
 
 def test_the_gradient_at_the_images_is_that_of_the_network(make_network, shake):

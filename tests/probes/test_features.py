@@ -5,7 +5,6 @@ from torch import nn
 from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.features import capture, fastest_layout, flat_copy
 from clbench.probes.layers import Layer, find_layers
-from clbench.runtime.as_found import undisturbed
 
 
 def n_hooks(network):
@@ -129,45 +128,6 @@ def test_hooks_are_gone_when_the_context_ends(small_resnet, ends):
     assert n_hooks(small_resnet) == 0
 
 
-def test_a_network_is_left_in_the_modes_it_had(small_resnet):
-    small_resnet.train()
-    small_resnet.layer1.eval()
-    before = [module.training for module in small_resnet.modules()]
-    with undisturbed(small_resnet, torch.device("cpu")):
-        assert not any(module.training for module in small_resnet.modules())
-        assert not torch.is_grad_enabled()
-    assert [module.training for module in small_resnet.modules()] == before
-    assert torch.is_grad_enabled()
-
-
-def test_random_numbers_are_the_same_each_time_and_cost_the_caller_none():
-    def draw():
-        with undisturbed(nn.Identity(), torch.device("cpu")):
-            return torch.rand(3)
-
-    state = torch.get_rng_state()
-    first = draw()
-    torch.rand(5)
-    assert draw().equal(first)
-    torch.set_rng_state(state)
-    after = torch.rand(1)
-    torch.set_rng_state(state)
-    draw()
-    assert torch.rand(1).equal(after)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_random_numbers_of_a_gpu_are_left_as_found():
-    device = torch.device("cuda:0")
-    state = torch.cuda.get_rng_state(device)
-    with undisturbed(nn.Identity(), device):
-        first = torch.rand(3, device=device)
-    with undisturbed(nn.Identity(), device):
-        assert torch.rand(3, device=device).equal(first)
-    assert torch.cuda.get_rng_state(device).equal(state)
-
-
 class Views(nn.Module):
     """Needs features in the order of the axes, as many small networks do."""
 
@@ -195,20 +155,3 @@ def test_a_flat_copy_has_the_order_of_the_axes_in_any_layout():
     last = features.contiguous(memory_format=torch.channels_last)
     assert flat_copy(last).equal(features.flatten(1))
     assert flat_copy(features).data_ptr() != features.data_ptr()
-
-
-def test_several_networks_are_let_run_together(small_resnet):
-    other = nn.Linear(2, 2).train()
-    with undisturbed(nn.ModuleList([small_resnet.train(), other]), torch.device("cpu")):
-        assert not small_resnet.training
-        assert not other.training
-    assert small_resnet.training
-    assert other.training
-
-
-def test_cuda_keeps_the_digits_of_float32_and_its_settings():
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    with undisturbed(nn.Identity(), torch.device("cpu")):
-        assert (matmul.allow_tf32, cudnn.allow_tf32) == (False, False)
-    assert (matmul.allow_tf32, cudnn.allow_tf32) == before

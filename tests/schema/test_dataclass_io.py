@@ -21,6 +21,7 @@ from clbench.schema.dataclass_io import (
 from clbench.schema.errors import BadValueError, RecordError, UnknownNameError
 from clbench.schema.names import NORM_NAMES
 from clbench.schema.records import EvaluationRecord, ThreatEntry
+from clbench.schema.training_record import TrainingRecord
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Route:
     stops: tuple[Stop, ...]
     options: dict[str, dict[str, int | float | str | bool]]
     score: float | None
+    version: Literal[1, 2] = 1
     about: dict[str, Any] = field(default_factory=dict)
     last: Stop | None = None
 
@@ -80,6 +82,8 @@ def test_parts_are_built_all_the_way_down():
         ({"eps": "1/0"}, BadValueError, r"^eps must read like '8/255' or '0\.5', got '1/0'$"),
         ({"way": "nort"}, UnknownNameError, r"^unknown route\.way 'nort'; did you mean 'north'\?$"),
         ({"way": 3}, UnknownNameError, r"^unknown route\.way '3'; known: north, south$"),
+        ({"version": 3}, UnknownNameError, r"^unknown route\.version '3'; known: 1, 2$"),
+        ({"version": True}, UnknownNameError, r"^unknown route\.version 'True'; known: 1, 2$"),
         ({"stops": 8}, BadValueError, r"^route\.stops must be a list, got 8$"),
         ({"stops": [8]}, BadValueError, r"^route\.stops\[0\] must be a table, got 8$"),
         ({"stops": [{}]}, BadValueError, r"^route\.stops\[0\] lacks at$"),
@@ -140,7 +144,11 @@ def test_what_is_none_is_left_out_where_that_means_the_same():
 
 def test_the_order_of_the_fields_is_the_order_of_the_file():
     mixed = dict(reversed(ROUTE.items()))
-    assert list(json.loads(to_json(from_table(Route, mixed, "route")))) == [*ROUTE, "about"]
+    assert list(json.loads(to_json(from_table(Route, mixed, "route")))) == [
+        *ROUTE,
+        "version",
+        "about",
+    ]
 
 
 # from_table is the inverse of to_table
@@ -148,6 +156,7 @@ def test_the_order_of_the_fields_is_the_order_of_the_file():
 counts = st.integers(-(2**63) + 1, 2**63 - 1)
 numbers = st.floats(allow_infinity=False)
 options = counts | numbers | st.text() | st.booleans()
+plain = counts | st.floats(allow_nan=False, allow_infinity=False) | st.text() | st.booleans()
 stops = st.builds(Stop, at=st.integers(0, 2**63 - 1), share=st.just(math.nan) | st.floats(0, 1e300))
 routes = st.builds(
     Route,
@@ -157,6 +166,10 @@ routes = st.builds(
     about=st.just({}),
     last=st.none() | stops,
 )
+
+
+parts = st.recursive(plain, lambda part: st.lists(part) | st.dictionaries(st.text(), part))
+training_records = st.builds(TrainingRecord, recipe=st.dictionaries(st.text(), parts))
 
 
 def fits(value):
@@ -185,7 +198,11 @@ st.register_type_strategy(
 
 
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # beartype does
-@pytest.mark.parametrize("drawn", [routes, st.from_type(EvaluationRecord)], ids=["Route", "record"])
+@pytest.mark.parametrize(
+    "drawn",
+    [routes, st.from_type(EvaluationRecord), training_records],
+    ids=["Route", "EvaluationRecord", "TrainingRecord"],
+)
 def test_reading_is_the_inverse_of_writing(drawn):
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(drawn.filter(fits))

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from scipy.stats import binomtest
 
 from clbench.schema.estimate import jackknife, paired_difference, proportion, undefined
 
@@ -15,6 +16,16 @@ def test_the_bounds_of_a_proportion_solve_wilsons_equation(count, n):
             z * math.sqrt(bound * (1 - bound) / n), abs=1e-9
         )
     assert 0 <= acc.low <= acc.value <= acc.high <= 1
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 360, 10_000])
+def test_the_interval_of_a_proportion_is_scipys(n):
+    for count in {0, 1, n // 3, n - 1, n}:
+        acc, theirs = (
+            proportion("acc", count, n),
+            binomtest(count, n).proportion_ci(method="wilson"),
+        )
+        assert (acc.low, acc.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
 def test_the_interval_of_a_proportion_covers_95_percent():

@@ -81,9 +81,9 @@ def one_step(case, fabric):
         torch.manual_seed(3)
         network = build_backbone("resnet10_w16", in_chans=1, num_classes=10)
     run = PhaseRun(network, "pretraining", make_phase(case), job)
-    before = {key: value.clone() for key, value in run.state()["learner"].items()}
+    before = {key: value.clone() for key, value in run.state()["model"].items()}
     row = run.run_epoch()
-    after = run.state()["learner"]
+    after = run.state()["model"]
     alike = all(
         torch.equal(rank, value)
         for value in after.values()

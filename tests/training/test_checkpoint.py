@@ -1,9 +1,11 @@
+import io
 from dataclasses import replace
 
 import pytest
 import torch
 
 from clbench.schema.errors import BadValueError, RecordError, StorageError
+from clbench.schema.files import seal
 from clbench.training.checkpoint import (
     FILE,
     Checkpoint,
@@ -11,22 +13,33 @@ from clbench.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from clbench.training.phases import Epoch
 
 SETTINGS = {"model": "net", "recipe": {"seed": 0, "pretraining": {"eps": "1/5"}}, "--from": ""}
 CHECKPOINT = Checkpoint(
     settings=SETTINGS,
     phase="finetuning",
-    state={"epoch": 2, "learner": {"weight": torch.arange(3.0)}},
+    state={"epoch": 2, "model": {"weight": torch.arange(3.0)}},
     selected={"pretraining": 4},
-    rows=[{"phase": "pretraining", "loss": 0.5, "clean_acc": None}],
+    rows=(Epoch("pretraining", 1, 4, 0.1, 0.2, 0.5, None, None, 300.0, 2.5),),
     seconds=12.5,
 )
+
+
+TABLE = vars(CHECKPOINT) | {"rows": [vars(row) for row in CHECKPOINT.rows]}
+"""What the file holds."""
+
+
+def write_sealed(content, folder):
+    data = io.BytesIO()
+    torch.save(content, data)
+    (folder / FILE).write_bytes(seal(data.getvalue()))
 
 
 def test_a_checkpoint_survives_a_round_trip(tmp_path):
     write_checkpoint(tmp_path / "run", CHECKPOINT)
     found = read_checkpoint(tmp_path / "run", SETTINGS)
-    assert torch.equal(found.state["learner"]["weight"], torch.arange(3.0))
+    assert torch.equal(found.state["model"]["weight"], torch.arange(3.0))
     assert replace(found, state={}) == replace(CHECKPOINT, state={})
 
 
@@ -66,16 +79,34 @@ def test_a_cut_off_checkpoint_is_named(tmp_path, kept):
     write_checkpoint(tmp_path, CHECKPOINT)
     path = tmp_path / FILE
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(RecordError, match=r"checkpoint\.pt is damaged; train again with --restart"):
+    with pytest.raises(
+        RecordError, match=r"checkpoint\.pt is damaged: its .*; train again with --re"
+    ):
         read_checkpoint(tmp_path, SETTINGS)
 
 
 @pytest.mark.parametrize(
-    "content", [{"phase": "x"}, [1, 2], 5, {**vars(CHECKPOINT), "more": 1}, torch.ones(2)]
+    "content",
+    [
+        *({"phase": "x"}, [1, 2], 5, torch.ones(2)),
+        {**TABLE, "more": 1},
+        {**TABLE, "rows": [{"phase": "pretraining"}]},
+    ],
 )
 def test_a_file_with_something_else_is_named(tmp_path, content):
-    torch.save(content, tmp_path / FILE)
-    with pytest.raises(RecordError, match=r"checkpoint\.pt is damaged; train again with --restart"):
+    write_sealed(content, tmp_path)
+    with pytest.raises(
+        RecordError, match=r"checkpoint\.pt is damaged: .*; train again with --restart"
+    ):
+        read_checkpoint(tmp_path, SETTINGS)
+
+
+def test_a_checkpoint_without_a_checksum_is_refused(tmp_path):
+    torch.save(vars(CHECKPOINT), tmp_path / FILE)
+    message = (
+        r"checkpoint\.pt is damaged: its first line holds no checksum; train again with --rest"
+    )
+    with pytest.raises(RecordError, match=message):
         read_checkpoint(tmp_path, SETTINGS)
 
 
@@ -84,7 +115,7 @@ def test_no_code_of_a_checkpoint_is_run(tmp_path):
         def __reduce__(self):
             return (open, (str(tmp_path / "trap"), "w"))
 
-    torch.save(vars(CHECKPOINT) | {"seconds": Trap()}, tmp_path / FILE)
+    write_sealed(TABLE | {"seconds": Trap()}, tmp_path)
     with pytest.raises(RecordError, match="is damaged"):
         read_checkpoint(tmp_path, SETTINGS)
     assert not (tmp_path / "trap").exists()

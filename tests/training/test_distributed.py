@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from clbench.runtime import distributed
-from clbench.training.artifacts import read_summary
+from clbench.training.artifacts import read_record
 
 SCRIPT = Path(__file__).with_name("one_step.py")
 ONE_STEP = runpy.run_path(str(SCRIPT))
@@ -124,7 +124,7 @@ def test_torchrun_trains_and_says_so_once(tmp_path):
     assert said.count("trained simclr_at.digits in") == said.count("next: clbench eval") == 1
     assert errors.count("pretraining 1/1: loss") == 1
     assert "deprecated" not in errors
-    summary = read_summary(out)
-    assert (summary.processes, summary.n_train) == (2, 1257)
+    record = read_record(out)
+    assert (record.processes, record.n_train) == (2, 1257)
     assert "| Training | " in (out / "card.md").read_text(encoding="utf-8")
     assert " on 2 x cpu" in (out / "card.md").read_text(encoding="utf-8")

@@ -1,19 +1,23 @@
 import csv
 import json
+import random
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from clbench.models import build_backbone, load_weights, read_weights
+from clbench.models import build_backbone, load_model, load_weights, read_weights
 from clbench.models.weights import read_about
 from clbench.schema.errors import BadValueError, RecordError, StorageError
+from clbench.schema.files import sha256_of_file
 from clbench.training import loop
-from clbench.training.artifacts import BACKBONE, CARD, LOG, SUMMARY, WEIGHTS, read_summary
+from clbench.training.artifacts import BACKBONE, CARD, LOG, RECORD, WEIGHTS, read_record
 from clbench.training.curves import FILE as CURVES
 from clbench.training.devices import make_fabric
 from clbench.training.loop import train, train_recipe
-from clbench.training.training import Watch, new_network
+from clbench.training.training import new_network
 from clbench.training.validate import accuracy
 
 SHORT = {
@@ -27,7 +31,7 @@ ONE_PHASE = {key: text for key, text in SHORT.items() if not key.startswith("fin
 
 @pytest.fixture
 def run(make_recipe, digits, fabric, tmp_path):
-    """Return a function that trains a short recipe into a folder; it returns folder and summary."""
+    """Return a function that trains a short recipe into a folder; it returns folder and record."""
 
     def train_short(name="simclr_at", folder="run", changes=None, *, pretrained=None, **options):
         recipe = make_recipe(name, changes, seed=options.pop("seed", None))
@@ -54,15 +58,15 @@ def read_log(out):
 
 
 def test_a_run_leaves_its_files_and_no_checkpoint(run):
-    out, summary = run()
+    out, record = run()
     assert {path.name for path in out.iterdir()} == {
-        *(WEIGHTS, BACKBONE, LOG, CARD, SUMMARY, CURVES)
+        *(WEIGHTS, BACKBONE, LOG, CARD, RECORD, CURVES)
     }
-    assert read_summary(out) == summary
-    assert summary.model == "simclr_at.digits"
-    assert summary.selected == {"pretraining": 1, "finetuning": 1}
-    assert (summary.n_train, summary.n_validation) == (48, 20)
-    assert (summary.processes, summary.precision, summary.device) == (1, "float32", "cpu")
+    assert read_record(out) == record
+    assert record.model == "simclr_at.digits"
+    assert record.selected == {"pretraining": 1, "finetuning": 1}
+    assert (record.n_train, record.n_validation) == (48, 20)
+    assert (record.processes, record.precision, record.device) == (1, "float32", "cpu")
 
 
 def test_the_log_has_a_row_for_every_epoch(run):
@@ -111,24 +115,31 @@ def test_the_backbone_of_frozen_scenarios_is_the_pretrained_one(run, name):
 
 
 def test_the_accuracies_are_those_of_the_written_weights(run, digits, make_recipe):
-    out, summary = run("supervised_at", changes={"pretraining.epochs": "3"})
+    out, record = run("supervised_at", changes={"pretraining.epochs": "3"})
     network = build_backbone("resnet10_w16", in_chans=1, num_classes=10)
-    assert load_weights(network, out / WEIGHTS) == summary.weights_sha256
+    assert load_weights(network, out / WEIGHTS) == record.weights_sha256
     cpu, attack = torch.device("cpu"), make_recipe("supervised_at").validation
-    assert accuracy(network, digits[1], None, device=cpu) == summary.clean_acc
-    assert accuracy(network, digits[1], attack, device=cpu) == summary.robust_acc
+    assert accuracy(network, digits[1], None, device=cpu) == record.clean_acc
+    assert accuracy(network, digits[1], attack, device=cpu) == record.robust_acc
 
 
-def test_the_weights_tell_their_backbone(run):
-    out, _ = run("supervised_st")
-    assert read_about(out / WEIGHTS) == {"backbone": "resnet10_w16"}
+def test_the_weights_tell_of_their_training(run):
+    out, record = run("supervised_st", seed=3)
+    assert read_about(out / WEIGHTS) == {
+        "backbone": "resnet10_w16",
+        "model": "supervised_st.digits",
+        "training_seed": "3",
+        "recipe_sha256": record.recipe_sha256,
+    }
+    loaded = load_model("supervised_st", dataset="digits", weights=out / WEIGHTS)
+    assert (loaded.training_seed, loaded.recipe_sha256) == ("3", record.recipe_sha256)
 
 
 def test_only_so_many_validation_images_are_used(run):
-    _, summary = run("supervised_st", changes={"validation.examples": "7"})
-    assert summary.n_validation == 7
-    _, summary = run("supervised_st", "more", changes={"validation.examples": "700"})
-    assert summary.n_validation == 20
+    _, record = run("supervised_st", changes={"validation.examples": "7"})
+    assert record.n_validation == 7
+    _, record = run("supervised_st", "more", changes={"validation.examples": "700"})
+    assert record.n_validation == 20
 
 
 def test_global_randomness_is_left_alone(run):
@@ -145,8 +156,8 @@ def test_the_first_weights_depend_on_the_seed_alone(make_recipe, digits):
 
 def test_bfloat16_trains_too(make_recipe, digits, tmp_path):
     recipe = make_recipe("simclr_full_at", {"precision": "bfloat16"})
-    summary = train_recipe(recipe, tmp_path, *digits, fabric=make_fabric("cpu", "bfloat16"))
-    assert summary.precision == "bfloat16"
+    record = train_recipe(recipe, tmp_path, *digits, fabric=make_fabric("cpu", "bfloat16"))
+    assert record.precision == "bfloat16"
     assert {value.dtype for value in read_weights(tmp_path / BACKBONE).values()} == {
         torch.float32,
         torch.int64,
@@ -159,17 +170,17 @@ def test_bfloat16_trains_too(make_recipe, digits, tmp_path):
 @pytest.mark.usefixtures("_few")
 def test_a_finished_training_is_not_repeated_unless_asked(tmp_path):
     epochs = []
-    options = {"changes": SHORT, "watch": Watch(on_epoch=[epochs.append])}
+    options = {"changes": SHORT, "on_epoch": epochs.append}
     first = train("simclr_st", "digits", tmp_path, **options)
     assert first.new
     assert len(epochs) == 2
     second = train("simclr_st", "digits", tmp_path, **options)
     assert not second.new
-    assert second.summary == first.summary
+    assert second.record == first.record
     assert len(epochs) == 2
     third = train("simclr_st", "digits", tmp_path, restart=True, **options)
     assert third.new
-    assert third.summary.weights_sha256 == first.summary.weights_sha256
+    assert third.record.weights_sha256 == first.record.weights_sha256
 
 
 @pytest.mark.usefixtures("_few")
@@ -182,11 +193,11 @@ def test_a_finished_training_is_not_repeated_unless_asked(tmp_path):
     ],
 )
 def test_another_training_in_the_folder_is_not_overwritten(tmp_path, name, seed, change):
-    kept = train("supervised_st", "digits", tmp_path, changes=ONE_PHASE).summary
+    kept = train("supervised_st", "digits", tmp_path, changes=ONE_PHASE).record
     message = r"holds supervised_st\.digits \(seed 0\) by another recipe; choose another --out, or"
     with pytest.raises(BadValueError, match=message):
         train(name, "digits", tmp_path, seed=seed, changes=ONE_PHASE | change)
-    assert read_summary(tmp_path) == kept
+    assert read_record(tmp_path) == kept
 
 
 @pytest.mark.usefixtures("_few")
@@ -199,21 +210,73 @@ def test_an_interrupted_restart_is_no_finished_training(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(
             *("supervised_st", "digits", tmp_path),
-            **(options | {"restart": True, "watch": Watch(on_epoch=[interrupt])}),
+            **(options | {"restart": True, "on_epoch": interrupt}),
         )
-    assert read_summary(tmp_path) is None
+    assert read_record(tmp_path) is None
     assert train("supervised_st", "digits", tmp_path, **options).new
 
 
 @pytest.mark.parametrize(
     "damage", [lambda text: text[:50], lambda text: "{}", lambda text: "[1]", lambda text: ""]
 )
-def test_a_damaged_summary_is_named(run, damage):
+def test_a_damaged_record_is_named(run, damage):
     out, _ = run("supervised_st")
-    path = out / SUMMARY
+    path = out / RECORD
     path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
-    with pytest.raises(RecordError, match=r"run\.json is damaged \(.*; train again with --restart"):
-        read_summary(out)
+    with pytest.raises(
+        RecordError, match=r"run\.json is .*; (delete it, or )?train again with --rest"
+    ):
+        read_record(out)
+
+
+def test_a_flipped_bit_of_a_record_is_found(run):
+    out, record = run("supervised_st")
+    path, chance = out / RECORD, random.Random(0)
+    content = path.read_bytes()
+    for _ in range(60):
+        flipped, place = bytearray(content), chance.randrange(8 * len(content))
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with pytest.raises(
+            RecordError, match=r"run\.json is .*; (delete it, or )?train again with"
+        ):
+            read_record(out)
+    path.write_bytes(content)
+    assert read_record(out) == record
+
+
+def test_a_record_without_a_checksum_is_an_older_one_and_read(run):
+    out, record = run("supervised_st")
+    new = ("artifacts", "pretrained_on", "recipe_sha256", "schema_version", "checksum")
+    table = json.loads((out / RECORD).read_text(encoding="utf-8"))
+    old = {key: value for key, value in table.items() if key not in new}
+    (out / RECORD).write_text(json.dumps(old, indent=1), encoding="utf-8")
+    assert read_record(out) == replace(record, artifacts={}, recipe_sha256="")
+
+
+@pytest.mark.usefixtures("_few")
+@pytest.mark.parametrize("damage", [lambda data: data[:-1] + b"?", lambda data: data[:99]])
+def test_other_weights_are_no_finished_training(tmp_path, damage):
+    train("supervised_st", "digits", tmp_path, changes=ONE_PHASE)
+    path = tmp_path / WEIGHTS
+    path.write_bytes(damage(path.read_bytes()))
+    message = (
+        r"weights\.safetensors is not the file that run\.json beside it names; train again with"
+    )
+    with pytest.raises(RecordError, match=message):
+        train("supervised_st", "digits", tmp_path, changes=ONE_PHASE)
+
+
+def test_the_record_names_its_other_files(run):
+    out, record = run()
+    assert record.artifacts == {name: sha256_of_file(out / name) for name in (BACKBONE, LOG, CARD)}
+
+
+def test_networks_of_one_recipe_have_one_recipe_sha256_whatever_their_seed(run):
+    _, one = run("supervised_st", "one")
+    _, other = run("supervised_st", "other", seed=1)
+    _, longer = run("supervised_st", "longer", {"pretraining.epochs": "2"})
+    assert one.recipe_sha256 == other.recipe_sha256 != longer.recipe_sha256
 
 
 # a backbone from elsewhere
@@ -230,11 +293,22 @@ def test_pretraining_comes_only_from_a_finished_run_of_the_same(run, tmp_path):
         run("supervised_at", pretrained=supcon)
 
 
+def test_another_backbone_is_not_pretrained_from(run):
+    at, _ = run("supcon_at", "at")
+    content = bytearray((at / BACKBONE).read_bytes())
+    content[-1] ^= 1
+    (at / BACKBONE).write_bytes(content)
+    with pytest.raises(
+        RecordError, match=r"at/backbone\.safetensors is not the file that run\.json"
+    ):
+        run("supcon_full_at", pretrained=at)
+
+
 def test_a_wrong_source_of_pretraining_costs_no_finished_run(run, tmp_path):
     out, kept = run("simclr_full_at")
     with pytest.raises(BadValueError, match="missing holds no finished training"):
         run("simclr_full_at", pretrained=tmp_path / "missing")
-    assert read_summary(out) == kept
+    assert read_record(out) == kept
 
 
 # what can go wrong before
@@ -246,9 +320,8 @@ def test_a_folder_that_cannot_be_written_is_told_of_before_training(
     taken = tmp_path / "taken"
     taken.write_text("a file", encoding="utf-8")
     epochs = []
-    watch = Watch(on_epoch=[epochs.append])
     with pytest.raises(StorageError, match=r"^cannot (write|replace) .*taken"):
-        train_recipe(make_recipe(), taken / "run", *digits, fabric=fabric, watch=watch)
+        train_recipe(make_recipe(), taken / "run", *digits, fabric=fabric, on_epoch=epochs.append)
     assert epochs == []
 
 
@@ -271,8 +344,8 @@ def pictures(digits, tmp_path):
     """Return a function that writes a file of a few digits."""
     images = (digits[0].images.permute(0, 2, 3, 1) * 255).to(torch.uint8).numpy()
 
-    def write(name="mine.npz"):
-        np.savez(tmp_path / name, x=images, y=digits[0].labels.numpy())
+    def write(name="mine.npz", first=0):
+        np.savez(tmp_path / name, x=images[first:], y=digits[0].labels.numpy()[first:])
         return tmp_path / name
 
     return write
@@ -281,8 +354,8 @@ def pictures(digits, tmp_path):
 def test_images_of_ones_own_are_trained_on_and_named(pictures, tmp_path):
     out = tmp_path / "run"
     trained = train("supervised_st", "digits", out, changes=ONE_PHASE, files=[pictures()])
-    assert (trained.summary.n_train, trained.summary.n_validation) == (47, 1)
-    assert trained.summary.files == ["mine.npz"]
+    assert (trained.record.n_train, trained.record.n_validation) == (47, 1)
+    assert trained.record.files == ("mine.npz",)
     card = (out / CARD).read_text(encoding="utf-8")
     assert "digits, mine.npz: 47 training images, 1 validation images, no test image" in card
     assert "--data mine.npz" in card
@@ -294,7 +367,7 @@ def test_a_finished_training_on_other_images_is_not_this_one(pictures, tmp_path)
     train("supervised_st", "digits", out, files=[pictures()], **options)
     assert not train("supervised_st", "digits", out, files=[pictures()], **options).new
     message = r"^.*run holds supervised_st\.digits \(seed 0\) of other images; choose another --out"
-    for files in ([], [pictures("theirs.npz")]):
+    for files in ([], [pictures("theirs.npz")], [pictures("mine.npz", first=1)]):
         with pytest.raises(BadValueError, match=message):
             train("supervised_st", "digits", out, files=files, **options)
 
@@ -304,15 +377,15 @@ def test_a_finished_training_on_other_images_is_not_this_one(pictures, tmp_path)
 
 @pytest.mark.usefixtures("_few")
 def test_the_card_says_how_it_was_made(tmp_path):
-    summary = train("simclr_partial_at", "digits", tmp_path, changes=SHORT).summary
+    record = train("simclr_partial_at", "digits", tmp_path, changes=SHORT).record
     text = (tmp_path / CARD).read_text(encoding="utf-8")
     assert text.startswith("# simclr_partial_at.digits\n")
-    assert summary.weights_sha256 in text
+    assert record.weights_sha256 in text
     assert "clbench train simclr_partial_at --dataset digits --set backbone=resnet10_w16" in text
     assert "--set finetuning.epochs=1 --seed 0 --out DIR" in text
     assert "| validation, PGD-1, Linf 1/6 |" in text
     table = text.split("```json")[1].split("```")[0]
-    assert json.loads(table) == summary.recipe
+    assert json.loads(table) == record.recipe
 
 
 def test_the_card_has_a_table_of_the_budget(run):
@@ -329,6 +402,7 @@ def test_the_card_names_the_run_whose_backbone_was_reused(run):
     text = (out / CARD).read_text(encoding="utf-8")
     assert "| pretraining | supcon | all | 1 (reused from at) |" in text
     assert "reused pretraining not counted" in text
+    assert "| Backbone pretrained on | digits, the public archive |" in text
 
 
 def test_the_card_says_which_share_of_labels_was_used(run):
@@ -340,9 +414,16 @@ def test_the_card_says_which_share_of_labels_was_used(run):
 
 def test_the_command_of_the_card_trains_the_same_again(run, make_recipe):
     changes = {"pretraining.optimizer.lr": "0.05", "validation.eps": "1/5"}
-    command = loop._command(make_recipe(), "own.toml", changes, "bfloat16", [])
+    command = loop._command(
+        make_recipe(),
+        recipe_name="own.toml",
+        changes=changes,
+        precision="bfloat16",
+        files=[Path("/data/mine.npz")],
+        pretrained=Path("/runs/first run"),
+    )
     assert command == (
         "clbench train simclr_at --dataset digits --recipe own.toml "
         "--set pretraining.optimizer.lr=0.05 --set validation.eps=1/5 "
-        "--precision bfloat16 --seed 0 --out DIR"
+        "--precision bfloat16 --data mine.npz --from 'first run' --seed 0 --out DIR"
     )

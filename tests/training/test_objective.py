@@ -7,8 +7,8 @@ import torch
 from clbench.training.adversary import Adversary
 from clbench.training.augmentation import NO_VIEWS, Views, augment
 from clbench.training.losses import LOSSES, supcon
-from clbench.training.objective import Batch, Term, attack, loss_of, make_terms
-from clbench.training.trained_model import Attacked, Learner
+from clbench.training.objective import Batch, Term, attack, loss_of, make_objective
+from clbench.training.trained_model import Attacked, TrainedModel
 
 EPS = Fraction(1, 6)
 SOME = Views(rotation=10.0, shift=1.0)
@@ -55,9 +55,9 @@ def batch():
 
 
 @pytest.fixture
-def learner(network):
-    """A learner with both heads, in eval mode."""
-    return Learner(network, projection=8, classified=True, cosine=False).eval()
+def model(network):
+    """A model with both heads, in eval mode."""
+    return TrainedModel(network, projection=8, classified=True, cosine=False).eval()
 
 
 @pytest.fixture
@@ -69,20 +69,20 @@ def make_case(make_phase, batch):
             EPS, steps=steps, step_size=0.4, target=target, start=start, mode=mode
         )
         phase = make_phase(loss, adversary=adversary, views=SOME, **changes)
-        return phase, make_terms(batch, phase, torch.Generator().manual_seed(7))
+        return phase, make_objective(batch, phase, torch.Generator().manual_seed(7))
 
     return make
 
 
 @pytest.fixture
-def moved(learner, generator):
+def moved(model, generator):
     """Return a function that attacks a term."""
 
-    def run(term, phase, mode="eval", learner=learner, cosine=False):
+    def run(term, phase, mode="eval", model=model, cosine=False):
         return attack(
             term,
             phase,
-            Attacked(learner, mode, cosine=cosine),
+            Attacked(model, mode, cosine=cosine),
             eps=EPS,
             generator=generator,
             gather=alone,
@@ -129,59 +129,59 @@ def test_only_what_the_adversary_moves_is_moved_and_never_too_far(make_case, mov
     [*IN_EVAL_MODE, *IN_FROZEN_STATISTICS, ("image", "nt_xent", "train")],
 )
 def test_clean_views_are_embedded_once_for_all_steps(
-    make_case, moved, learner, target, loss, mode, monkeypatch
+    make_case, moved, model, target, loss, mode, monkeypatch
 ):
-    seen, forward = [], Learner.forward
+    seen, forward = [], TrainedModel.forward
 
     def count(self, images):
         seen.append(len(images))
         return forward(self, images)
 
-    monkeypatch.setattr(Learner, "forward", count)
+    monkeypatch.setattr(TrainedModel, "forward", count)
     phase, (term, *_) = make_case(target, loss, mode=mode)
     moved(term, phase, mode)
     assert seen == [6] * len(term.clean) + 3 * [6 * len(term.start)]
 
 
 @pytest.mark.parametrize(("target", "loss"), ATTACKED)
-def test_an_attack_raises_the_loss_of_its_term(make_case, moved, learner, target, loss):
+def test_an_attack_raises_the_loss_of_its_term(make_case, moved, model, target, loss):
     phase, (term, *_) = make_case(target, loss)
     with torch.no_grad():
         before, after = (
-            loss_of(one, phase, learner, gather=alone) for one in (term, moved(term, phase))
+            loss_of(one, phase, model, gather=alone) for one in (term, moved(term, phase))
         )
     assert after > before
 
 
 @pytest.mark.parametrize(("target", "loss", "mode"), [*IN_EVAL_MODE, *IN_FROZEN_STATISTICS])
 def test_an_attack_leaves_the_learner_as_it_was(
-    make_case, moved, learner, state_of, equal, target, loss, mode
+    make_case, moved, model, state_of, equal, target, loss, mode
 ):
-    learner.network.conv1.requires_grad_(False)
-    before = state_of(learner)
-    wanted = [parameter.requires_grad for parameter in learner.parameters()]
+    model.network.conv1.requires_grad_(False)
+    before = state_of(model)
+    wanted = [parameter.requires_grad for parameter in model.parameters()]
     phase, (term, *_) = make_case(target, loss, mode=mode)
     moved(term, phase, mode)
-    assert equal(state_of(learner), before)
-    assert not any(module.training for module in learner.modules())
-    assert [parameter.requires_grad for parameter in learner.parameters()] == wanted
-    assert all(parameter.grad is None for parameter in learner.parameters())
-    assert not learner.cosine
+    assert equal(state_of(model), before)
+    assert not any(module.training for module in model.modules())
+    assert [parameter.requires_grad for parameter in model.parameters()] == wanted
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not model.cosine
 
 
 def test_an_attack_in_train_mode_moves_the_statistics_and_nothing_else(
-    make_case, moved, learner, state_of
+    make_case, moved, model, state_of
 ):
-    before = state_of(learner)
+    before = state_of(model)
     phase, (term, *_) = make_case("image", "nt_xent", mode="train")
     moved(term, phase, "train")
-    after = state_of(learner)
+    after = state_of(model)
     changed = {key for key in after if not torch.equal(after[key], before[key])}
-    assert changed == set(dict(learner.named_buffers()))
+    assert changed == set(dict(model.named_buffers()))
     assert after["network.bn1.num_batches_tracked"] - before["network.bn1.num_batches_tracked"] == 4
-    assert not any(module.training for module in learner.modules())
-    assert all(parameter.requires_grad for parameter in learner.parameters())
-    assert all(parameter.grad is None for parameter in learner.parameters())
+    assert not any(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_frozen_statistics_attack_through_the_statistics_of_the_batch(make_case, moved):
@@ -193,20 +193,20 @@ def test_frozen_statistics_attack_through_the_statistics_of_the_batch(make_case,
     assert not torch.equal(found["eval"], found["train"])
 
 
-def test_a_failed_attack_leaves_the_learner_as_it_was(learner, state_of, equal):
-    before = state_of(learner)
+def test_a_failed_attack_leaves_the_learner_as_it_was(model, state_of, equal):
+    before = state_of(model)
 
     def fail():
-        with Attacked(learner, "frozen_statistics", cosine=True).network() as network:
+        with Attacked(model, "frozen_statistics", cosine=True).network() as network:
             network(torch.rand(4, 1, 8, 8))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert equal(state_of(learner), before)
-    assert not learner.training
-    assert not learner.cosine
-    assert all(parameter.requires_grad for parameter in learner.parameters())
+    assert equal(state_of(model), before)
+    assert not model.training
+    assert not model.cosine
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_without_an_adversary_nothing_is_moved(make_case, moved):
@@ -224,16 +224,16 @@ def test_contrastive_attacks_see_labels_only_where_the_loss_does(make_case, move
         assert torch.equal(one, moved(renamed, phase).start[0]) is not differs
 
 
-def test_the_loss_of_a_term_is_that_of_clean_views_then_moved_ones(make_phase, learner, batch):
+def test_the_loss_of_a_term_is_that_of_clean_views_then_moved_ones(make_phase, model, batch):
     views = tuple(torch.rand(6, 1, 8, 8) for _ in range(2))
     term = Term(LOSSES["supcon"], batch.labels, views[:1], views[1:])
     phase = make_phase("supcon", temperature=0.3)
-    found = loss_of(term, phase, learner, gather=alone)
-    rows = torch.stack([learner(view).projections for view in views])
+    found = loss_of(term, phase, model, gather=alone)
+    rows = torch.stack([model(view).projections for view in views])
     torch.testing.assert_close(found, supcon(rows, batch.labels, temperature=0.3))
 
 
-def test_contrastive_rows_and_labels_are_gathered_and_logits_are_not(make_case, learner):
+def test_contrastive_rows_and_labels_are_gathered_and_logits_are_not(make_case, model):
     for loss, expected in (("supcon", [2, 1]), ("cross_entropy", [])):
         seen = []
 
@@ -242,20 +242,18 @@ def test_contrastive_rows_and_labels_are_gathered_and_logits_are_not(make_case, 
             return rows
 
         phase, (term,) = make_case(None, loss)
-        loss_of(term, phase, learner, gather=note)
+        loss_of(term, phase, model, gather=note)
         assert seen == expected
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_separate_views_are_forward_passes_with_statistics_of_their_own(
-    make_case, learner, training
-):
-    learner.train(training)
+def test_separate_views_are_forward_passes_with_statistics_of_their_own(make_case, model, training):
+    model.train(training)
     found, sizes = [], []
-    learner.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    model.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     for separate in (False, True):
         phase, (term,) = make_case(None, "nt_xent", separate_views=separate)
-        found.append(float(loss_of(term, phase, learner, gather=alone).detach()))
+        found.append(float(loss_of(term, phase, model, gather=alone).detach()))
     assert sizes == [12, 6, 6]
     assert (found[0] == pytest.approx(found[1], rel=1e-5)) is not training
 
@@ -268,7 +266,7 @@ def test_two_losses_have_the_examples_that_they_are_for(make_phase, batch, gener
         ("supcon", "cross_entropy", ([0, 1, -3, -4, -5, -6], [0, 1])),
     ):
         phase = make_phase(loss, labelled=0.3, labelled_loss=other, views=NO_VIEWS)
-        terms = make_terms(some, phase, generator)
+        terms = make_objective(some, phase, generator)
         assert tuple(term.labels.tolist() for term in terms) == seen
         assert [term.loss for term in terms] == [LOSSES[loss], LOSSES[other]]
         for term in terms:
@@ -281,7 +279,9 @@ def test_two_losses_can_both_be_adversarial(make_phase, make_adversary, batch, m
     phase = make_phase(
         "nt_xent", labelled=0.3, labelled_loss="trades", adversary=make_adversary(target="one_view")
     )
-    terms = [moved(t, phase) for t in make_terms(replace(batch, n_labelled=2), phase, generator)]
+    terms = [
+        moved(t, phase) for t in make_objective(replace(batch, n_labelled=2), phase, generator)
+    ]
     assert [(len(term.clean), len(term.start)) for term in terms] == [(1, 1), (1, 1)]
     assert [len(term.start[0]) for term in terms] == [4, 2]
 

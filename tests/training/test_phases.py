@@ -352,22 +352,22 @@ def test_logits_of_unit_length_bound_the_cross_entropy(network, run_phase, make_
 
 
 @pytest.mark.parametrize(
-    ("unit_logits", "learner", "attacked"),
+    ("unit_logits", "model", "attacked"),
     [("never", False, False), ("attack", False, True), ("always", True, True)],
 )
 def test_unit_logits_say_who_sees_them(
-    network, run_phase, make_phase, make_adversary, unit_logits, learner, attacked, monkeypatch
+    network, run_phase, make_phase, make_adversary, unit_logits, model, attacked, monkeypatch
 ):
-    seen, forward = {}, phases.Learner.forward
+    seen, forward = {}, phases.TrainedModel.forward
 
     def note(self, images):
-        seen["attacked" if images.requires_grad else "learner"] = self.cosine
+        seen["attacked" if images.requires_grad else "model"] = self.cosine
         return forward(self, images)
 
-    monkeypatch.setattr(phases.Learner, "forward", note)
+    monkeypatch.setattr(phases.TrainedModel, "forward", note)
     phase = make_phase("cross_entropy", epochs=1, unit_logits=unit_logits)
     run_phase(network, replace(phase, adversary=make_adversary(steps=1)))
-    assert seen == {"learner": learner, "attacked": attacked}
+    assert seen == {"model": model, "attacked": attacked}
 
 
 def test_an_attack_in_train_mode_counts_every_pass_in_the_statistics(

@@ -3,9 +3,10 @@ from fractions import Fraction
 
 import pytest
 
+from clbench.schema.dataclass_io import to_table
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.names import SCENARIOS
-from clbench.training.recipe import CRITERION, Optimizer, Validation, to_table
+from clbench.training.recipe import CRITERION, Optimizer, Validation
 
 SGD = Optimizer("sgd", lr=0.1)
 
@@ -117,3 +118,15 @@ def test_a_table_holds_every_field_but_none(make_recipe):
     assert table["validation"]["eps"] == "1/6"
     assert table["pretraining"]["optimizer"]["name"] == "sgd"
     assert "finetuning" not in table
+
+
+def test_the_sha256_of_a_recipe_heeds_every_field_but_the_seed_and_defaults(make_recipe):
+    recipe = make_recipe("supervised_at")
+    assert replace(recipe, seed=5).sha256 == recipe.sha256
+    assert replace(recipe, precision="bfloat16").sha256 != recipe.sha256
+    longer = replace(recipe.pretraining, epochs=99)
+    assert replace(recipe, pretraining=longer).sha256 != recipe.sha256
+    table = to_table(recipe, defaults=False)
+    assert "finetuning" not in table
+    assert "precision" not in table
+    assert "labelled_loss" not in table["pretraining"]

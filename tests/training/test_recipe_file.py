@@ -145,8 +145,10 @@ def test_a_recipe_of_ones_own_is_read_from_its_path(edit):
         ('like = "nowhere"', "^recipe '.*nowhere.toml' does not exist$"),
         ('like = "own"', "^recipe files own.toml are like each other$"),
         ('like = "other"', "^recipe files own.toml and other.toml are like each other$"),
+        ("a = " + "[" * 5000, "^recipe .*own.toml is no TOML: maximum recursion depth"),
+        ("a = 1" + "0" * 5000, "^recipe .*own.toml is no TOML: Exceeds the limit"),
         ("like = 3", r"^like of own\.toml must be text in quotes, got 3$"),
-        ("", r"^field 'about' is missing in own\.toml$"),
+        ("", r"^own\.toml lacks about, backbone, seed, precision, validation, phases, models$"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(write, text, message):
@@ -154,6 +156,12 @@ def test_a_file_that_is_no_recipe_is_refused(write, text, message):
     path = write("own.toml", text)
     with pytest.raises(BadValueError, match=message):
         read_recipe("simclr_at", "digits", recipe_name=path)
+
+
+def test_a_folder_is_no_recipe(tmp_path):
+    (tmp_path / "own.toml").mkdir()
+    with pytest.raises(BadValueError, match=r"^recipe '.*own.toml' cannot be read: Is a directory"):
+        read_recipe("simclr_at", "digits", recipe_name=str(tmp_path / "own.toml"))
 
 
 def test_a_file_that_does_not_exist_is_refused(tmp_path):
@@ -194,17 +202,18 @@ def test_an_unknown_field_is_met_with_the_nearest(edit, old, new, message):
         ('eps = "1/5"', 'eps = "a fifth"', "^eps must read like .*, got 'a fifth'$"),
         ("views = { rotation = 5, zoom = 0.05, shift = 0.25 }", "views = 8",
          r"\.views must be a table, got 8$"),
-        ("batch_size = 128", "", r"^recipe\.pretraining lacks the field 'batch_size'$"),
+        ("batch_size = 128", "", r"^recipe\.pretraining lacks batch_size$"),
         ("steps = 3", "steps = 0", "^steps of an adversary must be at least 1, got 0$"),
         ("simclr_at = { pretraining", "simclr_at = { finetuning", "is no TOML"),
         ("simclr_at = { pretraining = \"simclr_adversarial\", ", "simclr_at = { ",
          "^field 'pretraining' of simclr_at is missing in own.toml$"),
-        (PRETRAINED_AT, 'simclr_at = "simclr"', "^simclr_at must be a table, got 'simclr'$"),
+        (PRETRAINED_AT, 'simclr_at = "simclr"',
+         r"^own\.toml\.models\.simclr_at must be a table, got 'simclr'$"),
         (PRETRAINED_AT, "simclr_at = { pretraining = 5 }",
-         "^pretraining of simclr_at must be text in quotes, got 5$"),
+         r"^own\.toml\.models\.simclr_at\.pretraining must be text in quotes, got 5$"),
         ('like = "simclr"', "like = 5", "^like of simclr_adversarial must be text in quotes, got"),
-        ("seed = 0", "", r"^field 'seed' is missing in own\.toml$"),
-        ("seed = 0", 'seed = "0"', r"^recipe\.seed must be a whole number, got '0'$"),
+        ("seed = 0", "", r"^own\.toml lacks seed$"),
+        ("seed = 0", 'seed = "0"', r"^own\.toml\.seed must be a whole number, got '0'$"),
         ('[phases.simclr]', '[phases.simclr]\nlike = "simclr_adversarial"',
          "are like each other$"),
     ],
@@ -303,6 +312,18 @@ def test_a_change_of_an_unknown_field_is_met_with_the_nearest(field, text, messa
     [
         ("pretraining.epochs", "", r"^recipe\.pretraining\.epochs must be a whole number, got ''$"),
         ("pretraining.epochs", "1e3", r"epochs must be a whole number, got 1000\.0$"),
+        (
+            "pretraining.epochs",
+            "1" + "0" * 400,
+            r"epochs must be a whole number of at most 64 bits, ",
+        ),
+        (
+            "pretraining.epochs",
+            "1" + "0" * 5000,
+            r"epochs must be a whole number, got '100+\.\.\.00",
+        ),
+        ("pretraining.epochs", "[" * 5000, r"epochs must be a whole number, got '\[\[\["),
+        ("pretraining.optimizer.lr", "1979-05-27", r"\.lr must be a number, got datetime\.date"),
         ("pretraining.epochs.x", "3", r"epochs must be a whole number, got \{'x': 3\}$"),
         ("pretraining.optimizer.lr", "small", r"\.lr must be a number, got 'small'$"),
         ("pretraining.optimizer.lr", "nan", r"\.lr must be a finite number, got nan$"),
@@ -310,7 +331,7 @@ def test_a_change_of_an_unknown_field_is_met_with_the_nearest(field, text, messa
         ("pretraining", "simclr", r"^recipe\.pretraining must be a table, got 'simclr'$"),
         ("pretraining", "none", "^field 'pretraining' of simclr_at is missing in default-digits"),
         ("validation.eps", "8/255px", "^eps must read like '8/255' or '0.5', got '8/255px'$"),
-        ("seed", "none", "^recipe lacks the field 'seed'$"),
+        ("seed", "none", "^recipe lacks seed$"),
         ("finetuning", "none", r"^simclr_at\.digits needs a finetuning phase: "),
     ],
 )
@@ -320,5 +341,7 @@ def test_an_impossible_change_is_refused(field, text, message):
 
 
 def test_a_change_of_a_phase_that_is_not_there_says_what_it_lacks():
-    with pytest.raises(BadValueError, match=r"^recipe\.finetuning lacks the field 'loss'"):
+    with pytest.raises(
+        BadValueError, match=r"^recipe\.finetuning lacks loss, trains, batch_size, optimizer$"
+    ):
         changed("supervised_st", finetuning__epochs="3")

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from itertools import product
 
@@ -5,9 +6,12 @@ import pytest
 
 from clbench.data.datasets import DATASETS
 from clbench.models import ZOO
+from clbench.models.zoo import WEIGHTS_DIR
+from clbench.schema.dataclass_io import from_table
 from clbench.schema.names import SCENARIOS, SCHEMES
 from clbench.schema.protocol import find_protocol
 from clbench.training.augmentation import NO_VIEWS
+from clbench.training.recipe import Recipe
 from clbench.training.recipe_file import model_names, read_recipe, recipe_names
 
 MODELS = [
@@ -146,3 +150,14 @@ def test_cifar100_is_trained_as_cifar10_is(read):
         for name in model_names("cifar10", recipe):
             ten, hundred = (read(recipe, name, dataset) for dataset in ("cifar10", "cifar100"))
             assert replace(ten, dataset="cifar100") == hundred
+
+
+@pytest.mark.parametrize("spec", [spec for spec in ZOO if spec.weights], ids=lambda s: s.full_name)
+def test_shipped_weights_are_of_the_recipe_in_their_card_which_is_the_one_of_today(read, spec):
+    card = (WEIGHTS_DIR / f"{spec.full_name}.md").read_text(encoding="utf-8")
+    table = json.loads(card.split("```json")[1].split("```")[0])
+    trained = from_table(Recipe, {"name": spec.name} | table, "recipe")
+    today = read("narrow" if spec.dataset == "cifar10" else "default", spec.name, spec.dataset)
+    assert today == trained
+    assert spec.weights.recipe_sha256 == today.sha256
+    assert spec.weights.training_seed == str(today.seed) == str(trained.seed)

@@ -1,4 +1,5 @@
 import math
+import random
 from dataclasses import asdict
 
 import pytest
@@ -11,7 +12,6 @@ from clbench.training.checkpoint import FILE as CHECKPOINT
 from clbench.training.checkpoint import read_checkpoint
 from clbench.training.loop import train_recipe
 from clbench.training.phases import PhaseRun
-from clbench.training.training import Watch
 
 TWO_AND_TWO = {"pretraining.epochs": "2", "finetuning.epochs": "2"}
 
@@ -45,7 +45,7 @@ def stop_after(run):
                 raise Stopped
 
         with pytest.raises(Stopped):
-            run(folder, watch=Watch(on_epoch=[note]), **options)
+            run(folder, on_epoch=note, **options)
         return seen
 
     return stop
@@ -56,8 +56,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(run, stop_after, tmp_pat
     for epochs in (1, 1, 1, 1):  # after every epoch there is
         before += stop_after(epochs)
     rows = []
-    watch = Watch(lambda _, there: rows.extend(there), [rows.append])
-    assert run(watch=watch) == expected
+    assert run(on_start=lambda _, there: rows.extend(there), on_epoch=rows.append) == expected
     assert [(row.phase, row.epoch) for row in rows] == [
         *(("pretraining", 1), ("pretraining", 2), ("finetuning", 1), ("finetuning", 2))
     ]
@@ -95,10 +94,13 @@ def test_a_reused_backbone_goes_on_too(run, stop_after, tmp_path):
 
 def test_a_training_tells_what_it_is_about_to_do(run, stop_after, tmp_path):
     told = []
-    watch = Watch(lambda phases, rows: told.append((list(phases), len(rows))))
+
+    def on_start(phases, rows):
+        told.append((list(phases), len(rows)))
+
     stop_after(1)
-    run(watch=watch)
-    run("reused", pretrained=tmp_path / "run", watch=watch)
+    run(on_start=on_start)
+    run("reused", pretrained=tmp_path / "run", on_start=on_start)
     assert told == [(["pretraining", "finetuning"], 1), (["finetuning"], 0)]
 
 
@@ -147,9 +149,50 @@ def test_a_damaged_checkpoint_is_named(run, stop_after, tmp_path):
     path = tmp_path / "run" / CHECKPOINT
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(
-        RecordError, match=r"run/checkpoint\.pt is damaged; train again with --rest"
+        RecordError, match=r"run/checkpoint\.pt is damaged: its .*; train again with --restart"
     ):
         run()
+
+
+def _flip(data, chance):
+    place = chance.randrange(8 * len(data))
+    data[place // 8] ^= 1 << place % 8
+    return data
+
+
+def _cut_off(data, chance):
+    return data[: chance.randrange(len(data))]
+
+
+def _zero_a_block(data, chance):
+    start = chance.randrange(len(data) - 4096)
+    data[start : start + 4096] = bytes(4096)
+    return data
+
+
+@pytest.mark.parametrize(("damage", "times"), [(_flip, 60), (_cut_off, 20), (_zero_a_block, 20)])
+def test_whatever_happens_to_a_checkpoint_is_found_and_it_is_kept(
+    run, stop_after, tmp_path, damage, times
+):
+    stop_after(1)
+    path, chance = tmp_path / "run" / CHECKPOINT, random.Random(0)
+    content = path.read_bytes()
+    for _ in range(times):
+        damaged = bytes(damage(bytearray(content), chance))
+        path.write_bytes(damaged)
+        with pytest.raises(RecordError, match=r"^.*run/checkpoint\.pt is damaged: .* --restart or"):
+            run()
+        assert path.read_bytes() == damaged
+    path.write_bytes(content)
+    assert run() == run("whole")
+
+
+def test_a_training_does_not_go_on_with_other_validation_images(run, stop_after, digits):
+    stop_after(1)
+    train, validation = digits
+    other = make_image_set("digits", validation.images, validation.labels.flip(0), 10)
+    with pytest.raises(BadValueError, match="under way with another validation images; choose"):
+        run(images=(train, other))
 
 
 # a loss that is no number

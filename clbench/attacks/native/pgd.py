@@ -1,7 +1,7 @@
 """Projected gradient descent with restarts, and random numbers that belong to each example."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.attacks.interface import ComponentRow, NativeAttack
-from clbench.attacks.norms import NORMS
+from clbench.attacks.norms import NORMS, Norm
 from clbench.runtime.seeding import seed_from
 from clbench.schema.attack_spec import Option, Parameter
 from clbench.schema.names import NORM_NAMES
@@ -98,22 +98,45 @@ class PGD:
         norm, eps = NORMS[threat_model.norm], float(threat_model.eps)
         step_size = REACH * eps / self.steps if self.step_size is None else self.step_size
         best, everything = _Best.of(starts), torch.arange(len(images), device=images.device)
+
+        def objective(points: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
+            logits = model(points)
+            loss = functional.cross_entropy(logits, labels, reduction="none")
+            best.improve(everything, _seen(points, logits, loss, labels))
+            return loss.sum()
+
         current = starts
         for _ in range(self.steps):
-            with torch.enable_grad():
-                current = current.detach().requires_grad_()
-                logits = model(current)
-                loss = functional.cross_entropy(logits, labels, reduction="none")
-                (gradient,) = torch.autograd.grad(loss.sum(), current)
-            best.improve(everything, _seen(current, logits, loss, labels))
-            current = current.detach()
-            moved = current + step_size * norm.steepest(gradient, current)
-            current = norm.project(moved, images, eps)
+            current = ascend(objective, current, images, norm, eps=eps, step_size=step_size)
         with torch.no_grad():
-            logits = model(current)
-            loss = functional.cross_entropy(logits, labels, reduction="none")
-        best.improve(everything, _seen(current, logits, loss, labels))
+            objective(current)
         return best
+
+
+def ascend(
+    objective: Callable[[Float[Tensor, "n c h w"]], Float[Tensor, ""]],
+    images: Float[Tensor, "n c h w"],
+    centres: Float[Tensor, "n c h w"],
+    norm: Norm,
+    *,
+    eps: float,
+    step_size: float,
+) -> Float[Tensor, "n c h w"]:
+    """Return images one step further up the objective, inside the ball and [0, 1].
+
+    Args:
+        objective: Makes one number of the images.
+        images: Where the step starts.
+        centres: Of the balls.
+        norm: Whose steepest step is taken, and whose ball is kept to.
+        eps: The radius, in units of the pixel range.
+        step_size: The length of the step in the norm, likewise.
+    """
+    with torch.enable_grad():
+        start = images.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(objective(start), start)
+    moved = images.detach() + step_size * norm.steepest(gradient, images.detach())
+    return norm.project(moved, centres, eps)
 
 
 class _Seen(NamedTuple):

@@ -59,9 +59,9 @@ class CifarResNet(ResNet):  # type: ignore[misc] # timm has no types
 
         See ``clbench.models.fold``.
         """
-        twin = fold(self)
-        assert isinstance(twin, CifarResNet), "a copy is of the same class"
-        return twin
+        folded = fold(self)
+        assert isinstance(folded, CifarResNet), "a copy is of the same class"
+        return folded
 
     def load_pretrained(self, checkpoint_path: str | Path) -> None:
         """Fill the network from a safetensors file; timm calls this for ``custom_load`` weights.

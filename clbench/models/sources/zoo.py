@@ -3,7 +3,7 @@
 import timm
 
 from clbench.models.backbones.resnet import build_backbone
-from clbench.models.interface import LoadedModel, Wanted
+from clbench.models.interface import LoadedModel, Wanted, seed_in
 from clbench.models.weights import availability, load_weights, read_about
 from clbench.models.zoo import find_spec
 
@@ -16,7 +16,7 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
         WeightsError: The weights are missing, damaged, or of another network.
     """
     spec = find_spec(name, wanted.dataset)
-    backbone, about = spec.backbone, {}
+    backbone = spec.backbone
     if wanted.weights:
         # a recipe may have trained another backbone than the row's, and its weights tell which
         about = read_about(wanted.weights)
@@ -26,7 +26,7 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
     else:
         network = timm.create_model(spec.full_name, pretrained=True)
         assert spec.weights, "timm's door refuses a row without weights"
-        sha256, source = spec.weights.sha256, availability(spec)
+        about, sha256, source = vars(spec.weights), spec.weights.sha256, availability(spec)
     return LoadedModel(
         network=network,
         name=spec.name,
@@ -36,6 +36,6 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
         tag=spec.dataset,
         weights_sha256=sha256,
         source=source,
-        training_seed=int(about["seed"]) if about.get("seed", "").isdecimal() else None,
+        training_seed=seed_in(about),
         recipe_sha256=about.get("recipe_sha256", ""),
     )

@@ -23,7 +23,8 @@ from clbench.probes.linear.pooling import (
 from clbench.probes.linear.solver import Rows, fit_logistic, why_unfit
 from clbench.probes.linear.truncated import UpTo
 from clbench.probes.similarity.scores import NO_TENSOR
-from clbench.runtime.as_found import undisturbed
+from clbench.runtime.as_found import left_as_found
+from clbench.runtime.determinism import exact_arithmetic
 from clbench.schema.estimate import Estimate, proportion, undefined
 from clbench.schema.names import look_up
 from clbench.schema.progress import OnProgress, not_shown
@@ -131,7 +132,7 @@ def fit_probes(
         batch_size=batch_size,
     )
     places, probes = layers or find_layers(network), []
-    with undisturbed(network, device, seed=seed):
+    with left_as_found(network, seed=seed), exact_arithmetic(), torch.no_grad():
         with capture(network, places, torch.clone) as features_of:
             seen = features_of(train.images[:_TRIED].to(device))
         names = [*seen, *(name for name in places if name not in seen)]

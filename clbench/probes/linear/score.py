@@ -18,7 +18,8 @@ from clbench.probes.linear.fit import BATCH, FittedProbe, ProbedNetwork, fit_pro
 from clbench.probes.similarity.gram import FEWEST
 from clbench.probes.similarity.representations import Inputs
 from clbench.probes.similarity.scores import TOO_FEW
-from clbench.runtime.as_found import undisturbed, without_parameter_gradients
+from clbench.runtime.as_found import left_as_found
+from clbench.runtime.determinism import exact_arithmetic
 from clbench.schema.estimate import Estimate, proportion, undefined
 from clbench.schema.progress import OnProgress, not_shown
 from clbench.schema.records import MOST_STAGES
@@ -135,7 +136,7 @@ def score_probes(
     networks = nn.ModuleList(probe.network for probe in probes if probe.network)
     scoring = _Scoring(clean, adversarial, attacks, threat_model, seed, device, batch_size)
     scores: list[LayerScores] = []
-    with undisturbed(networks, device, seed=seed), without_parameter_gradients(networks):
+    with left_as_found(networks, seed=seed), exact_arithmetic(), torch.no_grad():
         for probe in probes:
             scores.append(scoring.score(probe))
             on_progress("attacking linear probes", len(scores), len(probes))

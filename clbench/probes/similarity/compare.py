@@ -15,7 +15,8 @@ from clbench.probes.similarity.minibatches import MINIBATCH
 from clbench.probes.similarity.passes import Pass
 from clbench.probes.similarity.representations import Representation, check_representations
 from clbench.probes.similarity.scores import Pair, Scores
-from clbench.runtime.as_found import undisturbed
+from clbench.runtime.as_found import left_as_found
+from clbench.runtime.determinism import exact_arithmetic
 from clbench.schema.names import look_up
 from clbench.schema.progress import OnProgress, not_shown
 
@@ -76,7 +77,7 @@ def compare(
     wanted = list(dict.fromkeys(pairs or combinations_with_replacement(by_name, 2)))
     seen = {name: look_up(by_name, name, "representation") for pair in wanted for name in pair}
     networks = nn.ModuleList(one.network for one in seen.values())
-    with undisturbed(networks, device, seed=seed):
+    with left_as_found(networks, seed=seed), exact_arithmetic(), torch.no_grad():
         layouts = {name: layout or _layout(one, device) for name, one in seen.items()}
         report = partial(on_progress, "comparing")
         run = Pass(seen, device, batch_size, reduce, layouts, report)

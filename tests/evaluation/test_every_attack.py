@@ -1,4 +1,4 @@
-"""Laws that every attack in the table keeps, in every norm that it covers."""
+"""What an evaluation promises of every attack in the table, in every norm that it covers."""
 
 from fractions import Fraction
 from functools import cache
@@ -23,7 +23,7 @@ SHORT = {
     "pgd": "steps=5",
     "torchattacks:Square": "n_queries=20",
     "torchattacks:SPSA": "nb_sample=16",
-    "torchattacks:EADEN": "max_iterations=10,binary_search_steps=2",
+    "torchattacks:EADEN": "max_iterations=10",
 }
 """Options that keep a test short; the cascades have none, so their tests break all images soon."""
 

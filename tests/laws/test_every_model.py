@@ -1,11 +1,11 @@
 """Every zoo model keeps the whole timm protocol, and the names and figures that it declares."""
 
 import warnings
+from functools import lru_cache, partial
 
 import pytest
 import timm
 import torch
-from timm.data import resolve_model_data_config
 
 from clbench.data.datasets import DATASETS
 from clbench.models import BACKBONES, ZOO, load_model, load_weights
@@ -14,6 +14,8 @@ from clbench.models.zoo import WEIGHTS_DIR
 from clbench.schema.errors import WeightsError
 from clbench.schema.files import sha256_of_file
 from clbench.schema.names import SCENARIOS, SCHEMES
+from clbench.testing.law import check
+from clbench.testing.models import MODEL_LAWS, ModelCase
 
 MOST_BYTES = 1_500_000
 
@@ -26,20 +28,6 @@ of_robustbench = [spec for spec in ZOO if spec.dataset in ROBUSTBENCH_DATASETS]
 every_robustbench_row = pytest.mark.parametrize("spec", of_robustbench, ids=robustbench_name)
 
 
-@pytest.fixture(scope="module")
-def build():
-    """Return a factory of evaluated networks, each built once; do not change what it returns."""
-    built = {}
-
-    def make(spec):
-        if spec not in built:
-            with warnings.catch_warnings(action="error"):
-                built[spec] = timm.create_model(spec.full_name).eval()
-        return built[spec]
-
-    return make
-
-
 def shapes_of(spec, **choices):
     """Return the network of a row and images for it that have shapes but no values."""
     with torch.device("meta"):
@@ -48,6 +36,37 @@ def shapes_of(spec, **choices):
 
 def images_for(spec, n=1):
     return torch.rand(n, *spec.info.shape, generator=torch.Generator().manual_seed(0))
+
+
+@lru_cache(maxsize=1)  # a network is large, and the laws of one come after each other
+def case_of(spec):
+    pretrained = spec.weights is not None
+    return ModelCase(
+        name=spec.full_name,
+        create=partial(timm.create_model, spec.full_name, pretrained=pretrained),
+        shape=spec.info.shape,
+        n_classes=spec.info.n_classes,
+        timm=True,
+    )
+
+
+LAWFUL = [
+    pytest.param(spec, law, id=f"{spec.full_name}-{law}") for spec in ZOO for law in MODEL_LAWS
+]
+
+
+@pytest.mark.parametrize(("spec", "law"), LAWFUL)
+def test_every_model_keeps_the_laws(spec, law):
+    with warnings.catch_warnings(action="error"):
+        check(MODEL_LAWS, case_of(spec), [law])
+
+
+@every_row
+def test_stages_are_those_of_the_backbone(spec):
+    network, _ = shapes_of(spec)
+    assert network.feature_info[0]["num_chs"] == BACKBONES[spec.backbone].width
+    assert [info["reduction"] for info in network.feature_info] == [1, 1, 2, 4, 8]
+    assert (network.num_classes, network.in_chans) == (spec.info.n_classes, spec.info.shape[0])
 
 
 def test_the_zoo_has_ten_models_for_each_data_set():
@@ -69,77 +88,6 @@ def test_name_is_scheme_and_scenario(spec):
 def test_model_is_registered_once_under_its_name(spec):
     assert timm.is_model(spec.name)
     assert timm.list_models(spec.name, include_tags=True).count(spec.full_name) == 1
-
-
-@every_row
-def test_model_needs_no_further_arguments(spec, build):
-    network = build(spec)
-    logits = network(images_for(spec))
-    assert logits.shape == (1, spec.info.n_classes)
-    assert logits.isfinite().all()
-    assert network.num_classes == spec.info.n_classes
-    assert network.in_chans == spec.info.shape[0]
-
-
-@every_row
-def test_inputs_are_pixels_without_normalisation(spec, build):
-    config = resolve_model_data_config(build(spec))
-    channels = spec.info.shape[0]
-    assert config["input_size"] == spec.info.shape
-    assert config["mean"] == (0.0,) * channels
-    assert config["std"] == (1.0,) * channels
-
-
-@every_row
-def test_logits_are_those_of_the_features(spec, build):
-    network, images = build(spec), images_for(spec)
-    features = network.forward_features(images)
-    pooled = network.forward_head(features, pre_logits=True)
-    assert features.shape == (1, network.num_features, *build(spec).pretrained_cfg["pool_size"])
-    assert pooled.shape == (1, network.num_features)
-    assert torch.equal(network.forward_head(features), network(images))
-    assert torch.equal(network.get_classifier()(pooled), network(images))
-    assert network.get_submodule(network.get_classifier(name_only=True)) is network.get_classifier()
-
-
-@every_row
-def test_declared_feature_maps_are_those_measured(spec, build):
-    network, images = build(spec), images_for(spec)
-    last, maps = network.forward_intermediates(images)
-    assert torch.equal(last, network.forward_features(images))
-    declared = [(info["num_chs"], info["reduction"]) for info in network.feature_info]
-    assert [(m.shape[1], images.shape[-1] // m.shape[-1]) for m in maps] == declared
-    assert [reduction for _, reduction in declared] == [1, 1, 2, 4, 8]
-
-
-@every_row
-def test_model_has_the_width_of_its_backbone(spec, build):
-    assert build(spec).feature_info[0]["num_chs"] == BACKBONES[spec.backbone].width
-
-
-@every_row
-def test_without_classes_the_output_is_the_pooled_features(spec):
-    network, images = shapes_of(spec, num_classes=0)
-    assert network(images).shape == (2, network.num_features)
-
-
-@every_row
-def test_classifier_can_be_replaced(spec):
-    network, images = shapes_of(spec)
-    with torch.device("meta"):
-        network.reset_classifier(7)
-    assert network.num_classes == 7
-    assert network(images).shape == (2, 7)
-
-
-@every_row
-@pytest.mark.parametrize("kind", ["list", "getter"])
-def test_feature_extractor_declares_what_it_returns(spec, kind):
-    extractor, images = shapes_of(spec, features_only=True, feature_cls=kind, out_indices=(1, 4))
-    maps = extractor(images)
-    assert [m.shape[1] for m in maps] == extractor.feature_info.channels()
-    reductions = [images.shape[-1] // m.shape[-1] for m in maps]
-    assert reductions == extractor.feature_info.reduction() == [1, 8]
 
 
 @pytest.mark.parametrize("spec", packaged[:1], ids=lambda spec: spec.full_name)
