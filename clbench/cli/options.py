@@ -78,7 +78,7 @@ Probe = Annotated[bool, typer.Option(help="Add the CKA columns.")]
 LinearProbes = Annotated[
     bool,
     typer.Option(
-        "--linear-probes", help="Add columns of linear classifiers of every stage's features."
+        "--linear-probes", help="Also fit linear classifiers of the features, and attack them."
     ),
 ]
 OldLinearProbes = Annotated[bool, typer.Option("--layer-probes", hidden=True)]
@@ -161,6 +161,9 @@ TrainedAt = Annotated[
     list[str] | None,
     typer.Option(help="MODEL=EPS of its training, for models of several eps.", metavar="M=EPS"),
 ]
+
+# of clbench train
+
 TrainingName = Annotated[
     str,
     typer.Argument(
@@ -202,3 +205,7 @@ Tensorboard = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 3 when a flag is raised.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+
+# of clbench probe
+
+# of clbench probe findings

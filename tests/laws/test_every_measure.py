@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from clbench.probes.similarity.compare import compare
+from clbench.probes.similarity.estimators import find_estimator
 from clbench.probes.similarity.measures import MEASURES
 from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.testing.law import check, laws_for
@@ -21,18 +22,20 @@ def estimate(one, other, images, *, measure):
         Representation(name, network, Inputs(images, "the same"))
         for name, network in (("one", one), ("other", other))
     ]
-    found = compare(sides, [("one", "other")], device=CPU, measure=measure, precision="float64")
+    options = {"device": CPU, "precision": "float64", "measure": measure}
+    found = compare(sides, [("one", "other")], **options)
     return found.matrix("one", "other").entry("logits", "logits")
 
 
-def case_of(row):
-    """Return the case of a measure; what accumulates is debiased."""
-    how = partial(estimate, measure=row.name)
-    return MeasureCase(name=row.name, measure=row, estimate=how, debiased=row.accumulates)
+def case(row):
+    """Return the case of a row of the table."""
+    debiased = find_estimator(row).name.startswith("debiased")
+    estimating = partial(estimate, measure=row.name)
+    return MeasureCase(name=row.name, measure=row, estimate=estimating, debiased=debiased)
 
 
-CASES = {name: case_of(row) for name, row in MEASURES.items()}
-LAWFUL = [(name, law) for name, case in CASES.items() for law in laws_for(MEASURE_LAWS, case)]
+CASES = {name: case(row) for name, row in MEASURES.items()}
+LAWFUL = [(name, law) for name, one in CASES.items() for law in laws_for(MEASURE_LAWS, one)]
 
 
 @pytest.mark.parametrize(("name", "law"), LAWFUL, ids=map("-".join, LAWFUL))
