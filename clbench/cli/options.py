@@ -162,7 +162,6 @@ TrainedAt = Annotated[
     typer.Option(help="MODEL=EPS of its training, for models of several eps.", metavar="M=EPS"),
 ]
 
-# of clbench train
 
 TrainingName = Annotated[
     str,
@@ -205,7 +204,3 @@ Tensorboard = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 3 when a flag is raised.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
-
-# of clbench probe
-
-# of clbench probe findings
