@@ -2,7 +2,8 @@
 
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
+import sysconfig
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import reduce
 from importlib.machinery import SourceFileLoader
@@ -17,7 +18,8 @@ from clbench.schema.files import sha256_of_file
 from clbench.schema.names import closest
 from clbench.schema.provenance import version_of
 
-_NOT_LOCAL = ("site-packages", "dist-packages")
+_INSTALLED = ("site-packages", "dist-packages", sysconfig.get_path("stdlib"))
+"""Parts of the paths of modules that are not a user's own."""
 
 
 class UserObject(NamedTuple):
@@ -94,15 +96,15 @@ def local_files(folder: Path) -> dict[str, str]:
 
     Installed packages do not count, even where the folder holds the environment.
     """
-    files: dict[str, str] = {}
-    modules: Mapping[str, ModuleType] = dict(sys.modules)
-    for module in modules.values():
-        file = Path(getattr(module, "__file__", None) or "")
-        if file.suffix != ".py" or not file.is_file():
-            continue
-        path = file.resolve()
-        if path.is_relative_to(folder) and not set(_NOT_LOCAL) & set(path.parts):
-            files[path.relative_to(folder).as_posix()] = sha256_of_file(path)
+    places = {getattr(module, "__file__", None) or "" for module in tuple(sys.modules.values())}
+    # thousands of modules are installed: they are told by their names, without asking the disk
+    own = (Path(place) for place in places if not any(part in place for part in _INSTALLED))
+    local = (path.resolve() for path in own if path.suffix == ".py" and path.is_file())
+    files = {
+        path.relative_to(folder).as_posix(): sha256_of_file(path)
+        for path in local
+        if path.is_relative_to(folder)
+    }
     return dict(sorted(files.items()))
 
 
