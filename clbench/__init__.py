@@ -4,17 +4,20 @@ The functions are those of the command line, for Python: each is loaded on first
 importing this package loads nothing else.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from clbench.schema.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from clbench.analysis.run import compare_models as probe
     from clbench.api import build_leaderboard as build_leaderboard
     from clbench.api import diagnose as diagnose
     from clbench.api import evaluate as evaluate
     from clbench.api import load_data as load_data
     from clbench.api import load_model as load_model
     from clbench.api import read_records as read_records
+    from clbench.api import train as train
 
 
 __all__ = [
@@ -24,16 +27,21 @@ __all__ = [
     "evaluate",
     "load_data",
     "load_model",
+    "probe",
     "read_records",
+    "train",
 ]
+
+
+_ELSEWHERE = {"probe": ("clbench.analysis.run", "compare_models")}
+"""Public functions that are not in ``clbench.api``: where, and their names there."""
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public function
     if name not in __all__:
         raise AttributeError(f"module 'clbench' has no attribute {name!r}")
-    from clbench import api  # noqa: PLC0415 - on first use
-
-    found = globals()[name] = getattr(api, name)
+    module, function = _ELSEWHERE.get(name, ("clbench.api", name))
+    found = globals()[name] = getattr(import_module(module), function)
     return found
 
 

@@ -78,7 +78,7 @@ Probe = Annotated[bool, typer.Option(help="Add the CKA columns.")]
 LinearProbes = Annotated[
     bool,
     typer.Option(
-        "--linear-probes", help="Add columns of linear classifiers of every stage's features."
+        "--linear-probes", help="Also fit linear classifiers of the features, and attack them."
     ),
 ]
 OldLinearProbes = Annotated[bool, typer.Option("--layer-probes", hidden=True)]
@@ -98,6 +98,108 @@ SaveAdversarial = Annotated[
 ]
 Events = Annotated[
     Path | None, typer.Option(help="Append progress and record to this file, a JSON a line.")
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="As for clbench eval; NAME=WHAT names one, NAME=FILE.safetensors gives it other "
+        "weights; once for every model.",
+    ),
+]
+Comparisons = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--comparison",
+        help="Which matrices, all by default; may be repeated: clean-clean, "
+        "adversarial-adversarial, adversarial-clean, cross-clean, cross-adversarial, "
+        "cross-common, cross-scheme, cross-scenario.",
+        autocompletion=_names("clbench.analysis.comparisons:COMPARISONS"),
+    ),
+]
+OldComparisons = Annotated[list[str] | None, typer.Option("--kind", hidden=True)]
+Common = Annotated[
+    str,
+    typer.Option(
+        help="Model that the images common to all are made against; the first by default.",
+        show_default=False,
+    ),
+]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--layer",
+        help="Stage, module or pattern (layer*.conv2), or all; may be repeated; the ends of "
+        "blocks, pooled features and logits by default.",
+    ),
+]
+OldLayers = Annotated[list[str] | None, typer.Option("--tap", hidden=True)]
+Estimator = Annotated[
+    str,
+    typer.Option(help="debiased-minibatch (the default), debiased or biased.", show_default=False),
+]
+Pooling = Annotated[str, typer.Option(help="Features of linear probes: pooled, or spatial.")]
+OldPooling = Annotated[str, typer.Option("--extent", hidden=True)]
+AttackSteps = Annotated[int, typer.Option(help="Steps of PGD, which makes the adversarial images.")]
+ProbeOut = Annotated[Path, typer.Option(help="Folder for matrices, tables and figures.")]
+Figures = Annotated[
+    bool, typer.Option("--figures/--no-figures", help="Draw everything as PNG and SVG.")
+]
+Records = Annotated[Path, typer.Option(help="Folder that clbench eval wrote.", show_default=False)]
+FindingsOut = Annotated[Path, typer.Option(help="Folder for the findings.", show_default=False)]
+Compared = Annotated[
+    Path | None,
+    typer.Option(
+        "--probe", help="Folder that clbench probe wrote; without it, only the CKA columns count."
+    ),
+]
+Compare = Annotated[
+    bool,
+    typer.Option("--compare", help="Compare the models of the records first, and write that too."),
+]
+TrainedAt = Annotated[
+    list[str] | None,
+    typer.Option(help="MODEL=EPS of its training, for models of several eps.", metavar="M=EPS"),
+]
+
+
+TrainingName = Annotated[
+    str,
+    typer.Argument(
+        help="What to train, such as simclr_at (see clbench models).",
+        autocompletion=_names("clbench.models.zoo:zoo_names"),
+        show_default=False,
+    ),
+]
+TrainingOut = Annotated[
+    Path, typer.Option(help="Folder for weights, log and model card.", show_default=False)
+]
+Dataset = Annotated[str, typer.Option(help="What to train on.")]
+Recipe = Annotated[str, typer.Option(help="default, paper, narrow, or a recipe file of your own.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="FIELD=VALUE of the recipe, such as finetuning.epochs=30.", metavar="F=V"
+    ),
+]
+TrainingFiles = Annotated[
+    list[Path] | None,
+    typer.Option(help="Training images of your own, .npz or .parquet; may be repeated."),
+]
+Pretrained = Annotated[
+    Path | None,
+    typer.Option("--from", help="Reuse the pretrained backbone of this finished run."),
+]
+TrainingSeed = Annotated[int | None, typer.Option(help="Instead of the recipe's seed.")]
+TrainingPrecision = Annotated[
+    Literal["float32", "bfloat16"] | None,
+    typer.Option(help="Arithmetic of the training, instead of the recipe's."),
+]
+TrainingRestart = Annotated[
+    bool, typer.Option("--restart", help="Train from the beginning where a run is.")
+]
+Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write the log for TensorBoard too.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 3 when a flag is raised.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]

@@ -58,7 +58,7 @@ def attack_hash(name: str, parameters: Mapping[str, Mapping[str, Parameter]]) ->
     It covers neither who runs the attack nor the threat model.
 
     >>> attack_hash("pgd", {"pgd": {"steps": 40, "restarts": 1}})
-    'fe4ea8a4fbf1'
+    '7dd65ff7449c'
     """
     components = [[component, dict(values)] for component, values in parameters.items()]
     text = json.dumps([name, components], sort_keys=True, separators=(",", ":"))

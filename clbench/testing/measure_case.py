@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float64
 from torch import Tensor, nn
 
+from clbench.probes.similarity.measures import SimilarityMeasure
 from clbench.schema.estimate import Estimate
 
 Features = Float64[Tensor, "_ _"]
@@ -22,41 +22,6 @@ OF_ESTIMATES = (
 """The laws of estimates, which a measure alone cannot be asked."""
 
 
-@runtime_checkable
-class Measure(Protocol):
-    """What a measure says of itself and its three functions; ``SimilarityMeasure`` is one."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
-
-    @property
-    def value_range(self) -> tuple[float, float]:
-        """From unlike to alike."""
-        ...
-
-    @property
-    def invariant_to(self) -> frozenset[Any]:
-        """Names of ``CHANGES`` of one side's features that change no value."""
-        ...
-
-    @property
-    def reduce(self) -> Callable[..., Tensor]:
-        """Of features, done once per layer."""
-        ...
-
-    @property
-    def score(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Of two reduced representations."""
-        ...
-
-    @property
-    def permute(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Of a reduced representation, for another order of the examples."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MeasureCase:
     """A measure and what is declared of it.
@@ -70,7 +35,7 @@ class MeasureCase:
     """
 
     name: str
-    measure: Measure
+    measure: SimilarityMeasure
     estimate: Estimating | None = None
     debiased: bool = False
     excused: Mapping[str, str] = field(default_factory=dict)

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from clbench.probes.similarity.measures import SimilarityMeasure
 from clbench.testing.law import Law, check, hold
-from clbench.testing.measure_case import Estimating, Features, Measure, MeasureCase
+from clbench.testing.measure_case import Estimating, Features, MeasureCase
 from clbench.testing.unchanged import unchanged
 
 _N, _WIDTH, _OTHER_WIDTH, _WIDE = 64, 12, 9, 2048
@@ -30,7 +31,7 @@ _WIDEST = 10.0
 
 
 def check_measure(
-    measure: Measure,
+    measure: SimilarityMeasure,
     *,
     estimate: Estimating | None = None,
     debiased: bool = False,
@@ -40,7 +41,7 @@ def check_measure(
     """Assert that a similarity measure keeps the laws of ``MEASURE_LAWS``.
 
     Args:
-        measure: As ``clbench.probes.similarity.measures.SimilarityMeasure``.
+        measure: What is measured, with its three functions.
         estimate: How two networks on the same images are compared by it, for the laws of
             intervals, reasons and networks; those are left out without it.
         debiased: It claims that unrelated representations give 0 in the mean.

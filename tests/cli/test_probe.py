@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from clbench.analysis.comparisons import COMPARISONS
-from clbench.cli.probe import _known_comparisons, probe
+from clbench.cli.options import _names
+from clbench.cli.probe import probe
 
 
 @pytest.fixture
@@ -193,7 +194,8 @@ def test_linear_probes_without_images_to_fit_on_say_what_to_give(compare, tmp_pa
 def test_the_help_names_every_comparison(clbench):
     text = " ".join(clbench("probe", "--help").out.split()).replace("- ", "-")
     assert all(comparison in text for comparison in COMPARISONS)
-    assert _known_comparisons("cross-s") == ["cross-scheme", "cross-scenario"]
+    complete = _names("clbench.analysis.comparisons:COMPARISONS")
+    assert complete("cross-s") == ["cross-scheme", "cross-scenario"]
     assert probe.registered_commands
 
 

@@ -1,14 +1,14 @@
-from clbench.cli.render.training_progress import progress
+from clbench.cli.render.training_progress import training_progress
 from clbench.training.phases import Epoch
 from clbench.training.recipe_file import read_recipe
 
 
 def lines_of(epochs, capsys):
     phase = read_recipe("simclr_st", "digits").phases["pretraining"]
-    with progress(shown=True) as bar:
-        bar.start({"pretraining": phase}, [])
+    with training_progress(None, shown=True) as hooks:
+        hooks["on_start"]({"pretraining": phase}, [])
         for row in epochs:
-            bar.show(row)
+            hooks["on_epoch"](row)
     return [line.partition(":")[0] for line in capsys.readouterr().err.splitlines() if line]
 
 

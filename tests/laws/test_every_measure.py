@@ -1,14 +1,14 @@
 """Every similarity measure keeps the laws of measures, alone and as it is estimated."""
 
-from types import SimpleNamespace
+from functools import partial
 
 import pytest
 import torch
 
-from clbench.probes.similarity.cka import cka_from_hsic
 from clbench.probes.similarity.compare import compare
-from clbench.probes.similarity.gram import centred_gram
-from clbench.probes.similarity.representations import Inputs, View
+from clbench.probes.similarity.estimators import find_estimator
+from clbench.probes.similarity.measures import MEASURES
+from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.testing.law import check, laws_for
 from clbench.testing.measure_case import MeasureCase
 from clbench.testing.measures import MEASURE_LAWS
@@ -16,31 +16,26 @@ from clbench.testing.measures import MEASURE_LAWS
 CPU = torch.device("cpu")
 
 
-def estimate(one, other, images):
+def estimate(one, other, images, *, measure):
     """Compare what two networks return."""
-    views = [
-        View(name, network, Inputs(images, "the same"))
+    sides = [
+        Representation(name, network, Inputs(images, "the same"))
         for name, network in (("one", one), ("other", other))
     ]
-    found = compare(views, [("one", "other")], device=CPU, precision="float64")
-    return found.block("one", "other").entry("logits", "logits")
+    options = {"device": CPU, "precision": "float64", "measure": measure}
+    found = compare(sides, [("one", "other")], **options)
+    return found.matrix("one", "other").entry("logits", "logits")
 
 
-def cases():
-    """Return a case for every measure."""
-    cka = SimpleNamespace(
-        name="cka",
-        value_range=(0.0, 1.0),
-        invariant_to=frozenset({"permutation", "orthogonal", "scale", "shift"}),
-        reduce=centred_gram,
-        score=lambda k, l: cka_from_hsic((k * l).sum(), (k * k).sum(), (l * l).sum()),  # noqa: E741
-        permute=lambda gram, order: gram[order][:, order],
-    )
-    return {"cka": MeasureCase(name="cka", measure=cka, estimate=estimate, debiased=True)}
+def case(row):
+    """Return the case of a row of the table."""
+    debiased = find_estimator(row).name.startswith("debiased")
+    estimating = partial(estimate, measure=row.name)
+    return MeasureCase(name=row.name, measure=row, estimate=estimating, debiased=debiased)
 
 
-CASES = cases()
-LAWFUL = [(name, law) for name, case in CASES.items() for law in laws_for(MEASURE_LAWS, case)]
+CASES = {name: case(row) for name, row in MEASURES.items()}
+LAWFUL = [(name, law) for name, one in CASES.items() for law in laws_for(MEASURE_LAWS, one)]
 
 
 @pytest.mark.parametrize(("name", "law"), LAWFUL, ids=map("-".join, LAWFUL))

@@ -36,6 +36,7 @@ from clbench.schema.threat_model import ThreatModel
 CPU = torch.device("cpu")
 EPS = {"Linf": Fraction(1, 50), "L2": Fraction(1, 8)}
 LINF = ThreatModel("Linf", Fraction(1, 10))
+EVERYTHING = ThreatModel("Linf", Fraction(1))
 
 
 def examples(images, labels):
@@ -119,7 +120,7 @@ def test_wide_margins_do_not_hide_the_way_to_the_boundary(linear_case):
     assert score([confident], clean, **options) == score([probe], clean, **options)
 
 
-def test_an_attack_sees_only_what_the_ones_before_left_standing(linear_case):
+def test_an_attack_sees_only_examples_that_withstood_those_before(linear_case):
     probe, clean, _, _ = linear_case
     seen = []
 
@@ -128,7 +129,8 @@ def test_an_attack_sees_only_what_the_ones_before_left_standing(linear_case):
         broken = torch.where(index[:, None, None, None] % 2 == 0, 1 - images, images)
         return broken if len(seen) == 1 else images
 
-    (found,) = score([probe], clean, attacks=[break_even_ones] * 2, batch_size=1000)
+    options = {"threat_model": EVERYTHING, "batch_size": 1000}
+    (found,) = score([probe], clean, attacks=[break_even_ones] * 2, **options)
     with torch.no_grad():
         right = (probe.network(clean.images).argmax(1) == clean.labels).nonzero()[:, 0]
         inverted = probe.network(1 - clean.images).argmax(1) == clean.labels
@@ -476,9 +478,44 @@ def test_logits_that_are_no_numbers_are_wrong(blobs):
     def whiten(model, images, labels, threat_model, *, seed, index):
         return torch.ones_like(images)
 
-    (found,) = score(probes, blobs(20), attacks=[whiten])
+    (found,) = score(probes, blobs(20), attacks=[whiten], threat_model=EVERYTHING)
     assert found.clean.value > 0
     assert found.adaptive.value == 0
+
+
+def not_numbers(model, images, labels, threat_model, *, seed, index):
+    return torch.full_like(images, torch.nan)
+
+
+def other_images(model, images, labels, threat_model, *, seed, index):
+    return images.roll(1, 0)
+
+
+def outside_of_pixels(model, images, labels, threat_model, *, seed, index):
+    return images - float(threat_model.eps)
+
+
+def twice_eps(model, images, labels, threat_model, *, seed, index):
+    wider = ThreatModel(threat_model.norm, 2 * threat_model.eps)
+    return PGD(10)(model, images, labels, wider, seed=seed, index=index)
+
+
+def nothing(model, images, labels, threat_model, *, seed, index):
+    return images
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("attack", [not_numbers, other_images, outside_of_pixels, twice_eps])
+def test_what_an_attack_may_not_return_breaks_nothing_and_is_told(blobs, attack, norm):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 12))
+    probes, clean = fit(network, blobs(60), blobs(20), "1"), blobs(60)
+    clean = examples((clean.images * 3 - 1).clamp(0, 1), clean.labels)  # with pixels at both bounds
+    options = {"threat_model": ThreatModel(norm, Fraction(1, 10))}
+    (honest,) = score(probes, clean, attacks=[nothing], **options)
+    (found,) = score(probes, clean, attacks=[attack], **options)
+    assert honest.adaptive.reason == ""
+    assert found.adaptive.value == pytest.approx(honest.adaptive.value, abs=0.05)
+    assert "images that attacks returned are not allowed" in found.adaptive.reason
 
 
 def test_a_probe_that_is_wrong_about_everything_is_not_attacked(blobs):

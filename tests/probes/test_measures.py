@@ -1,6 +1,7 @@
-"""What every row of MEASURES declares is so, and a second measure is one file and one row."""
+"""A second similarity measure is one file and one row."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from clbench.probes.similarity.measures import CKA, MEASURES, SimilarityMeasure
 from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.records import CKA_COLUMNS, similarity_columns
+from clbench.testing.measures import check_measure
 
 CPU = torch.device("cpu")
 every_measure = pytest.mark.parametrize("measure", MEASURES.values(), ids=list(MEASURES))
@@ -180,58 +182,12 @@ def test_every_measure_has_a_usual_estimator(measure):
     assert find_estimator(measure) in ESTIMATORS.values()
 
 
-# --- what a row declares; senseless rows show that the checks can fail ---
-
-
-def changes(n_features):
-    """What may be done to features, by the name of the invariance."""
-    rotation, _ = torch.linalg.qr(torch.randn(n_features, n_features, dtype=torch.float64))
-    stretch = torch.diag(torch.logspace(-1, 1, n_features, dtype=torch.float64))
-    return {
-        "permutation": lambda x: x[:, torch.randperm(n_features)],
-        "orthogonal": lambda x: x @ rotation,
-        "linear": lambda x: x @ rotation @ stretch,
-        "scale": lambda x: 3 * x,
-        "shift": lambda x: x + torch.randn(n_features, dtype=torch.float64),
-    }
-
-
-def invariances(measure):
-    """Which changes of one side leave the score as it is."""
-    x = torch.randn(60, 12, dtype=torch.float64)
-    y = x @ torch.randn(12, 9, dtype=torch.float64) + torch.randn(60, 9, dtype=torch.float64)
-    score = float(measure.score(measure.reduce(x), measure.reduce(y)))
-    changed = {
-        name: float(measure.score(measure.reduce(change(x)), measure.reduce(y)))
-        for name, change in changes(12).items()
-    }
-    return {name for name, value in changed.items() if value == pytest.approx(score, abs=1e-9)}
-
-
-ROWS = pytest.mark.parametrize("measure", [*MEASURES.values(), MUTUAL_KNN, GAUSSIAN_CKA])
-
-
-@ROWS
-def test_a_measure_keeps_its_invariances_and_lacks_the_others(measure):
-    assert invariances(measure) == measure.invariant_to
-
-
-@ROWS
-def test_a_representation_is_wholly_like_itself_and_unlike_noise(measure):
-    x, noise = torch.randn(200, 30, dtype=torch.float64), torch.randn(200, 30, dtype=torch.float64)
-    low, high = measure.value_range
-    own = measure.score(measure.reduce(x), measure.reduce(x))
-    other = measure.score(measure.reduce(x), measure.reduce(noise))
-    assert float(own) == pytest.approx(high)
-    assert abs(float(other) - low) < 0.1
-
-
-@ROWS
-def test_another_order_of_the_examples_needs_no_features(measure):
-    x, order = torch.randn(40, 8, dtype=torch.float64), torch.randperm(40)
-    expected = measure.reduce(x[order])
-    torch.testing.assert_close(measure.permute(measure.reduce(x), order), expected)
-    assert not torch.allclose(measure.reduce(x), expected)
+@pytest.mark.parametrize("measure", [MUTUAL_KNN, GAUSSIAN_CKA], ids=lambda row: row.name)
+def test_the_laws_of_measures_are_asked_of_a_new_row(measure):
+    check_measure(measure)
+    claims_more = replace(measure, invariant_to=measure.invariant_to | {"linear"})
+    with pytest.raises(AssertionError, match="keeps_its_invariances"):
+        check_measure(claims_more)
 
 
 @every_measure

@@ -1,7 +1,8 @@
 """How far a training is: a bar where there is a terminal, otherwise a line now and then."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -63,8 +64,13 @@ class TrainingBar:
 
 
 @contextmanager
-def progress(*, shown: bool) -> Iterator[TrainingBar]:
-    """Give a bar on stderr, which goes away in the end."""
+def training_progress(
+    log_to: Path | None, *, shown: bool
+) -> Iterator[dict[str, Callable[..., None]]]:
+    """Give the hooks of ``clbench.train``: a bar on stderr, which goes away in the end.
+
+    ``log_to`` is a folder in which TensorBoard finds the log too.
+    """
     console = Console(stderr=True, quiet=not shown)
     columns = (
         TextColumn("{task.description}"),
@@ -79,5 +85,14 @@ def progress(*, shown: bool) -> Iterator[TrainingBar]:
         disable=not console.is_terminal,
         speed_estimate_period=_SPEED_OVER,
     )
+    from clbench.training.tensorboard import tensorboard_writer
+
+    logged = tensorboard_writer(log_to) if log_to else (lambda _row: None)
     with bars:
-        yield TrainingBar(bars, bars.add_task("loading", total=None, figures=""))
+        bar = TrainingBar(bars, bars.add_task("loading", total=None, figures=""))
+
+        def on_epoch(row: "Epoch") -> None:
+            bar.show(row)
+            logged(row)
+
+        yield {"on_start": bar.start, "on_epoch": on_epoch}

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from clbench.attacks.interface import Attack
 from clbench.data.image_set import ImageSet
+from clbench.evaluation.attacked_model import classes_of
+from clbench.evaluation.confirm import Confirmed, confirm
 from clbench.probes.interface import Probed
 from clbench.probes.layers import NO_LAYER, find_layers, quarter_ends
 from clbench.probes.linear.fit import BATCH, FittedProbe, ProbedNetwork, fit_probes, run_through
@@ -34,6 +36,9 @@ were to fool that and not the probe; and those made against the probe itself."""
 WIDEST_MARGIN = 10.0
 """The widest margin of logits that an attack sees. Beyond 16 the cross-entropy of single precision
 is exactly zero, and its gradient no longer points to the boundary."""
+
+NOT_ALLOWED = ("nan_adversarial", "out_of_bounds")
+"""Flags of images that are not finite, outside of the ball, or outside of [0, 1]."""
 
 NO_ADVERSARIAL = "no adversarial images were given"
 NO_ATTACK = "no attack was given"
@@ -104,7 +109,8 @@ def score_probes(
     ``adv`` counts what is right on the adversarial images, whether or not it was right before. They
     were made to fool the last layer: a layer in the middle seems more robust than it is.
     ``adaptive`` counts what is right on both images and stays right when the probe itself is
-    attacked, through the network; it is never above the others.
+    attacked, through the network; it is never above the others. What an attack returns that is not
+    allowed breaks nothing, and is counted in the reason.
 
     Args:
         probes: Those of one network, which is on ``device`` and left as found.
@@ -113,7 +119,7 @@ def score_probes(
         attacks: What attacks every probe, each only where the probe withstood those before it: a
             short one first saves time. Without any, there are no adaptive accuracies.
         threat_model: What the attacks may do.
-        seed: Decides, with the place of an example in ``clean``, the random numbers of attacks.
+        seed: Decides, with the place of an example in its data set, the random numbers of attacks.
         device: Where the images are moved to.
         batch_size: Images that are classified or attacked at once.
         on_progress: Told after every probe how many are done, and how many there are.
@@ -179,33 +185,55 @@ class _Scoring(NamedTuple):
         if self.adversarial is not None:
             transferred = self._right(probe.network, self.adversarial)
             robust, adv = right & transferred, int(transferred.sum())
+        refused = 0
         if self.attacks:
-            adaptive = self._survivors(probe.network, robust)
-        return _scores(probe.layer, n, int(right.sum()), adv, adaptive)
+            adaptive, refused = self._survivors(probe.network, robust)
+        scores = _scores(probe.layer, n, int(right.sum()), adv, adaptive)
+        if not refused:
+            return scores
+        why = f"{refused} images that attacks returned are not allowed: they break nothing"
+        return scores._replace(adaptive=replace(scores.adaptive, reason=why))
 
     def _right(self, network: nn.Module, images: Float[Tensor, "n c h w"]) -> Bool[Tensor, " n"]:
         logits = run_through(network, images, device=self.device, batch_size=self.batch_size)
-        return _are_right(logits, self.clean.labels.cpu())
+        return classes_of(logits) == self.clean.labels.cpu()
 
-    def _survivors(self, network: ProbedNetwork, right: Bool[Tensor, " n"]) -> int:
-        """Return how many examples stay right; those that are wrong already are not attacked."""
+    def _survivors(self, network: ProbedNetwork, right: Bool[Tensor, " n"]) -> tuple[int, int]:
+        """Return how many examples stay right, and how many attacked images do not count.
+
+        Examples that are wrong already are not attacked.
+        """
         robust, target = right.nonzero()[:, 0], _BoundedMargin(network.folded())
+        refused = 0
         for attack in self.attacks:
-            pending = torch.split(robust, self.batch_size)
-            robust = torch.cat([self._resist(attack, target, network, part) for part in pending])
-        return len(robust)
+            if not len(robust):
+                break
+            left = []
+            for pending in torch.split(robust, self.batch_size):
+                confirmed = self._attack(attack, target, network, pending)
+                left.append(pending[~confirmed.broken.cpu()])
+                refused += sum(confirmed.flags.get(flag, 0) for flag in NOT_ALLOWED)
+            robust = torch.cat(left)
+        return len(robust), refused
 
-    def _resist(
-        self, attack: Attack, target: nn.Module, network: nn.Module, index: Int[Tensor, " m"]
-    ) -> Int[Tensor, " s"]:
-        """Return which examples ``network`` is right about after an attack on ``target``."""
-        if not len(index):
-            return index
-        images = self.clean.images[index].to(self.device)
-        labels = self.clean.labels[index].to(self.device)
+    def _attack(
+        self, attack: Attack, target: nn.Module, network: nn.Module, pending: Int[Tensor, " m"]
+    ) -> Confirmed:
+        """Attack ``target`` at some examples, and return what ``network`` says of the result."""
+        images = self.clean.images[pending].to(self.device)
+        labels = self.clean.labels[pending].to(self.device)
+        index = self.clean.index[pending]
         with torch.enable_grad():
-            found = attack(target, images, labels, self.threat_model, seed=self.seed, index=index)
-        return index[_are_right(network(found), labels).cpu()]
+            returned = attack(
+                target, images, labels, self.threat_model, seed=self.seed, index=index
+            )
+        return confirm(
+            lambda some: classes_of(network(some)),
+            images,
+            returned.detach(),
+            labels,
+            self.threat_model,
+        )
 
 
 class _BoundedMargin(nn.Module):
@@ -240,8 +268,3 @@ def _scores(
         adv=estimate("adv", adv),
         adaptive=estimate("adaptive", adaptive),
     )
-
-
-def _are_right(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
-    """Return which highest logits are those of the labels; none where a logit is NaN."""
-    return (logits.argmax(dim=1) == labels) & ~logits.isnan().any(dim=1)
