@@ -1,10 +1,13 @@
 """How good a network in training is, on images that it is not trained on."""
 
 import torch
-from torch import nn
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from clbench.attacks.native.pgd import PGD
 from clbench.data.image_set import ImageSet
+from clbench.evaluation.attacked_model import classes_of
+from clbench.evaluation.confirm import confirm
 from clbench.models.bn_folding import fold
 from clbench.runtime.as_found import left_as_found
 from clbench.training.recipe import Validation
@@ -18,18 +21,24 @@ def accuracy(
 ) -> float:
     """Return the share of examples classified rightly, under PGD where an attack is given.
 
-    PGD looks through the folded network, and the verdict is that of the network itself.
+    PGD looks through the folded network; what it returns is confirmed by the network itself.
     """
+
+    def classify(images: Float[Tensor, "n c h w"]) -> Int[Tensor, " n"]:
+        with torch.no_grad():
+            return classes_of(network(images))
+
     with left_as_found(network):
         attacked = fold(network) if attack is not None else network
         right = 0
         for start in range(0, len(examples), _BATCH):
             index = torch.arange(start, min(start + _BATCH, len(examples)))
             images, labels = examples.images[index].to(device), examples.labels[index].to(device)
-            if attack is not None:
-                images = PGD(attack.steps)(
-                    attacked, images, labels, attack.threat_model, seed=0, index=index
-                )
-            with torch.no_grad():
-                right += int((network(images).argmax(dim=1) == labels).sum())
+            if attack is None:
+                predicted = classify(images)
+            else:
+                ball = attack.threat_model
+                found = PGD(attack.steps)(attacked, images, labels, ball, seed=0, index=index)
+                predicted = confirm(classify, images, found, labels, ball).predicted
+            right += int((predicted == labels).sum())
     return right / len(examples)

@@ -132,7 +132,7 @@ def test_the_weights_tell_of_their_training(run):
         "recipe_sha256": record.recipe_sha256,
     }
     loaded = load_model("supervised_st", dataset="digits", weights=out / WEIGHTS)
-    assert (loaded.training_seed, loaded.recipe_sha256) == ("3", record.recipe_sha256)
+    assert (loaded.training_seed, loaded.recipe_sha256) == (3, record.recipe_sha256)
 
 
 def test_only_so_many_validation_images_are_used(run):

@@ -37,3 +37,22 @@ def test_how_many_images_are_looked_at_together_changes_nothing(
     whole = accuracy(network, train, attack, device=CPU)
     monkeypatch.setattr(validate, "_BATCH", 7)
     assert accuracy(network, train, attack, device=CPU) == whole
+
+
+@pytest.mark.parametrize(
+    "forbidden", [lambda images: 1 - images, lambda images: images * torch.nan]
+)
+def test_images_that_the_attack_may_not_return_count_for_nothing(
+    network, digits, forbidden, monkeypatch
+):
+    class Forbidden:
+        def __init__(self, steps):
+            pass
+
+        def __call__(self, model, images, *arguments, **options):
+            return forbidden(images)
+
+    train, _ = digits
+    clean = accuracy(network, train, None, device=CPU)
+    monkeypatch.setattr(validate, "PGD", Forbidden)
+    assert accuracy(network, train, ONE_STEP, device=CPU) == clean
