@@ -5,7 +5,7 @@ import pytest
 from torch import nn
 
 from clbench.models import load_model
-from clbench.models.sources.python import ENTRY_POINT_GROUP, build_registered, registered_models
+from clbench.models.sources.python import ENTRY_POINT_GROUP, load_from_package, registered_models
 from clbench.schema.errors import ModelError, UnknownNameError
 
 CODE = """
@@ -195,4 +195,4 @@ def test_registered_model_that_cannot_be_imported_says_why():
         "No module named 'no_such_module'$"
     )
     with pytest.raises(ModelError, match=message):
-        build_registered("my_net", point)
+        load_from_package("my_net", point, None)
