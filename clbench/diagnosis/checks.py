@@ -54,6 +54,7 @@ OTHERS: dict[str, str] = {
     "kornia": "kornia",
     "lightning_fabric": "lightning-fabric",
     "filelock": "filelock",
+    "pydantic": "pydantic",
 }
 """Modules that clbench imports, beside the pair above and robustbench; of which distribution."""
 

@@ -162,7 +162,7 @@ def test_an_interrupted_run_says_that_nothing_was_written(compare, monkeypatch, 
     def interrupted(*_models, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clbench.analysis.run.compare_models", interrupted)
+    monkeypatch.setattr("clbench.probe", interrupted)
     done = compare("--quiet")
     assert done.status == 130
     assert "interrupted" in done.err

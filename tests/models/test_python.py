@@ -5,6 +5,7 @@ import pytest
 from torch import nn
 
 from clbench.models import load_model
+from clbench.models.interface import Wanted
 from clbench.models.sources.python import ENTRY_POINT_GROUP, load_from_package, registered_models
 from clbench.schema.errors import ModelError, UnknownNameError
 
@@ -98,7 +99,7 @@ def test_missing_factory_is_asked_for(name):
 def test_missing_module_is_named():
     message = (
         "^model 'no_such.mod:make': importing 'no_such.mod' raised ModuleNotFoundError: "
-        "No module named 'no_such'; write FILE.py:FACTORY for a file$"
+        "No module named 'no_such'; write FILE.py:NAME for a file$"
     )
     with pytest.raises(ModelError, match=message):
         load("no_such.mod:make")
@@ -195,4 +196,4 @@ def test_registered_model_that_cannot_be_imported_says_why():
         "No module named 'no_such_module'$"
     )
     with pytest.raises(ModelError, match=message):
-        load_from_package("my_net", point, None)
+        load_from_package("my_net", point, Wanted(None, (1, 8, 8), 10, "Linf", None))
