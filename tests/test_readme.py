@@ -39,8 +39,8 @@ def test_a_command_of_the_readme_works_as_it_stands(empty_folder, command):
 
 
 @pytest.mark.slow
-def test_the_python_of_the_readme_works_as_it_stands(empty_folder):
-    (code,) = blocks("python")
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_python_of_the_readme_works_as_it_stands(empty_folder, code):
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, cwd=empty_folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
