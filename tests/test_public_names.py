@@ -23,8 +23,8 @@ CALLED = {
 }
 """Options that a function calls otherwise: several values, or a word of Python."""
 
-HOOKS = {"on_progress", "on_probe", "on_record", "on_start", "on_epoch", "measure"}
-"""Parameters that no option stands for; there is one measure yet."""
+HOOKS = {"on_progress", "on_probe", "on_record", "on_start", "on_epoch"}
+"""Parameters that no option stands for."""
 
 
 def test_all_is_sorted_and_is_what_the_package_shows():

@@ -30,9 +30,9 @@ FLAGS = {
     "train": """--dataset --out --recipe --set --data --data-dir --download --from --seed --device
         --precision --restart --tensorboard --quiet --help""",
     "probe": """--model --protocol --data --data-dir --download --norm --eps --n-examples
-        --comparison --kind --common --layer --tap --estimator --linear-probes --layer-probes
-        --train-data --pooling --extent --attack-steps --device --seed --out --figures --no-figures
-        --json --quiet --help""",
+        --comparison --kind --common --layer --tap --measure --estimator --linear-probes
+        --layer-probes --train-data --pooling --extent --attack-steps --device --seed --out
+        --figures --no-figures --json --quiet --help""",
     "probe findings": """--records --out --probe --compare --protocol --data --data-dir --trained-at
         --json --quiet --help""",
     "doctor": "--json --help",

@@ -14,7 +14,7 @@ from clbench.analysis.store import load
 from clbench.analysis.tables import shared
 from clbench.probes.layers import stage_ends
 from clbench.probes.similarity.matrix import SimilarityMatrix
-from clbench.probes.similarity.measures import CKA, MEASURES, SimilarityMeasure
+from clbench.probes.similarity.measures import CKA, SimilarityMeasure, find_measure
 from clbench.probes.similarity.summaries import end_mean
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate, undefined
@@ -55,7 +55,7 @@ class FindingInputs:
     @property
     def measure(self) -> SimilarityMeasure:
         """What similarities are of: the measure of the comparison, or that of the records."""
-        return MEASURES[self.analysis.record.measure] if self.analysis else CKA
+        return find_measure(self.analysis.record.measure) if self.analysis else CKA
 
     @property
     def schemes(self) -> list[str]:

@@ -26,7 +26,7 @@ from clbench.models.load import load_for
 from clbench.probes.layers import Layers, select_layers
 from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
 from clbench.probes.similarity.estimators import find_estimator
-from clbench.probes.similarity.measures import MEASURES
+from clbench.probes.similarity.measures import find_measure
 from clbench.runtime.devices import find_device
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
 from clbench.schema.names import look_up
@@ -160,7 +160,7 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
         device=device,
         wanted=_plan(models, options.comparisons, common),
         measure=options.measure,
-        estimator=find_estimator(MEASURES[options.measure], options.estimator).name,
+        estimator=find_estimator(find_measure(options.measure), options.estimator).name,
     )
 
 
@@ -172,7 +172,7 @@ def _check(options: ProbeOptions) -> None:
         raise BadValueError(f"--attack-steps must be at least 1, got {options.attack_steps}")
     for comparison in options.comparisons:
         look_up(COMPARISONS, comparison, "comparison")
-    find_estimator(look_up(MEASURES, options.measure, "measure"), options.estimator)
+    find_estimator(find_measure(options.measure), options.estimator)
     look_up(POOLINGS, options.pooling, "pooling")
 
 

@@ -11,7 +11,7 @@ from clbench.analysis.figures import curves, heatmaps
 from clbench.analysis.result import Analysis, Matrix
 from clbench.analysis.tables import shared, summarised
 from clbench.probes.linear.score import SCORES
-from clbench.probes.similarity.measures import MEASURES, SimilarityMeasure
+from clbench.probes.similarity.measures import SimilarityMeasure, find_measure
 from clbench.schema.estimate import Estimate
 from clbench.schema.records import ModelEntry
 
@@ -189,7 +189,7 @@ def _meaning(analysis: Analysis, comparison: str) -> str:
 
 
 def _measure(analysis: Analysis) -> SimilarityMeasure:
-    return MEASURES[analysis.record.measure]
+    return find_measure(analysis.record.measure)
 
 
 def _of(analysis: Analysis) -> str:

@@ -37,10 +37,9 @@ from clbench.analysis.tables import (
     to_csv,
 )
 from clbench.probes.similarity.matrix import Axis, SimilarityMatrix
-from clbench.probes.similarity.measures import MEASURES
+from clbench.probes.similarity.measures import find_measure
 from clbench.schema.errors import RecordError, UnknownNameError
 from clbench.schema.files import sha256_of, write_atomically
-from clbench.schema.names import look_up
 from clbench.schema.probe_record import ProbeRecord, read_probe_record, write_probe_record
 
 RECORD = "probe.json"
@@ -83,7 +82,7 @@ def load(folder: Path) -> Analysis:
     """
     record = read_probe_record(folder / RECORD)
     try:
-        look_up(MEASURES, record.measure, "measure")
+        find_measure(record.measure)
     except UnknownNameError as error:
         raise RecordError(f"{folder / RECORD} is of an {error}; upgrade clbench") from error
     content = _content(folder, MATRICES, record)

@@ -12,7 +12,7 @@ from functools import cache, partial
 from typing import Any, cast
 
 from clbench.attacks.interface import Attack, ComponentRow, Granularity
-from clbench.runtime.user_code import UserObject, import_object, load_registered, registered
+from clbench.runtime.user_code import UserObject, is_own, load_own
 from clbench.schema.attack_spec import Component, Option, Parameter
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import NORM_NAMES, NormName
@@ -24,18 +24,10 @@ _SOURCE = "source"
 """The parameter that tells an attack from the same one after an edit."""
 
 
-def is_own(name: str) -> bool:
-    """Say whether a name is of code outside of clbench."""
-    return ".py:" in name or name in registered(ENTRY_POINT_GROUP)
-
-
 @cache
 def _load(name: str) -> UserObject:
-    what, points = f"attack '{name}'", registered(ENTRY_POINT_GROUP)
-    if name in points:
-        found = load_registered(what, points[name], BadValueError)
-    else:
-        found = import_object(what, name, BadValueError)
+    what = f"attack '{name}'"
+    found = load_own(what, name, ENTRY_POINT_GROUP, BadValueError)
     if not callable(found.value):
         kind = type(found.value).__name__
         raise BadValueError(f"{what} must be a function or a dataclass that attacks, got {kind}")
@@ -78,7 +70,7 @@ class OwnCode:
 
     def runs(self, component: str, norm: NormName) -> bool:
         """Say whether the code is for this norm."""
-        return is_own(component) and norm in row(component).norms
+        return is_own(component, ENTRY_POINT_GROUP) and norm in row(component).norms
 
     def bind(self, component: Component) -> Attack:
         """Return the attack with these parameters."""

@@ -9,6 +9,7 @@ from clbench.attacks.backends.native import NATIVE, Native
 from clbench.attacks.backends.torchattacks import Torchattacks
 from clbench.attacks.interface import Attack, AttackPlan, AttackStep, Backend, ComponentRow
 from clbench.attacks.torchattacks_rows import PREFIX, REFUSED, TORCHATTACKS
+from clbench.runtime.user_code import is_own
 from clbench.schema.attack_spec import AttackSpec, Component, Option, Parameter, read_options
 from clbench.schema.errors import BadValueError, InstallationError
 from clbench.schema.names import NormName, unknown
@@ -103,7 +104,7 @@ def component_row(name: str) -> ComponentRow:
         UnknownNameError: There is none; the message suggests the nearest.
         BadValueError: The user's code is no attack.
     """
-    if own.is_own(name):
+    if is_own(name, own.ENTRY_POINT_GROUP):
         return own.row(name)
     if name not in COMPONENTS:
         raise unknown(name, ATTACKS, "attack")

@@ -134,6 +134,13 @@ Layers = Annotated[
     ),
 ]
 OldLayers = Annotated[list[str] | None, typer.Option("--tap", hidden=True)]
+Measure = Annotated[
+    str,
+    typer.Option(
+        help="cka, or a similarity measure of your own: FILE.py:NAME.",
+        autocompletion=_names("clbench.probes.similarity.measures:MEASURES"),
+    ),
+]
 Estimator = Annotated[
     str,
     typer.Option(help="debiased-minibatch (the default), debiased or biased.", show_default=False),

@@ -43,6 +43,7 @@ def probe_models(
     common: opt.Common = "",
     layers: opt.Layers = None,
     taps: opt.OldLayers = None,
+    measure: opt.Measure = "cka",
     estimator: opt.Estimator = "",
     linear_probes: opt.LinearProbes = False,
     layer_probes: opt.OldLinearProbes = False,

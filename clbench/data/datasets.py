@@ -1,26 +1,23 @@
-"""The table of data sets."""
+"""The table of data sets: one row each."""
 
-from clbench.data.interface import DatasetInfo, Reader
+from clbench.data.interface import DatasetInfo
 from clbench.data.readers.cifar import read_cifar
 from clbench.data.readers.digits import read_digits
+
+_CIFAR10_HEAD = "26605548371b38d65b0f5646b7b1aa8b625e2d5c97f2a5109549668420a8bddf"
+"""The first 512 test images."""
 
 DATASETS: dict[str, DatasetInfo] = {
     row.name: row
     for row in (
-        DatasetInfo("digits", (1, 8, 8), 10, 360),
-        DatasetInfo("cifar10", (3, 32, 32), 10, 10_000),
-        DatasetInfo("cifar100", (3, 32, 32), 100, 10_000),
+        DatasetInfo("digits", (1, 8, 8), 10, 360, read_digits, packaged=True),
+        DatasetInfo("cifar10", (3, 32, 32), 10, 10_000, read_cifar, known=(_CIFAR10_HEAD,)),
+        DatasetInfo("cifar100", (3, 32, 32), 100, 10_000, read_cifar),
     )
 }
+"""A new data set is a reader, and its row here."""
 
 
-READERS: dict[str, Reader] = {
-    "digits": read_digits,
-    "cifar10": read_cifar,
-    "cifar100": read_cifar,
-}
-"""Who reads which row of ``DATASETS``."""
-
-
-PACKAGED = ("digits",)
-"""Data sets that a library brings, so that nobody needs to say where they are."""
+def name_by_content(sha256: str, otherwise: str) -> str:
+    """Return the data set whose first test images have this hash, or the other name."""
+    return next((row.name for row in DATASETS.values() if sha256 in row.known), otherwise)

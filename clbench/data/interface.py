@@ -1,12 +1,14 @@
 """What a data set is, and what a reader gives."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
 
-class DatasetInfo(NamedTuple):
+@dataclass(frozen=True)
+class DatasetInfo:
     """What every part of clbench must agree on about a data set."""
 
     name: str
@@ -14,6 +16,12 @@ class DatasetInfo(NamedTuple):
     """Channels, height, width."""
     n_classes: int
     n_test: int
+    reader: "Reader | None" = None
+    """Who reads its splits; None for a user's own images."""
+    packaged: bool = False
+    """Whether a library brings it, so that nobody needs to say where it is."""
+    known: tuple[str, ...] = ()
+    """The sha256 of first test images of it in a file, by which the file's set bears its name."""
 
 
 Split = Literal["train", "validation", "test"]

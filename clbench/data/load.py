@@ -5,11 +5,16 @@ from typing import Any, Literal
 
 import torch
 
-from clbench.data.datasets import DATASETS, READERS
+from clbench.data.datasets import DATASETS, name_by_content
 from clbench.data.image_set import ImageSet, count_examples, make_image_set, to_floats
+from clbench.data.interface import DatasetInfo, Examples, Split
 from clbench.data.readers.npz import load_arrays
-from clbench.schema.errors import DataError
+from clbench.runtime.user_code import is_own, load_own
+from clbench.schema.errors import DataError, describe
 from clbench.schema.names import look_up
+
+ENTRY_POINT_GROUP = "clbench.readers"
+"""Where other packages register a name for a function that returns images and labels."""
 
 Data = str | Path | ImageSet | tuple[Any, Any]
 """A name of ``DATASETS``, a file, an image set, or images [n, c, h, w] and labels [n]."""
@@ -26,8 +31,11 @@ def load_images(
     """Return the images that ``data`` says, the first ones in its order.
 
     Args:
-        data: A name of ``DATASETS``; a .npz file (see ``load_arrays``); an image set; or images,
-            uint8 or floats in [0, 1] of shape [n, c, h, w], and labels [n], as arrays or tensors.
+        data: A name of ``DATASETS``; a .npz file (see ``load_arrays``), which bears the name of a
+            data set where it holds its first test images; ``FILE.py:NAME`` or a name registered
+            under ``clbench.readers``, a function that returns images and labels; an image set; or
+            images, uint8 or floats in [0, 1] of
+            shape [n, c, h, w], and labels [n], as arrays or tensors.
         n_examples: How many to take; all of them where None.
         n_classes: How many classes there are; where None, the largest label plus 1.
         data_dir: As for ``load_test_set``.
@@ -43,10 +51,27 @@ def load_images(
             return data if n_examples is None else data.head(n_examples)
         case str() if data in DATASETS:
             return load_test_set(data, n_examples=n_examples, data_dir=data_dir, download=download)
+        case str() | Path() if is_own(str(data), ENTRY_POINT_GROUP):
+            return _from_own_code(str(data), n_examples, n_classes)
         case str() | Path():
-            return load_arrays(Path(data), n_examples=n_examples, n_classes=n_classes)
+            found = load_arrays(Path(data), n_examples=n_examples, n_classes=n_classes)
+            return found.named(name_by_content(found.sha256, found.name))
         case images, labels:
             return _from_memory(images, labels, n_examples, n_classes)
+
+
+def _from_own_code(name: str, n_examples: int | None, n_classes: int | None) -> ImageSet:
+    """Return what a user's own function reads: images and labels, as from memory."""
+    what = f"data '{name}'"
+    found = load_own(what, name, ENTRY_POINT_GROUP, DataError)
+    if not callable(found.value):
+        kind = type(found.value).__name__
+        raise DataError(f"{what} must be a function that returns images and labels, got {kind}")
+    try:
+        images, labels = found.value()
+    except Exception as error:
+        raise DataError(f"{what} did not return images and labels: {describe(error)}") from error
+    return _from_memory(images, labels, n_examples, n_classes).named(name.rpartition("/")[2])
 
 
 def _from_memory(
@@ -88,7 +113,7 @@ def load_test_set(
         DataError: The data are missing, damaged, or cannot be downloaded.
     """
     info = look_up(DATASETS, dataset, "dataset")
-    found = READERS[dataset](info, "test", data_dir=data_dir, download=download)
+    found = _read(info, "test", data_dir, download=download)
     n = count_examples(dataset, n_examples, available=len(found.labels))
     return make_image_set(dataset, to_floats(found.images[:n]), found.labels[:n], info.n_classes)
 
@@ -110,5 +135,10 @@ def training_set(
         DataError: The data are missing, damaged, or cannot be downloaded.
     """
     info = look_up(DATASETS, dataset, "dataset")
-    images, labels = READERS[dataset](info, split, data_dir=data_dir, download=download)
+    images, labels = _read(info, split, data_dir, download=download)
     return make_image_set(f"{dataset}-{split}", to_floats(images), labels, info.n_classes)
+
+
+def _read(info: DatasetInfo, split: Split, data_dir: Path | None, *, download: bool) -> Examples:
+    assert info.reader is not None, "every row of the table has a reader"
+    return info.reader(info, split, data_dir=data_dir, download=download)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from clbench.data.datasets import DATASETS, PACKAGED
+from clbench.data.datasets import DATASETS
 from clbench.data.image_set import ImageSet, check_labels, check_pixels, make_image_set, to_floats
 from clbench.data.interface import DatasetInfo, Examples
 from clbench.data.load import training_set
@@ -122,7 +122,7 @@ def probe_training(
         _, c, h, w = images.images.shape
         info = DatasetInfo(images.name, (c, h, w), images.n_classes, len(images))
         train, validation = training_files(info, files, one_in=_CHOSEN_BY_SHARE)
-    elif dataset is None or (data_dir is None and dataset not in PACKAGED):
+    elif dataset is None or (data_dir is None and not DATASETS[dataset].packaged):
         where = "" if dataset is None else ", or --data-dir DIR"
         raise BadValueError(
             f"--linear-probes needs training images of {images.name}, got none; "

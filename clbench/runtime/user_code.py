@@ -54,6 +54,23 @@ def load_registered(what: str, point: EntryPoint, error: type[ClbenchError]) -> 
     return UserObject(value, source, None)
 
 
+def is_own(name: str, group: str) -> bool:
+    """Say whether a name is of code outside of clbench: of a file, or registered under a group."""
+    return ".py:" in name or name in registered(group)
+
+
+def load_own(what: str, name: str, group: str, error: type[ClbenchError]) -> UserObject:
+    """Return what ``is_own`` is true of; ``what`` begins the message of an error.
+
+    Raises:
+        ClbenchError: Of the given kind: it cannot be imported.
+    """
+    points = registered(group)
+    if name in points:
+        return load_registered(what, points[name], error)
+    return import_object(what, name, error)
+
+
 def import_object(what: str, name: str, error: type[ClbenchError]) -> UserObject:
     """Import ``FILE.py:NAME`` or ``pkg.mod:NAME``; ``what`` begins the message of an error.
 

@@ -260,3 +260,35 @@ def test_bad_options_of_findings_are_met_with_one_line(
     assert message in done.err
     assert done.err.count("\n") == 1
     assert not out.exists()
+
+
+COSINE = """
+import torch
+from clbench.probes.similarity.measures import SimilarityMeasure
+
+def reduce(features, *, quick):
+    flat = features.flatten(1).double()
+    return torch.nn.functional.normalize(flat @ flat.T, dim=1)
+
+cosine = SimilarityMeasure(
+    name="cosine",
+    label="cosine",
+    meaning="mean cosine of rows of Gram matrices",
+    value_range=(-1.0, 1.0),
+    invariant_to=frozenset({"permutation", "orthogonal"}),
+    reduce=reduce,
+    score=lambda one, other: (one * other).sum(dim=1).mean(),
+    permute=lambda one, index: one[index][:, index],
+    accumulates=False,
+)
+"""
+
+
+def test_a_measure_of_ones_own_is_named_by_file_and_object(compare, tmp_path):
+    (tmp_path / "mine.py").write_text(COSINE)
+    name = f"{tmp_path / 'mine.py'}:cosine"
+    done = compare("--measure", name, "--no-figures", "--comparison", "clean-clean")
+    assert done.status == 0, done.err
+    done = compare("--measure", f"{tmp_path / 'mine.py'}:reduce")
+    assert done.status == 2
+    assert "must be a SimilarityMeasure, got function" in done.err

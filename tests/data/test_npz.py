@@ -1,10 +1,13 @@
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from clbench.data.datasets import DATASETS
+from clbench.data.load import load_images
 from clbench.data.readers.npz import load_arrays
 from clbench.schema.errors import BadValueError, DataError
 
@@ -66,7 +69,7 @@ def test_the_same_numbers_have_the_same_hash_however_they_are_stored(save, tmp_p
 
 @pytest.mark.skipif(not CIFAR_HEAD.is_file(), reason="the development data are not on this machine")
 def test_the_head_of_the_cifar10_test_set_is_read():
-    image_set = load_arrays(CIFAR_HEAD, n_classes=10)
+    image_set = load_images(CIFAR_HEAD, n_classes=10)
     assert image_set.images.shape == (512, 3, 32, 32)
     assert image_set.name == "cifar10"
     assert image_set.labels[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
@@ -77,8 +80,28 @@ def test_a_file_is_called_a_data_set_only_for_what_it_holds(save, monkeypatch):
     x, y = bytes_and_labels()
     file = save(x=x, y=y)
     known = load_arrays(file, 3)
-    monkeypatch.setattr("clbench.data.readers.npz.KNOWN", {known.sha256: "cifar10"})
-    assert [load_arrays(file, n).name for n in (2, 3, 4)] == ["mine.npz", "cifar10", "mine.npz"]
+    row = replace(DATASETS["cifar10"], known=(known.sha256,))
+    monkeypatch.setitem(DATASETS, "cifar10", row)
+    names = [load_images(file, n_examples=n).name for n in (2, 3, 4)]
+    assert names == ["mine.npz", "cifar10", "mine.npz"]
+
+
+def test_images_are_read_by_a_function_of_ones_own(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import numpy as np\n"
+        "def read():\n"
+        "    return np.full((3, 1, 4, 4), 255, dtype='uint8'), np.array([0, 1, 2])\n"
+        "number = 3\n"
+        "def wrong():\n"
+        "    return 3\n"
+    )
+    found = load_images(f"{file}:read", n_examples=2)
+    assert (found.name, len(found), float(found.images.min())) == ("mine.py:read", 2, 1.0)
+    with pytest.raises(DataError, match=r"mine.py:number' must be a function .*, got int"):
+        load_images(f"{file}:number")
+    with pytest.raises(DataError, match=r"mine.py:wrong' did not return images and labels: Type"):
+        load_images(f"{file}:wrong")
 
 
 @pytest.mark.parametrize("n", [0, -1, 6])

@@ -14,7 +14,7 @@ from PIL import Image
 from senseless.readers import write_npz
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from clbench.data.datasets import DATASETS, READERS
+from clbench.data.datasets import DATASETS
 from clbench.data.image_set import make_image_set, to_floats
 from clbench.data.readers.npz import read_arrays
 from clbench.data.readers.parquet import read_parquet
@@ -72,11 +72,11 @@ def read_archive(name, folder, split="test"):
             files = [file for file, _ in getattr(archive, part)]
             patch.setattr(archive, part, [[file, md5(file)] for file in files])
         patch.setattr(archive, "meta", archive.meta | {"md5": md5(archive.meta["filename"])})
-        return READERS[name](DATASETS[name], split, data_dir=folder, download=False)
+        return DATASETS[name].reader(DATASETS[name], split, data_dir=folder, download=False)
 
 
 def read_digits(split):
-    return READERS["digits"](DATASETS["digits"], split, data_dir=None, download=False)
+    return DATASETS["digits"].reader(DATASETS["digits"], split, data_dir=None, download=False)
 
 
 FORMATS = [

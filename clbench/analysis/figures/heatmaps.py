@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from clbench.analysis.figures.grid import Cell, Page, lay_out
 from clbench.analysis.figures.style import MAP, SMALL, SMALLEST, TEXT, UNDEFINED, elided, styled
 from clbench.probes.similarity.matrix import SimilarityMatrix
-from clbench.probes.similarity.measures import MEASURES, SimilarityMeasure
+from clbench.probes.similarity.measures import SimilarityMeasure, find_measure
 
 _MOST_NUMBERS = 14  # cells across in which numbers can still be read
 _DARK = 0.5  # brightness below which numbers are white
@@ -55,7 +55,7 @@ def heatmap(similarity: SimilarityMatrix, title: str = "") -> Figure:
         [[HeatmapPanel.of(similarity, "")]],
         title or sides,
         sides if title else "",
-        measure=MEASURES[similarity.measure],
+        measure=find_measure(similarity.measure),
     )
 
 

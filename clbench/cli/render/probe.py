@@ -10,7 +10,7 @@ from clbench.analysis.result import Analysis
 from clbench.analysis.store import RECORD
 from clbench.analysis.tables import summarised
 from clbench.cli.render.tables import show_entries, show_rows
-from clbench.probes.similarity.measures import MEASURES
+from clbench.probes.similarity.measures import find_measure
 
 _SHOWN = {
     "adv x clean": ("adversarial-clean", "diagonal_mean"),
@@ -24,7 +24,7 @@ _SHOWN = {
 def show_comparison(analysis: Analysis, out: Path) -> None:
     """Print what is said about each model, and where everything is."""
     described = analysis.record
-    label = MEASURES[described.measure].label
+    label = find_measure(described.measure).label
     shown = {title: what for title, what in _SHOWN.items() if what[0] in described.comparisons}
     if shown:
         rows = [

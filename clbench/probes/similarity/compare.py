@@ -10,7 +10,7 @@ from torch import nn
 from clbench.probes.features import fastest_layout
 from clbench.probes.similarity.estimators import find_estimator
 from clbench.probes.similarity.matrix import Axis, Similarities, SimilarityMatrix
-from clbench.probes.similarity.measures import MEASURES
+from clbench.probes.similarity.measures import find_measure
 from clbench.probes.similarity.minibatches import MINIBATCH
 from clbench.probes.similarity.passes import Pass
 from clbench.probes.similarity.representations import Representation, check_representations
@@ -71,7 +71,7 @@ def compare(
         UnknownNameError: There is no such representation, measure, estimator or precision.
     """
     by_name = check_representations(representations)
-    of = look_up(MEASURES, measure, "measure")
+    of = find_measure(measure)
     how = find_estimator(of, estimator)
     reduce = partial(of.reduce, quick=look_up(QUICK, precision, "precision"))
     wanted = list(dict.fromkeys(pairs or combinations_with_replacement(by_name, 2)))

@@ -4,13 +4,16 @@ A new measure is a new file with its three functions, and one row below.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from clbench.probes.similarity import cka
+from clbench.runtime.user_code import is_own, load_own
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import look_up
 
 Invariance = Literal["permutation", "orthogonal", "linear", "scale", "shift"]
 """What may be done to the features of one side: a permutation or rotation of their axes, any
@@ -76,3 +79,26 @@ CKA = SimilarityMeasure(
 
 MEASURES: dict[str, SimilarityMeasure] = {row.name: row for row in (CKA,)}
 """All measures, the usual one first."""
+
+ENTRY_POINT_GROUP = "clbench.measures"
+"""Where other packages register a name for a measure of theirs."""
+
+
+def find_measure(name: str) -> SimilarityMeasure:
+    """Return a row of ``MEASURES``, or a measure of a user's own, which bears the name it is given.
+
+    Args:
+        name: Of a row; ``FILE.py:NAME``; or one that a package registered.
+
+    Raises:
+        UnknownNameError: There is no such row; the message suggests the nearest.
+        BadValueError: It cannot be imported, or is no measure.
+    """
+    if not is_own(name, ENTRY_POINT_GROUP):
+        return look_up(MEASURES, name, "measure")
+    what = f"measure '{name}'"
+    found = load_own(what, name, ENTRY_POINT_GROUP, BadValueError).value
+    if not isinstance(found, SimilarityMeasure):
+        kind = type(found).__name__
+        raise BadValueError(f"{what} must be a SimilarityMeasure, got {kind}")
+    return replace(found, name=name)
