@@ -192,6 +192,23 @@ def test_another_batch_size_is_another_run(run, tmp_path):
     assert len(read_records(tmp_path)) == 2
 
 
+def test_progress_with_another_batch_size_is_kept_and_named(run, tmp_path, caplog):
+    def interrupt(progress):
+        if progress.step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(on_progress=interrupt)
+    (left,) = (tmp_path / "progress").iterdir()
+    run(batch_size=5)
+    assert caplog.messages == [f"{left} is kept: --batch-size 8 goes on with it"]
+    assert left.exists()
+    told = []
+    run(on_progress=told.append)
+    assert told[0].step == 1
+    assert list((tmp_path / "progress").iterdir()) == []
+
+
 NET = """
 import torch, helper
 from pathlib import Path

@@ -147,6 +147,7 @@ class Session:
         if restart:
             self.store.discard_progress()
             return None
+        self.store.tell_of_other_progress()
         known = self.store.find(first_logits(self.model.network, self.images, self.device))
         if known is None or known.evidence is None:
             return known

@@ -52,6 +52,15 @@ class RunStore:
         for path in self.paths:
             make_folder(path.parent)
 
+    def tell_of_other_progress(self) -> None:
+        """Name in the log what the same run left behind that was made with another batch size."""
+        mine = self.paths.progress
+        run, _, _ = mine.stem.rpartition("~")
+        for other in sorted(mine.parent.glob(f"{run}~*.npz")):
+            if other != mine:
+                size = other.stem.rpartition("~")[2]
+                log.warning("%s is kept: --batch-size %s goes on with it", other, size)
+
     def discard_progress(self) -> None:
         """Remove what is known of an unfinished run."""
         self.paths.progress.unlink(missing_ok=True)

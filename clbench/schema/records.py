@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -225,14 +225,17 @@ class RunPaths(NamedTuple):
 def run_paths(out: Path, run: RunIdentity) -> RunPaths:
     """Return where the files of ``run`` belong: ``out/<kind>/<dataset>/<norm>/<model>~<hash>.*``.
 
-    The name carries the run's hash, so that no two runs ever share a file.
+    The name carries the run's hash, so that no two runs ever share a file. That of progress ends
+    with the batch size, after the hash of the run without it: progress with another batch size is
+    found beside it.
     """
     norm = run.threat_model.norm if run.threat_model else "clean"
-    folder, stem = Path(_safe(run.data.name)) / norm, f"{_safe(run.model.name)}~{run.hash}"
+    folder, model = Path(_safe(run.data.name)) / norm, _safe(run.model.name)
+    at_any_size = replace(run, batch_size=0).hash
     return RunPaths(
-        record=out / "records" / folder / f"{stem}.json",
-        evidence=out / "evidence" / folder / f"{stem}.npz",
-        progress=out / "progress" / f"{stem}.npz",
+        record=out / "records" / folder / f"{model}~{run.hash}.json",
+        evidence=out / "evidence" / folder / f"{model}~{run.hash}.npz",
+        progress=out / "progress" / f"{model}~{at_any_size}~{run.batch_size}.npz",
     )
 
 
