@@ -9,7 +9,7 @@ from clbench.schema.progress import OnProgress
 if TYPE_CHECKING:
     from clbench.data.image_set import ImageSet
     from clbench.diagnosis.diagnose import Row
-    from clbench.evaluation.run import Progress
+    from clbench.evaluation.progress import Progress
     from clbench.evaluation.session import Evaluation
     from clbench.models.interface import LoadedModel
     from clbench.models.load import Model

@@ -25,8 +25,10 @@ ROWS = (
     "attacks/native/",
     "attacks/norms.py",
     "probes/clean_adversarial.py",
+    "evaluation/perturb.py",
 )
-"""What tables name: one reader, source, backend, norm and probe are entered and left."""
+"""What tables name: one reader, source, backend, norm and probe are entered and left; and what
+makes the images that probes look at."""
 
 VALUES = (
     "data/image_set.py",

@@ -21,7 +21,7 @@ from clbench.analysis.result import Analysis, Matrix
 from clbench.analysis.store import save
 from clbench.attacks.registry import attack_of
 from clbench.data.load import Data
-from clbench.evaluation.run import perturb
+from clbench.evaluation.perturb import perturb
 from clbench.probes.linear.pooling import DEFAULT_POOLING
 from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.representations import Inputs, Representation

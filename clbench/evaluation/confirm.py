@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clbench.attacks.interface import AttackStep
 from clbench.attacks.norms import is_inside
+from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import AttackedModel, classes_of
 from clbench.runtime.seeding import randomness, step_seed
 from clbench.schema.threat_model import ThreatModel
@@ -24,6 +25,12 @@ class Batch:
     images: Float[Tensor, "n c h w"]
     labels: Int[Tensor, " n"]
     index: Int[Tensor, " n"]
+
+    @classmethod
+    def at(cls, images: ImageSet, where: Int[Tensor, " b"], device: torch.device) -> "Batch":
+        """Return the examples at these places, on a device."""
+        parts = images.images[where].to(device), images.labels[where].to(device)
+        return cls(*parts, images.index[where])
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,19 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from clbench.attacks.interface import Attack, AttackStep
-from clbench.attacks.native.pgd import PGD
+from clbench.attacks.interface import AttackStep
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
-from clbench.evaluation.confirm import Batch, attack_and_confirm, confirm
+from clbench.evaluation.confirm import Batch, attack_and_confirm
+from clbench.evaluation.progress import OnProgress, Progress, Saver
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
 from clbench.evaluation.result import EvaluationResult, result_of
 from clbench.evaluation.state import EvaluationState
@@ -27,7 +26,7 @@ from clbench.runtime.determinism import exact_arithmetic
 from clbench.runtime.hashing import state_sha256
 from clbench.runtime.tiles import choose_batch_size
 from clbench.schema.errors import BadValueError, ModelError
-from clbench.schema.files import set_aside, sha256_of, write_atomically
+from clbench.schema.files import set_aside, sha256_of
 from clbench.schema.threat_model import ThreatModel
 from clbench.schema.version import __version__
 
@@ -35,40 +34,8 @@ log = logging.getLogger(__name__)
 
 AUTO = "auto"
 
-SAVE_EVERY = 1.0
-"""Seconds between two savings of the progress; longer where saving itself takes long."""
-
-PROBE_ATTACK = PGD(steps=40)
-"""What makes the images that probes compare with the clean ones, for every model alike."""
-
-QUICK_ATTACK = PGD(steps=10)
-"""What comes before it where only robust examples are attacked, to save time."""
-
 LOGITS_KEPT = 8
 """Images whose logits tell a network from the same one after a change."""
-
-_SAVING_SHARE = 0.02  # of the time, at most, goes into saving
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far an evaluation is: ``done`` of ``total`` examples of step ``step`` are attacked.
-
-    Step 0 is the clean images. ``accuracy_left`` is the robust accuracy if no further attack broke
-    anything. ``eta`` is a rough number of seconds to go, None while nothing is known.
-    """
-
-    attack: str
-    step: int
-    n_steps: int
-    done: int
-    total: int
-    accuracy_left: float
-    seconds: float
-    eta: float | None
-
-
-OnProgress = Callable[[Progress], None]
 
 
 def evaluate(
@@ -125,44 +92,9 @@ def evaluate(
         sign = sha256_of(json.dumps([*decisive, [step.name for step in steps]]).encode())
         state = run.begin_or_go_on(sign, flags, progress_file)
         made_with = _made_with(device)
-        with _Saver(progress_file, lambda: state.to_bytes(made_with)) as saver:
+        with Saver(progress_file, lambda: state.to_bytes(made_with)) as saver:
             run.finish(state, saver, on_progress or (lambda _progress: None))
     return result_of(steps, state, images.labels, size)
-
-
-def perturb(
-    network: nn.Module,
-    images: ImageSet,
-    threat_model: ThreatModel,
-    *,
-    seed: int,
-    batch_size: int | None,
-    device: torch.device | str,
-    attack: Attack = PROBE_ATTACK,
-    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Float[Tensor, "n c h w"]:
-    """Return all images moved as far as the threat model allows, for probes to look at.
-
-    The same attack for every model, on all examples: also on those that it cannot break, and on
-    those misclassified without it. So columns are comparable between models and no example is
-    compared with itself. What an attack returns outside of the threat model is the clean image
-    again. ``on_progress`` is told how many examples are done, and how many there are.
-    """
-    device = torch.device(device)
-    network.to(device)
-    step = AttackStep("probe", attack)
-    with exact_arithmetic(), left_as_found(network, seed=seed):
-        model, perturbed = AttackedModel(network), images.images.clone()
-        size = batch_size or choose_batch_size(model, images.images[:1].to(device))
-        for where in torch.split(torch.arange(len(images)), size):
-            batch = batch_at(images, where, device)
-            found = step.attack(
-                model, batch.images, batch.labels, threat_model, seed=seed, index=batch.index
-            )
-            confirmed = confirm(model.classify, batch.images, found, batch.labels, threat_model)
-            perturbed[where] = confirmed.adversarial.cpu()
-            on_progress(int(where[-1]) + 1, len(images))
-    return perturbed
 
 
 def read_batch_size(wanted: int | str | None) -> int | None:
@@ -194,13 +126,6 @@ def automatic_batch_size(network: nn.Module, images: ImageSet, device: torch.dev
     network.to(device)
     with exact_arithmetic(), left_as_found(network, seed=0):
         return choose_batch_size(AttackedModel(network), images.images[:1].to(device))
-
-
-def batch_at(images: ImageSet, where: Int[Tensor, " b"], device: torch.device) -> Batch:
-    """Return the examples at these places, on a device."""
-    return Batch(
-        images.images[where].to(device), images.labels[where].to(device), images.index[where]
-    )
 
 
 def first_logits(
@@ -275,7 +200,7 @@ class _Run:
         self._count(state, time.perf_counter() - started)
         return state
 
-    def finish(self, state: EvaluationState, saver: "_Saver", report: OnProgress) -> None:
+    def finish(self, state: EvaluationState, saver: "Saver", report: OnProgress) -> None:
         """Run the attacks from where ``state`` is to the end."""
         last = len(self.steps) - 1
         running = (number for number in range(last) if len(state.pending(number)))
@@ -300,7 +225,7 @@ class _Run:
         self._count(state, seconds)
 
     def _at(self, where: Int[Tensor, " b"]) -> Batch:
-        return batch_at(self.images, where, self.device)
+        return Batch.at(self.images, where, self.device)
 
     def _zero_gradients(self, state: EvaluationState) -> int:
         """Return how many of the first images that are right have a gradient of zero."""
@@ -333,32 +258,3 @@ class _Run:
             seconds=state.seconds,
             eta=self.attack_seconds * cost / self.cost_done if self.cost_done else None,
         )
-
-
-class _Saver:
-    """Saves the progress now and then; whatever ends the block early, Ctrl-C too, at once."""
-
-    def __init__(self, path: Path | None, content: Callable[[], bytes]) -> None:
-        self._path, self._content = path, content
-        self._due = time.perf_counter() + SAVE_EVERY
-
-    def save(self, *, force: bool = False) -> None:
-        """Write the progress if it is due, or in any case where forced."""
-        started = time.perf_counter()
-        if self._path is None or (not force and started < self._due):
-            return
-        write_atomically(self._path, self._content())
-        now = time.perf_counter()
-        self._due = now + max(SAVE_EVERY, (now - started) / _SAVING_SHARE)
-
-    def __enter__(self) -> "_Saver":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            self.save(force=True)

@@ -13,10 +13,10 @@ from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import BACKENDS, bind, plan_attack
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.evidence import Evidence
+from clbench.evaluation.progress import OnProgress
 from clbench.evaluation.reliability import is_unreliable
 from clbench.evaluation.result import EvaluationResult
 from clbench.evaluation.run import (
-    OnProgress,
     automatic_batch_size,
     check_precision,
     evaluate,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from clbench.data.image_set import ImageSet
-from clbench.evaluation.run import PROBE_ATTACK, QUICK_ATTACK, perturb
+from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK, perturb
 from clbench.evaluation.session import Session
 from clbench.probes.clean_adversarial import clean_adversarial_columns
 from clbench.probes.interface import Probed

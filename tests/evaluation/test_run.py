@@ -14,7 +14,8 @@ from clbench.attacks.interface import AttackStep
 from clbench.attacks.norms import is_inside
 from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import make_image_set
-from clbench.evaluation.run import _made_with, evaluate, first_logits, perturb
+from clbench.evaluation.perturb import perturb
+from clbench.evaluation.run import _made_with, evaluate, first_logits
 from clbench.evaluation.state import EvaluationState
 from clbench.runtime.tiles import MAX_ON_CPU
 from clbench.schema.errors import BadValueError, ModelError, StorageError
@@ -389,16 +390,16 @@ def test_progress_that_cannot_be_saved_is_said_at_once(network, image_set, casca
 
 
 def test_saving_is_rare_when_batches_are_quick(network, image_set, cascade, tmp_path, monkeypatch):
-    import clbench.evaluation.run
+    import clbench.evaluation.progress
 
     saved = []
-    monkeypatch.setattr(clbench.evaluation.run, "write_atomically", lambda *_: saved.append(1))
+    monkeypatch.setattr(clbench.evaluation.progress, "write_atomically", lambda *_: saved.append(1))
     told = []
     settings = {"progress_file": tmp_path / "progress.npz", "on_progress": told.append}
     run(network, image_set, cascade, batch_size=1, **settings)
     assert len(saved) <= 3 + told[-1].seconds < len(told)
-    monkeypatch.setattr(clbench.evaluation.run, "SAVE_EVERY", 0.0)
-    monkeypatch.setattr(clbench.evaluation.run, "_SAVING_SHARE", 1e9)
+    monkeypatch.setattr(clbench.evaluation.progress, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(clbench.evaluation.progress, "_SAVING_SHARE", 1e9)
     saved.clear()
     told.clear()
     run(network, image_set, cascade, batch_size=1, **settings)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from clbench.attacks.native.pgd import PGD
 from clbench.data.image_set import make_image_set
 from clbench.data.load import load_test_set, training_set
-from clbench.evaluation.run import PROBE_ATTACK, perturb
+from clbench.evaluation.perturb import PROBE_ATTACK, perturb
 from clbench.models import load_model
 from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.layers import Layer, find_layers, select_layers

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from clbench.evaluation.run import Progress as AttackProgress
+from clbench.evaluation.progress import Progress as AttackProgress
 
 
 @contextmanager

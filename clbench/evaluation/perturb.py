@@ -1,0 +1,58 @@
+"""The images that probes compare with the clean ones, and the attacks that make them."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clbench.attacks.interface import Attack, AttackStep
+from clbench.attacks.native.pgd import PGD
+from clbench.data.image_set import ImageSet
+from clbench.evaluation.attacked_model import AttackedModel
+from clbench.evaluation.confirm import Batch, confirm
+from clbench.runtime.as_found import left_as_found
+from clbench.runtime.determinism import exact_arithmetic
+from clbench.runtime.tiles import choose_batch_size
+from clbench.schema.threat_model import ThreatModel
+
+PROBE_ATTACK = PGD(steps=40)
+"""What makes the images that probes compare with the clean ones, for every model alike."""
+
+QUICK_ATTACK = PGD(steps=10)
+"""What comes before it where only robust examples are attacked, to save time."""
+
+
+def perturb(
+    network: nn.Module,
+    images: ImageSet,
+    threat_model: ThreatModel,
+    *,
+    seed: int,
+    batch_size: int | None,
+    device: torch.device | str,
+    attack: Attack = PROBE_ATTACK,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Float[Tensor, "n c h w"]:
+    """Return all images moved as far as the threat model allows, for probes to look at.
+
+    The same attack for every model, on all examples: also on those that it cannot break, and on
+    those misclassified without it. So columns are comparable between models and no example is
+    compared with itself. What an attack returns outside of the threat model is the clean image
+    again. ``on_progress`` is told how many examples are done, and how many there are.
+    """
+    device = torch.device(device)
+    network.to(device)
+    step = AttackStep("probe", attack)
+    with exact_arithmetic(), left_as_found(network, seed=seed):
+        model, perturbed = AttackedModel(network), images.images.clone()
+        size = batch_size or choose_batch_size(model, images.images[:1].to(device))
+        for where in torch.split(torch.arange(len(images)), size):
+            batch = Batch.at(images, where, device)
+            found = step.attack(
+                model, batch.images, batch.labels, threat_model, seed=seed, index=batch.index
+            )
+            confirmed = confirm(model.classify, batch.images, found, batch.labels, threat_model)
+            perturbed[where] = confirmed.adversarial.cpu()
+            on_progress(int(where[-1]) + 1, len(images))
+    return perturbed
