@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from senseless import attacks, losses, measures, models, readers
+from senseless import attacks, losses, measures, models, readers, states
 
 from clbench.testing.law import Case
 
@@ -26,5 +26,6 @@ CONTROLS = [
     *_rows("loss", losses.ROWS),
     *_rows("model", models.ROWS),
     *_rows("reader", readers.ROWS),
+    *_rows("state", states.ROWS),
 ]
 """Every senseless thing. A new law comes with a row here."""
