@@ -1,6 +1,7 @@
 """The public functions, one for each command; what they need is imported when they are called."""
 
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def evaluate(
     download: bool = False,
     weights: Path | None = None,
     norm: str | None = None,
-    eps: str | None = None,
+    eps: str | Fraction | None = None,
     n_examples: int | None = None,
     attack: str | None = None,
     backend: str = "auto",
@@ -60,7 +61,7 @@ def evaluate(
         download: Whether to fetch a data set that is not there.
         weights: A safetensors file instead of the model's own weights.
         norm: Linf, L2 or L1.
-        eps: Largest perturbation in units of the pixel range, like "8/255".
+        eps: Largest perturbation in units of the pixel range, like "8/255"; exact, so no float.
         n_examples: The first so many examples.
         attack: Its name and options, like "pgd,steps=40".
         backend: Who must run the attack.

@@ -11,11 +11,15 @@ from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any, cast
 
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
 from clbench.attacks.interface import Attack, ComponentRow, Granularity
 from clbench.runtime.user_code import UserObject, is_own, load_own
 from clbench.schema.attack_spec import Component, Option, Parameter
-from clbench.schema.errors import BadValueError
+from clbench.schema.errors import BadValueError, describe
 from clbench.schema.names import NORM_NAMES, NormName
+from clbench.schema.threat_model import ThreatModel
 
 ENTRY_POINT_GROUP = "clbench.attacks"
 """Where other packages register a name for an attack of theirs."""
@@ -76,8 +80,41 @@ class OwnCode:
         """Return the attack with these parameters."""
         value: Any = _load(component.name).value
         given = {key: of for key, of in component.parameters.items() if key != _SOURCE}
-        attack: Attack = value(**given) if isinstance(value, type) else value
-        return attack
+        return _Named(component.name, value(**given) if isinstance(value, type) else value)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Named:
+    """An attack of a user's own, whose failure is told with its name."""
+
+    name: str
+    attack: Attack
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Float[Tensor, "n c h w"],
+        labels: Int[Tensor, " n"],
+        threat_model: ThreatModel,
+        *,
+        seed: int,
+        index: Int[Tensor, " n"],
+    ) -> Float[Tensor, "n c h w"]:
+        """Return what the user's attack returns.
+
+        Raises:
+            BadValueError: It raised, or returned something else than images.
+        """
+        try:
+            found: object = self.attack(model, images, labels, threat_model, seed=seed, index=index)
+        except Exception as error:
+            raise BadValueError(f"attack '{self.name}' raised {describe(error)}") from error
+        if not isinstance(found, Tensor) or found.shape != images.shape:
+            got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise BadValueError(
+                f"attack '{self.name}' must return images {list(images.shape)}, got {got}"
+            )
+        return found
 
 
 def _options(attack: Any) -> dict[str, Option]:  # noqa: ANN401 - whatever the user named

@@ -30,7 +30,8 @@ def check(out: Out = Path("results")) -> None:
         typer.echo(f"clbench: {problem}", err=True)
     for path in checked.unbound:
         typer.echo(f"{path} is unbound: clbench leaderboard upgrade --out {out} binds it")
-    typer.echo(f"{checked.n_records} records, {len(checked.problems)} problems")
+    problems = len(checked.problems)
+    typer.echo(f"{checked.n_records} records, {problems} problem{'s' * (problems != 1)}")
     typer.echo(f"not checked: {', '.join(checked.not_checked) or 'nothing'}")
     if checked.problems:
         raise typer.Exit(EXIT_USER)

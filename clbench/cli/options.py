@@ -61,7 +61,9 @@ NExamples = Annotated[
 ]
 Attack = Annotated[
     str | None,
-    typer.Option(help="NAME[,key=value...] (see clbench attacks); overrides the protocol."),
+    typer.Option(
+        help="NAME[,key=value...] (see clbench attacks), or FILE.py:NAME; overrides the protocol."
+    ),
 ]
 Backend = Annotated[str, typer.Option(help="Who must run the attack.")]
 BatchSize = Annotated[str, typer.Option(help="Images attacked at once: auto or a number.")]

@@ -88,7 +88,7 @@ def _from_memory(
     if labels.is_floating_point():
         raise DataError(f"labels must be whole numbers, got {labels.dtype}")
     known = n_classes or (int(labels.max()) + 1 if labels.numel() else 1)
-    found = make_image_set("images", to_floats(images), labels, known)
+    found = make_image_set("arrays", to_floats(images), labels, known)
     return found if n_examples is None else found.head(n_examples)
 
 

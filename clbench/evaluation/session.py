@@ -1,7 +1,7 @@
 """One evaluation, from what was settled to its record: reused, completed, or made."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,7 @@ class Evaluation:
     """
 
     record: EvaluationRecord
-    examples: Evidence
+    examples: Evidence = field(repr=False)
     paths: RunPaths | None = None
     reused: bool = False
 

@@ -81,11 +81,11 @@ def quarter_ends(names: list[str]) -> list[str]:
 def select_layers(network: nn.Module, wanted: Sequence[str]) -> Layers:
     """Return the layers that were asked for by name; without any, those of ``find_layers``.
 
-    A name is one that ``find_layers`` gives (``stage2.1``), a module's own (``layer3.0.conv2``), a
-    pattern of either (``layer*.conv2``, where ``*`` also stands for dots), or ``EVERYTHING``: every
-    module without parts that is no ``Identity``, and the logits. A place asked for twice is read
-    once, under its first name. What flows is noted in the order of execution, whatever the order
-    of the names.
+    A name is one that ``find_layers`` gives (``stage2.1``), a stage (``stage2``: its blocks),
+    a module's own (``layer3.0.conv2``), a pattern of either (``layer*.conv2``, where ``*`` also
+    stands for dots), or ``EVERYTHING``: every module without parts that is no ``Identity``, and the
+    logits. A place asked for twice is read once, under its first name. What flows is noted in the
+    order of execution, whatever the order of the names.
 
     Raises:
         UnknownNameError: No such place; the message suggests the nearest name.
@@ -116,7 +116,10 @@ def _everything(network: nn.Module) -> Layers:
 
 def _matching(name: str, usual: Layers, named: Layers) -> Layers:
     places = named | usual
-    known = fnmatch.filter(places, name) if any(sign in name for sign in "*?[") else [name]
+    if any(sign in name for sign in "*?["):
+        known = fnmatch.filter(places, name)
+    else:  # of a stage, its blocks
+        known = [name] if name in places else [one for one in usual if one.startswith(f"{name}.")]
     if not known or known[0] not in places:
         # networks have hundreds of modules: without a near name, only the usual layers are listed
         raise unknown(name, places if closest(name, places) else usual, "layer")

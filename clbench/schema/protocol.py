@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ from clbench.schema.names import look_up, unknown
 from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
 
 DEFAULT_PROTOCOL = "digits-linf"
+
+LARGEST_SEED = 2**32 - 1
+"""What every generator of random numbers takes."""
+
 CUSTOM = "custom"
 """The name that a record bears when an option given by hand overrode its protocol."""
 
@@ -35,7 +40,7 @@ class Protocol:
         self,
         *,
         norm: str | None = None,
-        eps: str | None = None,
+        eps: str | Fraction | None = None,
         attack: str | None = None,
         n_examples: int | None = None,
         seed: int | None = None,
@@ -48,6 +53,8 @@ class Protocol:
         """
         if n_examples is not None and n_examples < 1:
             raise BadValueError(f"--n-examples must be at least 1, got {n_examples}")
+        if seed is not None and not 0 <= seed <= LARGEST_SEED:
+            raise BadValueError(f"--seed must be from 0 to {LARGEST_SEED}, got {seed}")
         given = {"attack": attack, "n_examples": n_examples, "seed": seed}
         changed = replace(
             self,
@@ -56,7 +63,7 @@ class Protocol:
         )
         return self if changed == self else replace(changed, name=CUSTOM)
 
-    def _threat_model(self, norm: str | None, eps: str | None) -> ThreatModel:
+    def _threat_model(self, norm: str | None, eps: str | Fraction | None) -> ThreatModel:
         wanted = self.threat_model.norm if norm is None else parse_norm(norm)
         if eps is not None:
             return ThreatModel(wanted, parse_eps(eps))
@@ -70,7 +77,7 @@ def resolve(
     *,
     own_data: bool,
     norm: str | None = None,
-    eps: str | None = None,
+    eps: str | Fraction | None = None,
     attack: str | None = None,
     n_examples: int | None = None,
     seed: int | None = None,

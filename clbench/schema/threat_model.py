@@ -22,7 +22,8 @@ class ThreatModel:
     called.
 
     Raises:
-        BadValueError: A negative eps, or an Linf eps above the pixel range.
+        BadValueError: No such norm, an eps that is not exact or negative, or an Linf eps above the
+            pixel range.
 
     >>> str(ThreatModel("Linf", Fraction(8, 255)))
     'Linf 8/255'
@@ -32,6 +33,9 @@ class ThreatModel:
     eps: Fraction
 
     def __post_init__(self) -> None:
+        parse_norm(self.norm)
+        if not isinstance(self.eps, Fraction):
+            raise BadValueError(f"eps must be exact, such as Fraction(8, 255), got {self.eps!r}")
         if self.eps < 0:
             raise BadValueError(f"eps must not be negative, got {format_eps(self.eps)!r}")
         if self.norm == "Linf" and self.eps > 1:
@@ -56,16 +60,18 @@ def parse_norm(text: str) -> NormName:
     raise BadValueError(f"norm must be one of {', '.join(NORM_NAMES)}, got {text!r}")
 
 
-def parse_eps(text: str) -> Fraction:
+def parse_eps(text: str | Fraction) -> Fraction:
     """Return the exact number that ``text`` writes as a fraction or a decimal.
 
     Raises:
-        BadValueError: ``text`` is neither.
+        BadValueError: ``text`` is neither; a float is none, as hardly one is a fraction of 255.
 
     >>> parse_eps("8/255"), parse_eps("0.5")
     (Fraction(8, 255), Fraction(1, 2))
     """
-    match = _EPS.fullmatch(text)
+    if isinstance(text, Fraction):
+        return text
+    match = _EPS.fullmatch(text) if type(text) is str else None
     if match is None or (match[2] is not None and Fraction(match[2]) == 0):
         raise BadValueError(f"eps must read like '8/255' or '0.5', got {text!r}")
     return Fraction(match[1]) / Fraction(match[2] or 1)

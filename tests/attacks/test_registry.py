@@ -16,6 +16,8 @@ from clbench.schema.errors import BadValueError, InstallationError, UnknownNameE
 from clbench.schema.protocol import protocols
 from clbench.schema.threat_model import ThreatModel
 
+LINF = ThreatModel("Linf", Fraction(1, 10))
+
 
 def test_every_component_is_run_by_a_backend_in_every_norm_that_it_covers():
     assert set(COMPONENTS) <= set(ATTACKS)
@@ -244,7 +246,7 @@ def test_an_attack_of_ones_own_is_named_by_file_and_function(own):
     threat_model = ThreatModel("L2", Fraction(1, 4))
     images = torch.zeros(1, 1, 2, 2)
     labels = torch.zeros(1, dtype=torch.int64)
-    found = step.attack(None, images, labels, threat_model, seed=0, index=labels)
+    found = step.attack(torch.nn.Identity(), images, labels, threat_model, seed=0, index=labels)
     assert torch.equal(found, images + 0.25)
 
 
@@ -278,3 +280,22 @@ def test_an_edited_attack_has_another_hash(own):
 def test_what_is_no_attack_is_refused(own, name, message):
     with pytest.raises(BadValueError, match=message):
         plan_attack(f"{own}:{name}", "Linf", 10)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise ValueError('boom')", "attack .*mine.py:attack' raised ValueError: boom"),
+        ("return 3", r"attack .* must return images \[1, 1, 2, 2\], got int"),
+        ("return images[0]", r"must return images \[1, 1, 2, 2\], got \[1, 2, 2\]"),
+    ],
+)
+def test_an_attack_of_ones_own_that_fails_is_named(tmp_path, body, message):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        f"def attack(model, images, labels, threat_model, *, seed, index):\n    {body}\n"
+    )
+    (step,) = bind(plan_attack(f"{file}:attack", "Linf", 10), 10)
+    images, labels = torch.zeros(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(BadValueError, match=message):
+        step.attack(torch.nn.Identity(), images, labels, LINF, seed=0, index=labels)

@@ -91,6 +91,8 @@ def test_strict_is_content_without_flags(evaluate):
         (("--eps", "-0.1"), "eps must not be negative, got '-1/10'"),
         (("--eps", "8"), "Linf eps must be at most 1, the pixel range, got '8'"),
         (("--norm", "L3"), "norm must be one of Linf, L2, L1, got 'L3'"),
+        (("--seed", "-1"), "--seed must be from 0 to 4294967295, got -1"),
+        (("--seed", 10**22), "--seed must be from 0 to 4294967295, got 1" + 22 * "0"),
         (("--n-examples", "0"), "--n-examples must be at least 1, got 0"),
         (("--n-examples", "13"), "from 1 to 12"),
         (("--attack", "pgdd"), "unknown attack 'pgdd'; did you mean 'pgd'?"),

@@ -190,3 +190,7 @@ def test_a_place_that_is_asked_for_twice_is_read_once(network):
 def test_an_unknown_layer_is_met_with_the_nearest_name(network, name, message):
     with pytest.raises(UnknownNameError, match=message):
         select_layers(network, [name])
+
+
+def test_a_stage_stands_for_its_blocks(small_resnet):
+    assert list(select_layers(small_resnet, ["stage2"])) == ["stage2.0", "stage2.1"]

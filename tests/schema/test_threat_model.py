@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from fractions import Fraction
 
 import pytest
@@ -47,3 +49,18 @@ def test_l2_eps_above_one_is_allowed():
 def test_unknown_norm_is_refused():
     with pytest.raises(BadValueError, match=r"^norm must be one of Linf, L2, L1, got 'L3'$"):
         parse_norm("L3")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("parse_eps(8 / 255)", "eps must read like '8/255' or '0.5', got 0.03137"),
+        ("ThreatModel('Linf', 0.03)", "eps must be exact, such as Fraction(8, 255), got 0.03"),
+        ("ThreatModel('L3', Fraction(1, 2))", "norm must be one of Linf, L2, L1, got 'L3'"),
+    ],
+)
+def test_what_is_not_exact_is_refused_also_where_no_types_are_checked(code, message):
+    lines = "from fractions import Fraction\nfrom clbench.schema.threat_model import *\n"
+    command = [sys.executable, "-c", lines + code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert message in done.stderr.splitlines()[-1]
