@@ -23,6 +23,7 @@ ROBUST, CLEAN = -1, -2
 """In ``broken_by``: no attack has broken the example; the clean image is misclassified already."""
 
 _PER_EXAMPLE = ("index", "clean_pred", "adv_pred", "broken_by", "components_done")
+_KEPT = ("images", "logits")
 _TOTALS = ("forward_passes", "backward_passes", "seconds")
 
 
@@ -203,8 +204,11 @@ _DAMAGED = (ValueError, KeyError, IndexError, OSError, EOFError, TypeError, zipf
 
 def _unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        arrays = {name: torch.from_numpy(file[name]) for name in file.files if name != "about"}
-        return json.loads(str(file["about"])), arrays
+        about: dict[str, Any] = json.loads(str(file["about"]))
+        arrays = {name: torch.from_numpy(file[name]) for name in (*_PER_EXAMPLE, *_KEPT)}
+    if missing := {*_TOTALS, "identity", "whole", "flags", "made_with"} - set(about):
+        raise KeyError(min(missing))
+    return about, arrays
 
 
 def _check_all_once(index: Int[Tensor, " n"], whole: SetId) -> None:

@@ -1,6 +1,8 @@
+import io
 from collections import Counter
 from dataclasses import fields
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from clbench.data.image_set import Shard, make_image_set
 from clbench.evaluation.confirm import Confirmed
 from clbench.evaluation.state import CLEAN, ROBUST, EvaluationState, Mismatch
 from clbench.schema.errors import BadValueError
+from clbench.schema.files import seal, unseal
 
 MADE_WITH = {"torch": "2.0", "device": "cpu"}
 LOGITS = torch.randn(3, 4)
@@ -104,6 +107,15 @@ def test_a_state_of_other_examples_is_refused(state, images):
 @pytest.mark.parametrize("data", [b"", b"nothing", b"clbench sha256 00\n"])
 def test_bytes_that_are_no_state_are_damaged(images, data):
     assert load(data, images) == Mismatch("it is damaged")
+
+
+@pytest.mark.parametrize("lost", ["broken_by", "logits", "images", "about"])
+def test_a_sealed_state_that_lacks_an_array_is_damaged(state, images, lost):
+    with np.load(io.BytesIO(unseal(state.to_bytes(MADE_WITH)))) as file:
+        arrays = {name: file[name] for name in file.files if name != lost}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    assert load(seal(buffer.getvalue()), images) == Mismatch("it is damaged")
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 7])
