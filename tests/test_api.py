@@ -186,6 +186,25 @@ def test_a_record_in_low_precision_is_never_shown_for_one_in_float32(run, tmp_pa
     assert {one.precision for one in read_records(tmp_path)} == {"float32", "bfloat16"}
 
 
+WIDE = """
+from torch import nn
+def make():
+    wide = nn.Sequential(nn.Conv2d(1, 8192, 3, padding=1), nn.ReLU(), nn.Conv2d(8192, 4, 1))
+    return nn.Sequential(wide, nn.ReLU(), nn.Flatten(), nn.Linear(256, 10))
+"""
+
+
+def test_a_run_whose_precision_decides_the_batch_size_is_found_again(tmp_path, run):
+    (tmp_path / "wide.py").write_text("import torch; torch.manual_seed(0)" + WIDE)
+    how = {"attack": "pgd,steps=1", "n_examples": 8, "batch_size": "auto", "probe": False}
+    how |= {"precision": "bfloat16", "out": tmp_path / "out"}
+    done = run(f"{tmp_path}/wide.py:make", **how)
+    assert done.record.batch_size == 128  # of 512 MiB for what a backward pass keeps
+    assert done.paths.record.name.endswith(f"~{done.record.run.hash}.json")
+    assert run(f"{tmp_path}/wide.py:make", **how).reused
+    assert check(tmp_path / "out").problems == ()
+
+
 def test_another_batch_size_is_another_run(run, tmp_path):
     run()
     assert not run(batch_size=5).reused

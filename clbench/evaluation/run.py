@@ -121,11 +121,13 @@ def check_precision(precision: str) -> None:
         raise BadValueError(f"precision must be {' or '.join(PRECISIONS)}, got {precision!r}")
 
 
-def automatic_batch_size(network: nn.Module, images: ImageSet, device: torch.device | str) -> int:
+def automatic_batch_size(
+    network: nn.Module, images: ImageSet, device: torch.device | str, precision: str
+) -> int:
     """Return how many images to attack at once; see ``choose_batch_size``."""
     network.to(device)
     with exact_arithmetic(), left_as_found(network, seed=0):
-        return choose_batch_size(AttackedModel(network), images.images[:1].to(device))
+        return choose_batch_size(AttackedModel(network, precision), images.images[:1].to(device))
 
 
 def first_logits(

@@ -85,7 +85,7 @@ def begin(
     size_wanted = read_batch_size(batch_size)
     check_precision(precision)
     plan = plan_attack(protocol.attack, protocol.threat_model.norm, images.n_classes, backend)
-    size = size_wanted or automatic_batch_size(model.network, images, device)
+    size = size_wanted or automatic_batch_size(model.network, images, device, precision)
     return Session(
         model=model,
         images=images,

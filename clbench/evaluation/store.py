@@ -115,6 +115,7 @@ class RunStore:
         Raises:
             StorageError: A file cannot be written; what was there before still is.
         """
+        assert record.run.hash == self.run.hash, "a record is of the run that its file is named by"
         data = evidence.to_bytes()
         bound = replace(record, evidence_sha256=sha256_of(data))
         write_atomically(self.paths.evidence, data)
