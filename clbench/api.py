@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clbench.schema.progress import OnProgress
 
 if TYPE_CHECKING:
     from clbench.data.image_set import ImageSet
+    from clbench.data.load import Data
     from clbench.diagnosis.diagnose import Row
     from clbench.evaluation.progress import Progress
     from clbench.evaluation.session import Evaluation
@@ -24,7 +25,7 @@ def evaluate(
     model: "Model",
     *,
     protocol: str | None = None,
-    data: Any = None,  # noqa: ANN401 - a name, a path, an image set, or images and labels
+    data: "Data | None" = None,
     data_dir: Path | None = None,
     download: bool = False,
     weights: Path | None = None,
@@ -86,8 +87,7 @@ def evaluate(
     >>> done.record.measure("robust_acc").n, len(done.examples)
     (16, 16)
     """
-    from clbench.data.datasets import DATASETS
-    from clbench.data.load import load_images
+    from clbench.data.load import evaluated_images
     from clbench.data.splits import probe_training
     from clbench.evaluation.session import begin
     from clbench.leaderboard.table import build
@@ -106,17 +106,18 @@ def evaluate(
         n_examples=n_examples,
         seed=seed,
     )
-    images = load_images(
-        data if own else settled.dataset,
-        n_examples=n_examples if own else settled.n_examples,
-        n_classes=DATASETS[settled.dataset].n_classes if own and protocol else None,
+    images, dataset = evaluated_images(
+        settled,
+        data,
+        named=protocol is not None,
+        n_examples=n_examples,
         data_dir=data_dir,
         download=download,
     )
     loaded, images = load_for(
         model,
         images,
-        dataset=None if own and protocol is None else settled.dataset,
+        dataset=dataset,
         norm=settled.threat_model.norm,
         device=place,
         weights=weights,
@@ -238,7 +239,7 @@ def load_model(
 
 
 def load_data(
-    data: Any,  # noqa: ANN401 - a name, a path, an image set, or images and labels
+    data: "Data",
     *,
     n_examples: int | None = None,
     data_dir: Path | None = None,

@@ -1,7 +1,8 @@
 """What is to be compared: models with their layers, the images, and the matrices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +18,10 @@ from clbench.analysis.comparisons import (
 )
 from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import plan_attack
-from clbench.data.datasets import DATASETS
 from clbench.data.image_set import ImageSet
-from clbench.data.load import Data, load_images
+from clbench.data.load import Data, evaluated_images
 from clbench.data.splits import probe_training
+from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK
 from clbench.models.interface import LoadedModel
 from clbench.models.load import load_for
 from clbench.probes.layers import Layers, select_layers
@@ -33,11 +34,8 @@ from clbench.schema.names import look_up
 from clbench.schema.progress import OnProgress
 from clbench.schema.protocol import Protocol, resolve
 
-DEFAULT_STEPS = 40
-"""Steps of the attack, those of the CKA columns."""
-
-QUICK_STEPS = 10
-"""Steps of a first attack on linear probes, which most examples do not withstand."""
+DEFAULT_STEPS, QUICK_STEPS = PROBE_ATTACK.steps, QUICK_ATTACK.steps
+"""Steps of the attack, and of a shorter one that comes before it; as for the CKA columns."""
 
 WEIGHTS = ".safetensors"
 """How the names of weights files end."""
@@ -139,9 +137,19 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
     """
     _check(options)
     protocol, device = options.settled, find_device(options.device)
-    images = _images(options, protocol)
+    images, dataset = evaluated_images(
+        protocol,
+        options.data,
+        named=options.protocol is not None,
+        n_examples=options.n_examples,
+        data_dir=options.data_dir,
+        download=options.download,
+    )
     given = _named(options.models)
-    models = _load_all(given, options, images, device, on_progress)
+    load = partial(
+        load_for, images=images, dataset=dataset, norm=protocol.threat_model.norm, device=device
+    )
+    models = _load_all(given, load, on_progress)
     names = {name: name for name in models}
     names |= {one.typed: name for one, name in zip(given, models, strict=True)}
     common = look_up(names, options.common, "model") if options.common else ""
@@ -174,17 +182,6 @@ def _check(options: ProbeOptions) -> None:
         look_up(COMPARISONS, comparison, "comparison")
     find_estimator(find_measure(options.measure), options.estimator)
     look_up(POOLINGS, options.pooling, "pooling")
-
-
-def _images(options: ProbeOptions, protocol: Protocol) -> ImageSet:
-    n_classes = DATASETS[protocol.dataset].n_classes
-    return load_images(
-        protocol.dataset if options.data is None else options.data,
-        n_examples=options.n_examples if options.own_data else protocol.n_examples,
-        n_classes=n_classes if options.own_data and options.protocol else None,
-        data_dir=options.data_dir,
-        download=options.download,
-    )
 
 
 def _training(
@@ -225,9 +222,7 @@ def _read(text: str) -> _Named:
 
 def _load_all(
     given: Sequence[_Named],
-    options: ProbeOptions,
-    images: ImageSet,
-    device: torch.device,
+    load: Callable[..., tuple[LoadedModel, ImageSet]],
     on_progress: OnProgress,
 ) -> dict[str, LoadedModel]:
     models: dict[str, LoadedModel] = {}
@@ -235,37 +230,21 @@ def _load_all(
     for done, one in enumerate(given):
         on_progress(f"loading {one.typed}", done, len(given))
         try:
-            model, n_classes = _load(one, options, images, device)
+            loaded, seen = load(one.what, weights=one.weights)
         except (ModelError, WeightsError) as error:
             here = f" (here: --model {one.typed}=FILE)" if "--weights" in str(error) else ""
             raise type(error)(f"{one.typed}: {error}{here}") from error
-        if model.name in models:
-            raise BadValueError(f"models must have different names, got {model.name!r} twice")
-        models[model.name] = model
-        classes.setdefault(n_classes, one.typed)
+        name = one.name or loaded.name
+        if one.weights:  # called after the folder of the training, so that several can be told
+            name = f"{name}@{one.weights.resolve().parent.name}"
+        if name in models:
+            raise BadValueError(f"models must have different names, got {name!r} twice")
+        models[name] = replace(loaded, name=name)
+        classes.setdefault(seen.n_classes, one.typed)
     if len(classes) > 1:
         known = " and ".join(f"{n} of {name!r}" for n, name in classes.items())
         raise BadValueError(f"models must be of the same data, got classes: {known}")
     return models
-
-
-def _load(
-    one: _Named, options: ProbeOptions, images: ImageSet, device: torch.device
-) -> tuple[LoadedModel, int]:
-    """Return a model under the name it is to have, and how many classes it knows."""
-    protocol, unknown_data = options.settled, options.own_data and options.protocol is None
-    model, seen = load_for(
-        one.what,
-        images,
-        dataset=None if unknown_data else protocol.dataset,
-        norm=protocol.threat_model.norm,
-        device=device,
-        weights=one.weights,
-    )
-    name = one.name or model.name
-    if one.weights:  # called after the folder of the training, so that several can be told
-        name = f"{name}@{one.weights.resolve().parent.name}"
-    return replace(model, name=name), seen.n_classes
 
 
 def _layers(model: LoadedModel, wanted: Sequence[str]) -> Layers:

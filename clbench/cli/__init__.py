@@ -16,12 +16,10 @@ from clbench.cli.leaderboard import leaderboard
 from clbench.cli.models import models
 from clbench.cli.probe import probe
 from clbench.cli.protocols import protocols
-from clbench.cli.run import show_notes
+from clbench.cli.run import EXIT_USER, show_notes
 from clbench.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from clbench.cli.train import train
 from clbench.schema.errors import ClbenchError
-
-EXIT_USER = 2
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -1,9 +1,9 @@
 """``clbench attacks``: the attacks there are, and the steps and parameters each one stands for."""
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from clbench.cli import options as opt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 _EXAMPLE_CLASSES = 10
 
 
-def attacks(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
-) -> None:
+def attacks(as_json: opt.Json = False) -> None:
     """List the attacks: norms, backend, and every step with its parameters.
 
     Options follow the name: --attack pgd,steps=40,step_size=1/100,start=zero

@@ -1,8 +1,11 @@
 """``clbench doctor``: what is wrong with this installation, and the line that mends it."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from clbench.cli import options as opt
+from clbench.cli.run import EXIT_USER
 
 if TYPE_CHECKING:
     from clbench.diagnosis.diagnose import Row
@@ -10,9 +13,7 @@ if TYPE_CHECKING:
 _COLOURS = {"ok": "green", "warning": "yellow", "broken": "red"}
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
-) -> None:
+def doctor(as_json: opt.Json = False) -> None:
     """Look for known defects of this installation; exit with status 2 when something is broken.
 
     Each comes with the exact line that mends it. A warning is of what clbench works around.
@@ -29,7 +30,7 @@ def doctor(
     else:
         _show(rows)
     if any(row.outcome == "broken" for row in rows):
-        raise typer.Exit(2)
+        raise typer.Exit(EXIT_USER)
 
 
 def _show(rows: "list[Row]") -> None:

@@ -6,9 +6,7 @@ from typing import Any
 import typer
 
 from clbench.cli import options as opt
-from clbench.cli.run import event_writer, interruptible, quietly
-
-EXIT_UNRELIABLE = 3
+from clbench.cli.run import EXIT_UNRELIABLE, event_writer, interruptible, quietly
 
 EXAMPLES = """\b
 Examples:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-leaderboard = typer.Typer(no_args_is_help=True, help="Build or check leaderboard.csv.")
+from clbench.cli.run import EXIT_USER
 
-EXIT_USER = 2
+leaderboard = typer.Typer(no_args_is_help=True, help="Build or check leaderboard.csv.")
 
 Out = Annotated[Path, typer.Option(help="Folder that holds records/ and leaderboard.csv.")]
 

@@ -1,8 +1,6 @@
 """``clbench models``: the models there are, and where their weights come from."""
 
-from typing import Annotated
-
-import typer
+from clbench.cli import options as opt
 
 LEGEND = """
 Each column is a tag, [bold]simclr_at.digits[/bold]; its cells say where the weights are.
@@ -15,9 +13,7 @@ Where there are none: [bold]clbench train NAME --dataset DATASET --out DIR[/bold
   pkg.mod:FACTORY   the same in an installed package"""
 
 
-def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
-) -> None:
+def models(as_json: opt.Json = False) -> None:
     """List the models of the zoo, and those that installed packages registered."""
     from rich import print as show
 

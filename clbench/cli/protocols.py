@@ -1,18 +1,15 @@
 """``clbench protocols``: the evaluation protocols there are."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from clbench.cli import options as opt
 from clbench.schema.threat_model import format_eps
 
 if TYPE_CHECKING:
     from clbench.schema.protocol import Protocol
 
 
-def protocols(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
-) -> None:
+def protocols(as_json: opt.Json = False) -> None:
     """List the protocols: data, threat model, attack, sample size."""
     from clbench.cli.render.tables import show_entries, show_rows
     from clbench.schema.protocol import protocols as known

@@ -9,6 +9,12 @@ from typing import Any
 
 import typer
 
+EXIT_USER = 2
+"""Something that the user can mend."""
+
+EXIT_UNRELIABLE = 3
+"""Under ``--strict``, a number that a flag was raised for."""
+
 EXIT_INTERRUPTED = 130
 
 

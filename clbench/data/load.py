@@ -12,6 +12,7 @@ from clbench.data.readers.npz import load_arrays
 from clbench.runtime.user_code import is_own, load_own
 from clbench.schema.errors import DataError, describe
 from clbench.schema.names import look_up
+from clbench.schema.protocol import Protocol
 
 ENTRY_POINT_GROUP = "clbench.readers"
 """Where other packages register a name for a function that returns images and labels."""
@@ -58,6 +59,39 @@ def load_images(
             return found.named(name_by_content(found.sha256, found.name))
         case images, labels:
             return _from_memory(images, labels, n_examples, n_classes)
+
+
+def evaluated_images(
+    protocol: Protocol,
+    data: Data | None,
+    *,
+    named: bool,
+    n_examples: int | None,
+    data_dir: Path | None = None,
+    download: bool = False,
+) -> tuple[ImageSet, str | None]:
+    """Return the images that a user asked for, and the data set whose classes they are of.
+
+    Args:
+        protocol: What was settled; its images are taken where there are no others.
+        data: Images of the user's own, or None.
+        named: Whether the user named the protocol, which then says what these are of.
+        n_examples: How many of these to take; all of them where None.
+        data_dir: As for ``load_test_set``.
+        download: Likewise.
+
+    Raises:
+        ClbenchError: As ``load_images``.
+    """
+    dataset = protocol.dataset if named or data is None else None
+    images = load_images(
+        protocol.dataset if data is None else data,
+        n_examples=protocol.n_examples if data is None else n_examples,
+        n_classes=DATASETS[dataset].n_classes if dataset else None,
+        data_dir=data_dir,
+        download=download,
+    )
+    return images, dataset
 
 
 def _from_own_code(name: str, n_examples: int | None, n_classes: int | None) -> ImageSet:

@@ -1,8 +1,6 @@
 """What happened to every example, as a file: what the numbers of a record follow from."""
 
 import io
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,23 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from clbench.schema.errors import RecordError
-from clbench.schema.files import sha256_of
+from clbench.schema.files import DAMAGED_NPZ, sha256_of
 
 _ARRAYS = ("index", "label", "clean_pred", "adv_pred", "broken_by")
 _OPTIONAL = ("logits", "adversarial")
-
-_DAMAGED = (
-    ValueError,
-    KeyError,
-    TypeError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What numpy and zipfile raise on a file that is cut off, altered or something else."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +60,7 @@ class Evidence:
             required = {name: arrays[name] for name in _ARRAYS}
             optional = {name: arrays[name] for name in _OPTIONAL if name in arrays}
             lengths = {len(one) for one in required.values()}
-        except _DAMAGED as error:
+        except DAMAGED_NPZ as error:
             raise RecordError(f"evidence {path} is cut off or damaged") from error
         if len(lengths) > 1:
             raise RecordError(f"evidence {path} is damaged: its arrays have different lengths")

@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from clbench.data.image_set import ImageSet, SetId, Shard
 from clbench.evaluation.confirm import Confirmed
 from clbench.models.validate import same_answers
 from clbench.schema.errors import BadValueError
-from clbench.schema.files import seal, unseal
+from clbench.schema.files import DAMAGED_NPZ, seal, unseal
 
 ROBUST, CLEAN = -1, -2
 """In ``broken_by``: no attack has broken the example; the clean image is misclassified already."""
@@ -179,7 +178,7 @@ class EvaluationState:
         """Return the state that ``data`` holds, or why it is none of this run on these images."""
         try:
             about, arrays = _unpack(unseal(data))
-        except _DAMAGED:
+        except DAMAGED_NPZ:  # errors of json and ``unseal`` are ValueErrors
             return Mismatch("it is damaged")
         other = [key for key, value in made_with.items() if about["made_with"].get(key) != value]
         if other:
@@ -196,10 +195,6 @@ class EvaluationState:
         totals = {name: about[name] for name in _TOTALS}
         flags = Counter(about["flags"])
         return cls(identity, images.whole, **arrays, adversarial=adversarial, **totals, flags=flags)
-
-
-_DAMAGED = (ValueError, KeyError, IndexError, OSError, EOFError, TypeError, zipfile.BadZipFile)
-"""What numpy, zipfile, json and ``unseal`` raise on bytes that are no saved state."""
 
 
 def _unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -3,7 +3,6 @@
 Also the options as users type them: ``steps=40,step_size=1/100``.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,12 +10,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from clbench.schema.errors import BadValueError
+from clbench.schema.files import sha256_of
 from clbench.schema.names import unknown
 
 Parameter = int | float | str | bool
 """What an attack's parameter may be."""
 
 HASH_DIGITS = 12
+"""Of a sha256, in hexadecimal: as many as names of attacks and of runs bear."""
 
 _WORDS = {"true": True, "false": False}
 
@@ -62,7 +63,7 @@ def attack_hash(name: str, parameters: Mapping[str, Mapping[str, Parameter]]) ->
     """
     components = [[component, dict(values)] for component, values in parameters.items()]
     text = json.dumps([name, components], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]
+    return sha256_of(text.encode())[:HASH_DIGITS]
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import os
 import uuid
+import zlib
 from itertools import count
 from pathlib import Path
+from zipfile import BadZipFile
 
 from clbench.schema.errors import BadValueError, StorageError
 
@@ -14,6 +16,13 @@ _SEAL = b"clbench sha256 "
 
 ASIDE = ".aside-"
 """In the name of a file that was set aside, before a number."""
+
+
+DAMAGED_NPZ = (
+    *(OSError, EOFError, ValueError, TypeError, KeyError, IndexError, RuntimeError),
+    *(BadZipFile, zlib.error),
+)
+"""What numpy and zipfile raise on a file that is cut off, altered, encrypted or something else."""
 
 
 def sha256_of(data: bytes) -> str:

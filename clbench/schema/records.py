@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from clbench.schema.attack_spec import HASH_DIGITS, Parameter
 from clbench.schema.dataclass_io import read_json, to_json
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate
@@ -19,11 +20,6 @@ UNBOUND_VERSIONS = (1,)
 """Records of these bear no checksum and do not name their evidence."""
 
 AGAIN = "run its evaluation again with --restart"
-
-IDENTITY_DIGITS = 12
-
-Parameter = int | float | str | bool
-"""What an attack's parameter may be."""
 
 MOST_STAGES = 4
 """Stages of a network that have columns of their own."""
@@ -137,7 +133,7 @@ class RunIdentity:
             "precision": self.precision,
             "batch_size": self.batch_size,
         }
-        return sha256_of(json.dumps(decisive, sort_keys=True).encode())[:IDENTITY_DIGITS]
+        return sha256_of(json.dumps(decisive, sort_keys=True).encode())[:HASH_DIGITS]
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,7 @@
 """Images and labels of the user's own, from a .npz file."""
 
-import zlib
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 from clbench.data.image_set import ImageSet, check_labels, count_examples, make_image_set, to_floats
 from clbench.data.interface import Examples
 from clbench.schema.errors import DataError
+from clbench.schema.files import DAMAGED_NPZ
 
 Array = Shaped[np.ndarray, "..."]
 
@@ -20,9 +19,6 @@ LAYOUT = "x uint8 or float [n, h, w, c] and y integer [n]"
 
 _CHANNELS = (1, 3)
 """Grey and colour; used only to notice images whose channels come first."""
-
-_DAMAGED = (OSError, EOFError, ValueError, RuntimeError, BadZipFile, zlib.error)
-"""What numpy and zipfile raise on a file that is cut off, altered, encrypted or something else."""
 
 
 def load_arrays(
@@ -84,7 +80,7 @@ def _read(path: Path) -> dict[str, Array]:
             found = _members(np.load(file, allow_pickle=False))
     except PermissionError as error:
         raise DataError(f"cannot read '{path}': {error.strerror}") from error
-    except _DAMAGED as error:
+    except DAMAGED_NPZ as error:
         raise DataError(
             f"'{path}' is cut off, damaged or no .npz file of plain numbers; "
             f"write it with numpy.savez(path, x=images, y=labels)"
