@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clbench.api import load_data as load_data
     from clbench.api import load_model as load_model
     from clbench.api import read_records as read_records
-    from clbench.api import train as train
+    from clbench.training.loop import train as train
 
 
 __all__ = [
@@ -33,7 +33,10 @@ __all__ = [
 ]
 
 
-_ELSEWHERE = {"probe": ("clbench.analysis.run", "compare_models")}
+_ELSEWHERE = {
+    "probe": ("clbench.analysis.run", "compare_models"),
+    "train": ("clbench.training.loop", "train"),
+}
 """Public functions that are not in ``clbench.api``: where, and their names there."""
 
 

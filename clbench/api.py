@@ -1,6 +1,6 @@
 """The public functions, one for each command; what they need is imported when they are called."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from clbench.models.interface import LoadedModel
     from clbench.models.load import Model
     from clbench.schema.records import EvaluationRecord
-    from clbench.training.loop import Trained
-    from clbench.training.recipe import Precision
-    from clbench.training.training import OnEpoch, OnStart
 
 
 def evaluate(
@@ -152,69 +149,6 @@ def evaluate(
     if on_record is not None:
         on_record(evaluation.record)
     return evaluation
-
-
-def train(
-    name: str,
-    *,
-    out: Path | str,
-    dataset: str = "digits",
-    recipe: str = "default",
-    changes: Mapping[str, str] | None = None,
-    data: Sequence[Path] = (),
-    data_dir: Path | None = None,
-    download: bool = False,
-    pretrained: Path | None = None,
-    seed: int | None = None,
-    device: str = "auto",
-    precision: "Precision | None" = None,
-    restart: bool = False,
-    on_start: "OnStart | None" = None,
-    on_epoch: "OnEpoch | None" = None,
-) -> "Trained":
-    """Train a model by its recipe; write weights, log, curves and model card into ``out``.
-
-    A training that was stopped goes on where it stood, and reaches the same weights on a CPU.
-
-    Args:
-        name: A name of the zoo, such as "simclr_at", or another one that the recipe file has.
-        out: The folder of the run.
-        dataset: What to train on.
-        recipe: default, paper, narrow, or a recipe file.
-        changes: Fields of the recipe and their values as text, such as "finetuning.epochs".
-        data: Files of images to train on, instead of the data set's.
-        data_dir: The folder with the public archives of a data set.
-        download: Whether to fetch a data set that is not there.
-        pretrained: The folder of a finished run whose pretrained backbone is reused.
-        seed: Instead of the recipe's.
-        device: auto, cpu, cuda or cuda:N.
-        precision: Of the arithmetic, instead of the recipe's.
-        restart: Whether to train from the beginning where a run is.
-        on_start: Told what is about to be trained, and what has been already.
-        on_epoch: Told every epoch.
-
-    Raises:
-        ClbenchError: Anything that the user can mend; nothing that was finished is lost.
-    """
-    from clbench.training.loop import train
-
-    return train(
-        name,
-        dataset,
-        Path(out),
-        recipe_name=recipe,
-        changes=changes,
-        seed=seed,
-        device=device,
-        precision=precision,
-        files=data,
-        data_dir=data_dir,
-        download=download,
-        pretrained=pretrained,
-        restart=restart,
-        on_start=on_start,
-        on_epoch=on_epoch,
-    )
 
 
 def load_model(

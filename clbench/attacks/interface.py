@@ -96,7 +96,7 @@ class Backend(Protocol):
 
     @property
     def distribution(self) -> str:
-        """The distribution whose version a record names."""
+        """The distribution whose version a record names; "" where its hash is in the parameters."""
         ...
 
     def is_installed(self) -> bool:

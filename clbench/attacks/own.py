@@ -62,11 +62,7 @@ class OwnCode:
 
     name: str = "own"
     granularity: Granularity = "batch"
-
-    @property
-    def distribution(self) -> str:
-        """None: the record holds the code's hash."""
-        return ""
+    distribution: str = ""
 
     def is_installed(self) -> bool:
         """Say that it always is."""

@@ -1,7 +1,7 @@
 """What a loaded model is, and what a source of models is asked for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,18 +54,7 @@ class LoadedModel:
     @property
     def entry(self) -> ModelEntry:
         """What a record says of it."""
-        return ModelEntry(
-            name=self.name,
-            scheme=self.scheme,
-            scenario=self.scenario,
-            backbone=self.backbone,
-            tag=self.tag,
-            weights_sha256=self.weights_sha256,
-            source=self.source,
-            files=self.files,
-            training_seed=self.training_seed,
-            recipe_sha256=self.recipe_sha256,
-        )
+        return ModelEntry(**{one.name: getattr(self, one.name) for one in fields(ModelEntry)})
 
 
 def loaded_from_elsewhere(

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from clbench.schema.dataclass_io import from_table
 from clbench.schema.errors import BadValueError
-from clbench.schema.names import look_up, unknown
+from clbench.schema.names import NormName, look_up
 from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
 
 DEFAULT_PROTOCOL = "digits-linf"
@@ -130,21 +130,27 @@ def find_protocol(name: str) -> Protocol:
     return look_up(protocols(), name, "protocol")
 
 
+@dataclass(frozen=True)
+class _File:
+    """The fields of a protocol's file."""
+
+    about: str
+    dataset: str
+    norm: NormName
+    eps: Fraction
+    attack: str
+    n_examples: int
+    seed: int
+
+
 def _read(file: Path) -> Protocol:
-    table: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
-    fields = ("about", "dataset", "norm", "eps", "attack", "n_examples", "seed")
-    for key in table:
-        if key not in fields:
-            raise unknown(key, fields, f"field of {file.name}")
-    for key in fields:
-        if key not in table:
-            raise BadValueError(f"field {key!r} is missing in {file}")
+    found = from_table(_File, tomllib.loads(file.read_text(encoding="utf-8")), file.name)
     return Protocol(
         name=file.stem,
-        dataset=table["dataset"],
-        threat_model=ThreatModel(parse_norm(table["norm"]), parse_eps(table["eps"])),
-        attack=table["attack"],
-        n_examples=table["n_examples"],
-        seed=table["seed"],
-        about=table["about"],
+        dataset=found.dataset,
+        threat_model=ThreatModel(found.norm, found.eps),
+        attack=found.attack,
+        n_examples=found.n_examples,
+        seed=found.seed,
+        about=found.about,
     )

@@ -41,77 +41,78 @@ class Trained:
 
 def train(
     name: str,
-    dataset: str,
-    out: Path,
     *,
-    recipe_name: str = DEFAULT,
+    out: Path | str,
+    dataset: str = "digits",
+    recipe: str = DEFAULT,
     changes: Mapping[str, str] | None = None,
-    seed: int | None = None,
-    device: str = "auto",
-    precision: Precision | None = None,
-    files: Sequence[Path] = (),
+    data: Sequence[Path] = (),
     data_dir: Path | None = None,
     download: bool = False,
     pretrained: Path | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    precision: Precision | None = None,
     restart: bool = False,
     on_start: OnStart | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Trained:
-    """Train a zoo model by its recipe and write its files into ``out``.
+    """Train a model by its recipe; write weights, log, curves and model card into ``out``.
 
     A training that was stopped goes on where it stood, and reaches the same weights on a CPU.
 
     Args:
-        name: A name of the zoo, such as ``simclr_at``, or another one that the recipe file has.
-        dataset: A name of ``DATASETS``.
+        name: A name of the zoo, such as "simclr_at", or another one that the recipe file has.
         out: The folder of the run.
-        recipe_name: Which recipes of the data set, such as ``default`` or ``paper``; or a file.
-        changes: Fields of the recipe and their values as text, such as ``finetuning.epochs``.
-        seed: Instead of the recipe's own.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: Of the arithmetic, instead of the recipe's own; weights are updated in float32.
-        files: Images to train on, instead of the public archives; see ``training_files``.
-        data_dir: The folder that holds the data set's own folder.
+        dataset: What to train on: a name of ``DATASETS``.
+        recipe: default, paper, narrow, or a recipe file.
+        changes: Fields of the recipe and their values as text, such as "finetuning.epochs".
+        data: Files of images to train on, instead of the data set's; see ``training_files``.
+        data_dir: The folder with the public archives of a data set.
         download: Whether to fetch a data set that is not there.
         pretrained: The folder of a finished run whose pretrained backbone is reused.
-        restart: Train from the beginning where ``out`` holds a run.
+        seed: Instead of the recipe's.
+        device: auto, cpu, cuda or cuda:N.
+        precision: Of the arithmetic, instead of the recipe's; weights are updated in float32.
+        restart: Whether to train from the beginning where a run is.
         on_start: Told what is about to be trained, and what has been already.
         on_epoch: Told every epoch.
 
     Raises:
         ClbenchError: Anything that the user can mend; nothing that was finished is lost.
     """
-    recipe = read_recipe(name, dataset, seed, recipe_name=recipe_name, changes=changes or {})
+    folder, changed = Path(out), changes or {}
+    wanted = read_recipe(name, dataset, seed, recipe_name=recipe, changes=changed)
     if precision is not None:
-        recipe = replace(recipe, precision=precision)
-    finished = None if restart else finished_run(out, recipe, files)
-    if finished is not None and not files:
-        return Trained(finished, out, new=False)
-    fabric = make_fabric(device, recipe.precision)
-    images, validation = _images(dataset, files, data_dir=data_dir, download=download)
+        wanted = replace(wanted, precision=precision)
+    finished = None if restart else finished_run(folder, wanted, data)
+    if finished is not None and not data:
+        return Trained(finished, folder, new=False)
+    fabric = make_fabric(device, wanted.precision)
+    images, validation = _images(dataset, data, data_dir=data_dir, download=download)
     if finished is not None:
         if finished.data_sha256 != images.sha256:  # under the same names
-            raise other_run(out, finished, "of other images")
-        return Trained(finished, out, new=False)
+            raise other_run(folder, finished, "of other images")
+        return Trained(finished, folder, new=False)
     if restart:
-        discard_checkpoint(out)
+        discard_checkpoint(folder)
     record = train_recipe(
-        *(recipe, out, images, validation),
+        *(wanted, folder, images, validation),
         fabric=fabric,
         pretrained=pretrained,
         on_start=on_start,
         on_epoch=on_epoch,
         command=_command(
-            recipe,
-            recipe_name=recipe_name,
-            changes=changes or {},
+            wanted,
+            recipe_name=recipe,
+            changes=changed,
             precision=precision,
-            files=files,
+            files=data,
             pretrained=pretrained,
         ),
-        files=[path.name for path in files],
+        files=[path.name for path in data],
     )
-    return Trained(record, out, new=True)
+    return Trained(record, folder, new=True)
 
 
 def train_recipe(

@@ -91,7 +91,7 @@ def test_missing_file_is_named():
 
 @pytest.mark.parametrize("name", ["net.py", "net.py:", ":make_net"])
 def test_missing_factory_is_asked_for(name):
-    message = f"^model '{name}' names no factory; write it as FILE.py:FACTORY$"
+    message = f"^model '{name}' names nothing in a file; write it as FILE.py:NAME$"
     with pytest.raises(ModelError, match=message):
         load(name)
 

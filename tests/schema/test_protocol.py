@@ -3,7 +3,7 @@ from fractions import Fraction
 import pytest
 
 from clbench.schema import protocol
-from clbench.schema.errors import BadValueError, UnknownNameError
+from clbench.schema.errors import BadValueError, ClbenchError, UnknownNameError
 from clbench.schema.protocol import DEFAULT_PROTOCOL, config_dir, find_protocol, protocols
 from clbench.schema.threat_model import ThreatModel
 
@@ -48,8 +48,21 @@ def test_an_unknown_protocol_is_met_with_the_nearest():
 
 
 def test_a_missing_field_is_named(written):
-    with pytest.raises(BadValueError, match=r"^field 'seed' is missing in .*mine.toml$"):
+    with pytest.raises(BadValueError, match=r"^mine.toml lacks seed$"):
         protocol._read(written("seed = 0", ""))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("= 360", '= "360"', r"^mine.toml.n_examples must be a whole number, got '360'$"),
+        ('"1/6"', "0.1", r"^mine.toml.eps must be text in quotes, got 0.1$"),
+        ('"Linf"', '"linf"', r"^unknown mine.toml.norm 'linf'; did you mean 'Linf'\?$"),
+    ],
+)
+def test_a_value_of_another_type_is_named(written, old, new, message):
+    with pytest.raises(ClbenchError, match=message):
+        protocol._read(written(old, new))
 
 
 def test_a_mistyped_field_is_named(written):

@@ -51,7 +51,7 @@ def kill_again_and_again(out, *arguments):
 @pytest.mark.slow
 def test_a_training_killed_again_and_again_reaches_the_same_weights(pictures, tmp_path):
     out, whole = tmp_path / "killed", tmp_path / "whole"
-    train("supcon_full_at", "digits", whole, changes=CHANGES, files=[pictures])
+    train("supcon_full_at", out=whole, changes=CHANGES, data=[pictures])
     done = kill_again_and_again(
         *(out, "train", "supcon_full_at", "--data", pictures, "--out", out),
         *(word for field, text in CHANGES.items() for word in ("--set", f"{field}={text}")),

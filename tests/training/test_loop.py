@@ -171,14 +171,14 @@ def test_bfloat16_trains_too(make_recipe, digits, tmp_path):
 def test_a_finished_training_is_not_repeated_unless_asked(tmp_path):
     epochs = []
     options = {"changes": SHORT, "on_epoch": epochs.append}
-    first = train("simclr_st", "digits", tmp_path, **options)
+    first = train("simclr_st", out=tmp_path, **options)
     assert first.new
     assert len(epochs) == 2
-    second = train("simclr_st", "digits", tmp_path, **options)
+    second = train("simclr_st", out=tmp_path, **options)
     assert not second.new
     assert second.record == first.record
     assert len(epochs) == 2
-    third = train("simclr_st", "digits", tmp_path, restart=True, **options)
+    third = train("simclr_st", out=tmp_path, restart=True, **options)
     assert third.new
     assert third.record.weights_sha256 == first.record.weights_sha256
 
@@ -193,10 +193,10 @@ def test_a_finished_training_is_not_repeated_unless_asked(tmp_path):
     ],
 )
 def test_another_training_in_the_folder_is_not_overwritten(tmp_path, name, seed, change):
-    kept = train("supervised_st", "digits", tmp_path, changes=ONE_PHASE).record
+    kept = train("supervised_st", out=tmp_path, changes=ONE_PHASE).record
     message = r"holds supervised_st\.digits \(seed 0\) by another recipe; choose another --out, or"
     with pytest.raises(BadValueError, match=message):
-        train(name, "digits", tmp_path, seed=seed, changes=ONE_PHASE | change)
+        train(name, out=tmp_path, seed=seed, changes=ONE_PHASE | change)
     assert read_record(tmp_path) == kept
 
 
@@ -206,14 +206,15 @@ def test_an_interrupted_restart_is_no_finished_training(tmp_path):
         raise KeyboardInterrupt
 
     options = {"changes": ONE_PHASE}
-    train("supervised_st", "digits", tmp_path, **options)
+    train("supervised_st", out=tmp_path, **options)
     with pytest.raises(KeyboardInterrupt):
         train(
-            *("supervised_st", "digits", tmp_path),
+            "supervised_st",
+            out=tmp_path,
             **(options | {"restart": True, "on_epoch": interrupt}),
         )
     assert read_record(tmp_path) is None
-    assert train("supervised_st", "digits", tmp_path, **options).new
+    assert train("supervised_st", out=tmp_path, **options).new
 
 
 @pytest.mark.parametrize(
@@ -257,14 +258,14 @@ def test_a_record_without_a_checksum_is_an_older_one_and_read(run):
 @pytest.mark.usefixtures("_few")
 @pytest.mark.parametrize("damage", [lambda data: data[:-1] + b"?", lambda data: data[:99]])
 def test_other_weights_are_no_finished_training(tmp_path, damage):
-    train("supervised_st", "digits", tmp_path, changes=ONE_PHASE)
+    train("supervised_st", out=tmp_path, changes=ONE_PHASE)
     path = tmp_path / WEIGHTS
     path.write_bytes(damage(path.read_bytes()))
     message = (
         r"weights\.safetensors is not the file that run\.json beside it names; train again with"
     )
     with pytest.raises(RecordError, match=message):
-        train("supervised_st", "digits", tmp_path, changes=ONE_PHASE)
+        train("supervised_st", out=tmp_path, changes=ONE_PHASE)
 
 
 def test_the_record_names_its_other_files(run):
@@ -353,7 +354,7 @@ def pictures(digits, tmp_path):
 
 def test_images_of_ones_own_are_trained_on_and_named(pictures, tmp_path):
     out = tmp_path / "run"
-    trained = train("supervised_st", "digits", out, changes=ONE_PHASE, files=[pictures()])
+    trained = train("supervised_st", out=out, changes=ONE_PHASE, data=[pictures()])
     assert (trained.record.n_train, trained.record.n_validation) == (47, 1)
     assert trained.record.files == ("mine.npz",)
     card = (out / CARD).read_text(encoding="utf-8")
@@ -364,12 +365,12 @@ def test_images_of_ones_own_are_trained_on_and_named(pictures, tmp_path):
 
 def test_a_finished_training_on_other_images_is_not_this_one(pictures, tmp_path):
     out, options = tmp_path / "run", {"changes": ONE_PHASE}
-    train("supervised_st", "digits", out, files=[pictures()], **options)
-    assert not train("supervised_st", "digits", out, files=[pictures()], **options).new
+    train("supervised_st", out=out, data=[pictures()], **options)
+    assert not train("supervised_st", out=out, data=[pictures()], **options).new
     message = r"^.*run holds supervised_st\.digits \(seed 0\) of other images; choose another --out"
     for files in ([], [pictures("theirs.npz")], [pictures("mine.npz", first=1)]):
         with pytest.raises(BadValueError, match=message):
-            train("supervised_st", "digits", out, files=files, **options)
+            train("supervised_st", out=out, data=files, **options)
 
 
 # what a card says
@@ -377,7 +378,7 @@ def test_a_finished_training_on_other_images_is_not_this_one(pictures, tmp_path)
 
 @pytest.mark.usefixtures("_few")
 def test_the_card_says_how_it_was_made(tmp_path):
-    record = train("simclr_partial_at", "digits", tmp_path, changes=SHORT).record
+    record = train("simclr_partial_at", out=tmp_path, changes=SHORT).record
     text = (tmp_path / CARD).read_text(encoding="utf-8")
     assert text.startswith("# simclr_partial_at.digits\n")
     assert record.weights_sha256 in text

@@ -17,11 +17,7 @@ class Native:
 
     name: str = "native"
     granularity: Granularity = "example"
-
-    @property
-    def distribution(self) -> str:
-        """The distribution."""
-        return "clbench"
+    distribution: str = "clbench"
 
     def is_installed(self) -> bool:
         """Say that it always is."""

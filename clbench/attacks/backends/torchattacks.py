@@ -26,11 +26,7 @@ class Torchattacks:
 
     name: str = "torchattacks"
     granularity: Granularity = "batch"
-
-    @property
-    def distribution(self) -> str:
-        """The distribution, which is called as the library is."""
-        return self.name
+    distribution: str = "torchattacks"
 
     def is_installed(self) -> bool:
         """Say whether the library is there."""

@@ -37,10 +37,7 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
         ModelError: There is no such file, module or factory, or it builds no network.
         WeightsError: The weights are missing, damaged, or of another network.
     """
-    what = f"model '{name}'"
-    if not all(name.rpartition(":")[::2]):
-        raise ModelError(f"{what} names no factory; write it as FILE.py:FACTORY")
-    found = import_object(what, name, ModelError)
+    found = import_object(f"model '{name}'", name, ModelError)
     assert found.folder is not None, "code of a user's own lies somewhere"
     with importable(found.folder):
         network = _call(name, found.value)
