@@ -1,11 +1,13 @@
 """What every test relies on: no network, and small records to work with."""
 
+import math
 import os
 import socket
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from clbench.schema.estimate import proportion
 from clbench.schema.records import (
@@ -44,6 +46,24 @@ def _no_network(monkeypatch):
 @pytest.fixture(autouse=True)
 def _fixed_seed():
     torch.manual_seed(0)
+
+
+class _Counting(nn.Module):
+    def __init__(self, most=math.inf):
+        super().__init__()
+        self.calls, self.most = 0, most
+
+    def forward(self, x):
+        self.calls += 1
+        if self.calls > self.most:
+            raise RuntimeError("the network broke")
+        return x
+
+
+@pytest.fixture
+def counting():
+    """Return a module that passes images on, counts them, and fails after the ``most`` passes."""
+    return _Counting
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """Attacks of a user's own: ``FILE.py:NAME``, or registered under ``clbench.attacks``.
 
 An attack is a callable of the shape of ``Attack``. A dataclass with such a ``__call__`` has its
-fields as options. It may have the attributes ``norms``, ``bounded``, ``black_box`` and
-``granularity``; without them it covers every norm, is bounded, uses gradients, and its results
-belong to batches.
+fields as options. It may have the attributes ``norms``, ``bounded`` and ``black_box``; without them
+it covers every norm, is bounded, and uses gradients. Its results belong to batches.
 """
 
 import dataclasses

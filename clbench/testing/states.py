@@ -10,6 +10,7 @@ from clbench.data.image_set import ImageSet, Shard, make_image_set
 from clbench.evaluation.confirm import Confirmed
 from clbench.evaluation.state import EvaluationState, Mismatch
 from clbench.schema.errors import ClbenchError
+from clbench.testing.damage import flips
 from clbench.testing.law import Law, check, hold
 
 _N = 10
@@ -70,12 +71,9 @@ def loading_is_the_inverse_of_saving(case: StateCase) -> None:
 def damage_is_named(case: StateCase) -> None:
     """No flipped bit of a saved state gives a state."""
     data = case.state().to_bytes(_MADE_WITH)
-    generator = torch.Generator().manual_seed(0)
-    for place in torch.randint(8 * len(data), (_FLIPS,), generator=generator).tolist():
-        flipped = bytearray(data)
-        flipped[place // 8] ^= 1 << (place % 8)
-        found = case.loaded(bytes(flipped))
-        hold(isinstance(found, Mismatch), f"bit {place} was flipped, and nothing said so")
+    for bit, damaged in flips(data, _FLIPS):
+        found = case.loaded(damaged)
+        hold(isinstance(found, Mismatch), f"bit {bit} was flipped, and nothing said so")
 
 
 def merging_is_the_inverse_of_cutting(case: StateCase) -> None:

@@ -1,4 +1,3 @@
-import random
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from clbench.data.readers.parquet import read_parquet
 from clbench.schema.errors import DataError
+from clbench.testing.damage import cuts, flips
 
 
 @pytest.fixture
@@ -211,14 +211,8 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
 
 def test_a_cut_or_altered_file_gives_one_line_or_pictures(save_parquet, images):
     path = save_parquet(image=images, label=range(5))
-    whole, rng = path.read_bytes(), random.Random(0)
-    messages = []
-    for trial in range(200):
-        content = bytearray(whole)
-        if trial % 2:
-            del content[rng.randrange(len(content)) :]
-        else:
-            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    whole, messages = path.read_bytes(), []
+    for content in (*cuts(whole, 100), *(damaged for _, damaged in flips(whole, 100))):
         path.write_bytes(content)
         try:
             assert read_parquet(path).images.shape[1] == 3

@@ -21,6 +21,7 @@ from clbench.runtime.tiles import MAX_ON_CPU
 from clbench.schema.errors import BadValueError, ModelError, StorageError
 from clbench.schema.files import unseal
 from clbench.schema.threat_model import ThreatModel
+from clbench.testing.damage import flips
 
 LINF = ThreatModel("Linf", Fraction(1, 50))
 
@@ -376,11 +377,8 @@ def test_no_flipped_bit_of_saved_progress_is_taken_for_progress(
         return EvaluationState.from_bytes(content, identity, image_set, logits, made_with)
 
     assert isinstance(load(data), EvaluationState)
-    generator = np.random.default_rng(0)
-    for place in generator.integers(8 * len(data), size=FLIPS):
-        flipped = bytearray(data)
-        flipped[place // 8] ^= 1 << (place % 8)
-        assert load(bytes(flipped)).reason == "it is damaged"
+    for _, damaged in flips(data, FLIPS):
+        assert load(damaged).reason == "it is damaged"
 
 
 def test_progress_that_cannot_be_saved_is_said_at_once(network, image_set, cascade, tmp_path):

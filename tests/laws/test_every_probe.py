@@ -7,7 +7,6 @@ from itertools import chain
 
 import pytest
 import torch
-from torch import nn
 
 from clbench.attacks.native.pgd import PGD
 from clbench.data.load import load_test_set, training_set
@@ -119,25 +118,11 @@ def test_the_network_is_left_as_found(row, probed):
     assert probed.adversarial.equal(images[1])
 
 
-class Failing(nn.Module):
-    """Fails on its second forward pass."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, x):
-        self.calls += 1
-        if self.calls > 1:
-            raise RuntimeError("the network broke")
-        return x
-
-
 @every_probe
-def test_nothing_is_left_behind_when_the_network_fails(row, probed):
+def test_nothing_is_left_behind_when_the_network_fails(row, probed, counting):
     network = probed.network
     network.train()
-    network.layer3.append(Failing())
+    network.layer3.append(counting(most=1))
     before, random_state = everything(network), torch.get_rng_state()
     with pytest.raises(RuntimeError, match="the network broke"):
         row.probe(probed)

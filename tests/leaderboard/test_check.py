@@ -24,6 +24,7 @@ from clbench.schema.records import (
     run_paths,
     write_record,
 )
+from clbench.testing.damage import flips
 
 N = 40
 
@@ -147,11 +148,8 @@ def test_no_flipped_bit_of_evidence_goes_unnoticed(folder, bound):
     out = folder(bound())
     (path,) = (evidence_of(one, out) for one in record_files(out))
     data = path.read_bytes()
-    generator = np.random.default_rng(0)
-    for place in generator.integers(8 * len(data), size=FLIPS):
-        flipped = bytearray(data)
-        flipped[place // 8] ^= 1 << (place % 8)
-        path.write_bytes(flipped)
+    for _, damaged in flips(data, FLIPS):
+        path.write_bytes(damaged)
         (problem,) = check(out).problems
         assert str(path) in problem
 

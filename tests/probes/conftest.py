@@ -50,6 +50,23 @@ class SmallResNet(nn.Module):
         return self.fc(self.global_pool(x))
 
 
+class _Views(nn.Module):
+    """Needs features in the order of the axes, as many small networks do."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.conv(x).view(len(x), -1)
+
+
+@pytest.fixture
+def views():
+    """Return a network that needs features in the order of the axes."""
+    return _Views()
+
+
 @pytest.fixture
 def small_resnet():
     return SmallResNet().eval()

@@ -23,18 +23,6 @@ def representations_of(networks, images):
     ]
 
 
-class Counting(nn.Module):
-    """Passes images on and counts how often it is asked to."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, x):
-        self.calls += 1
-        return x
-
-
 def test_every_pair_of_layers_of_all_representations_equals_its_definition(slow, small_resnet):
     other = build_backbone("resnet18_w16", in_chans=1, num_classes=10).eval()
     images, size = torch.rand(50, 1, 6, 6), 10
@@ -74,16 +62,18 @@ def test_single_precision_is_close_to_double_precision(small_resnet):
     assert np.abs(quick - exact).max() < 1e-6
 
 
-def test_only_the_pairs_that_are_asked_for_are_compared_and_only_their_representations_run():
-    networks = {"a": Counting(), "b": Counting(), "c": Counting()}
+def test_only_the_pairs_that_are_asked_for_are_compared_and_only_their_representations_run(
+    counting,
+):
+    networks = {"a": counting(), "b": counting(), "c": counting()}
     representations = representations_of(networks, torch.rand(40, 1, 2, 2))
     found = compare(representations, [("a", "b"), ("a", "b")], device=CPU)
     assert list(found.matrices) == [("a", "b")]
     assert [network.calls for network in networks.values()] == [5, 5, 0]
 
 
-def test_every_representation_is_run_once_however_many_pairs_it_is_part_of():
-    networks = {name: Counting() for name in "abcd"}
+def test_every_representation_is_run_once_however_many_pairs_it_is_part_of(counting):
+    networks = {name: counting() for name in "abcd"}
     compare(representations_of(networks, torch.rand(40, 1, 2, 2)), device=CPU)
     assert {network.calls for network in networks.values()} == {5}
 
@@ -146,26 +136,14 @@ def test_layers_that_are_not_passed_each_time_are_undefined_with_a_reason():
         assert matrix.rows.layers[-1] == "idle"
 
 
-class Failing(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, x):
-        self.calls += 1
-        if self.calls > 2:
-            raise ZeroDivisionError("the network broke")
-        return x
-
-
 @pytest.mark.parametrize("estimator", ["debiased-minibatch", "debiased"])
-def test_hooks_are_gone_and_modes_are_back_after_an_exception(small_resnet, estimator):
+def test_hooks_are_gone_and_modes_are_back_after_an_exception(small_resnet, counting, estimator):
     small_resnet.train()
-    small_resnet.layer2.append(Failing())
+    small_resnet.layer2.append(counting(most=2))
     representations = representations_of(
         {"a": nn.Identity(), "b": small_resnet}, torch.rand(40, 1, 6, 6)
     )
-    with pytest.raises(ZeroDivisionError, match="the network broke"):
+    with pytest.raises(RuntimeError, match="the network broke"):
         compare(representations, device=CPU, estimator=estimator)
     assert all(module.training for module in small_resnet.modules())
     assert not any(module._forward_hooks for module in small_resnet.modules())
@@ -186,16 +164,8 @@ def test_a_network_that_draws_random_numbers_gives_the_same_twice_but_not_to_eac
     assert abs(first.value) < 0.5
 
 
-def test_networks_that_need_the_order_of_the_axes_are_run_so():
-    class Views(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(3, 4, 3)
-
-        def forward(self, x):
-            return self.conv(x).view(len(x), -1)
-
-    representation = Representation("a", Views(), Inputs(torch.rand(20, 3, 6, 6)))
+def test_networks_that_need_the_order_of_the_axes_are_run_so(views):
+    representation = Representation("a", views, Inputs(torch.rand(20, 3, 6, 6)))
     assert compare([representation], device=CPU).matrix("a", "a").entry(
         "logits", "logits"
     ).value == pytest.approx(1)

@@ -128,22 +128,11 @@ def test_hooks_are_gone_when_the_context_ends(small_resnet, ends):
     assert n_hooks(small_resnet) == 0
 
 
-class Views(nn.Module):
-    """Needs features in the order of the axes, as many small networks do."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 3)
-
-    def forward(self, x):
-        return self.conv(x).view(len(x), -1)
-
-
-def test_convolutions_on_a_cpu_are_run_with_channels_last():
+def test_convolutions_on_a_cpu_are_run_with_channels_last(views):
     images, cpu = torch.rand(2, 3, 6, 6), torch.device("cpu")
     with torch.no_grad():
         assert fastest_layout(nn.Conv2d(3, 4, 3), images, cpu) == torch.channels_last
-        assert fastest_layout(Views(), images, cpu) == torch.contiguous_format
+        assert fastest_layout(views, images, cpu) == torch.contiguous_format
         assert fastest_layout(nn.Flatten(), images, cpu) == torch.contiguous_format
         assert fastest_layout(nn.Conv2d(3, 4, 3), images, torch.device("cuda")) == (
             torch.contiguous_format

@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import random
 from dataclasses import replace
 
 import pytest
@@ -16,6 +15,7 @@ from clbench.schema.records import (
     run_paths,
     write_record,
 )
+from clbench.testing.damage import flips
 
 
 @pytest.fixture
@@ -157,11 +157,8 @@ FLIPS = 400
 
 def test_no_flipped_bit_of_a_record_goes_unnoticed(stored):
     data = stored.read_bytes()
-    generator = random.Random(0)
-    for place in generator.sample(range(8 * len(data)), FLIPS):
-        flipped = bytearray(data)
-        flipped[place // 8] ^= 1 << (place % 8)
-        stored.write_bytes(flipped)
+    for _, damaged in flips(data, FLIPS):
+        stored.write_bytes(damaged)
         with pytest.raises(RecordError, match=r"simclr_at.json"):
             read_record(stored)
 

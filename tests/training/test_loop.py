@@ -1,6 +1,5 @@
 import csv
 import json
-import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from clbench.models import build_backbone, load_model, load_weights, read_weight
 from clbench.models.weights import read_about
 from clbench.schema.errors import BadValueError, RecordError, StorageError
 from clbench.schema.files import sha256_of_file
+from clbench.testing.damage import flips
 from clbench.training import loop
 from clbench.training.artifacts import BACKBONE, CARD, LOG, RECORD, WEIGHTS, read_record
 from clbench.training.curves import FILE as CURVES
@@ -232,12 +232,10 @@ def test_a_damaged_record_is_named(run, damage):
 
 def test_a_flipped_bit_of_a_record_is_found(run):
     out, record = run("supervised_st")
-    path, chance = out / RECORD, random.Random(0)
+    path = out / RECORD
     content = path.read_bytes()
-    for _ in range(60):
-        flipped, place = bytearray(content), chance.randrange(8 * len(content))
-        flipped[place // 8] ^= 1 << place % 8
-        path.write_bytes(flipped)
+    for _, damaged in flips(content, 60):
+        path.write_bytes(damaged)
         with pytest.raises(
             RecordError, match=r"run\.json is .*; (delete it, or )?train again with"
         ):

@@ -6,6 +6,7 @@ import pytest
 
 from clbench.data.image_set import make_image_set
 from clbench.schema.errors import BadValueError, ModelError, RecordError
+from clbench.testing.damage import flipped
 from clbench.training import training
 from clbench.training.artifacts import LOG, WEIGHTS
 from clbench.training.checkpoint import FILE as CHECKPOINT
@@ -155,9 +156,7 @@ def test_a_damaged_checkpoint_is_named(run, stop_after, tmp_path):
 
 
 def _flip(data, chance):
-    place = chance.randrange(8 * len(data))
-    data[place // 8] ^= 1 << place % 8
-    return data
+    return flipped(bytes(data), chance.randrange(8 * len(data)))
 
 
 def _cut_off(data, chance):
