@@ -258,11 +258,38 @@ def test_an_edited_module_of_a_network_makes_another_run(run, net):
     assert set(first.record.model.files) == {"helper.py", "net.py"}
     assert run(model, probe=False).reused
     (net / "helper.py").write_text("SHIFT = 1.0  # edited")
-    sys.modules.pop("helper")
     again = run(model, probe=False)
     assert not again.reused
     assert again.paths.record != first.paths.record
     assert again.record.measure("clean_acc").value != first.record.measure("clean_acc").value
+
+
+ATTACK_OF_ONES_OWN = """
+import torch, helper
+def attack(model, images, labels, threat_model, *, seed, index):
+    return images if helper.SHIFT == 0 else (images + float(threat_model.eps)).clamp(0, 1)
+"""
+
+
+def test_an_edited_module_of_an_attack_makes_another_run(run, net):
+    (net / "mine.py").write_text(ATTACK_OF_ONES_OWN)
+    how = {"attack": f"{net / 'mine.py'}:attack", "probe": False}
+    first = run("supervised_st", **how)
+    assert run("supervised_st", **how).reused
+    (net / "helper.py").write_text("SHIFT = 1.0  # edited")
+    again = run("supervised_st", **how)
+    assert not again.reused
+    assert again.record.attack.hash != first.record.attack.hash
+    assert again.record.measure("robust_acc").value < first.record.measure("robust_acc").value
+
+
+def test_what_else_a_process_loaded_is_no_part_of_a_network(run, net):
+    (net / "other.py").write_text("from net import Net")
+    alone = run(f"{net / 'net.py'}:Net", probe=False)
+    run(f"{net / 'other.py'}:Net", probe=False)
+    again = run(f"{net / 'net.py'}:Net", probe=False)
+    assert again.reused
+    assert again.record.model.files == alone.record.model.files
 
 
 def test_a_network_that_answers_otherwise_is_another_run_and_it_is_said(run, net, caplog):

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from clbench.attacks.interface import Attack, ComponentRow, Granularity
-from clbench.runtime.user_code import UserObject, is_own, load_own
+from clbench.runtime.user_code import UserObject, fingerprint, is_own, load_own
 from clbench.schema.attack_spec import Component, Option, Parameter
 from clbench.schema.errors import BadValueError, describe
 from clbench.schema.names import NORM_NAMES, NormName
@@ -27,14 +27,23 @@ _SOURCE = "source"
 """The parameter that tells an attack from the same one after an edit."""
 
 
-@cache
 def _load(name: str) -> UserObject:
+    return _loaded(name, fingerprint(name))
+
+
+@cache
+def _loaded(name: str, _fingerprint: tuple[str, ...]) -> UserObject:
+    """Return an attack, whose source names all files that it is made of."""
     what = f"attack '{name}'"
     found = load_own(what, name, ENTRY_POINT_GROUP, BadValueError)
     if not callable(found.value):
         kind = type(found.value).__name__
         raise BadValueError(f"{what} must be a function or a dataclass that attacks, got {kind}")
-    return found
+    if found.code is None:
+        return found
+    described = {one: f"{one} sha256:{of[:12]}" for one, of in found.code.files().items()}
+    described.pop(found.code.file.name, None)  # it is named already
+    return found._replace(source=", ".join((found.source, *described.values())))
 
 
 def row(name: str) -> ComponentRow:

@@ -9,6 +9,7 @@ from torch import nn
 
 from clbench.models.weights import load_weights, read_about
 from clbench.runtime.hashing import state_sha256
+from clbench.runtime.user_code import Code
 from clbench.schema.names import NormName
 from clbench.schema.records import ModelEntry
 
@@ -32,7 +33,7 @@ class LoadedModel:
 
     ``scheme``, ``scenario`` and ``tag`` are "" outside the zoo. ``weights_sha256`` is of the
     weights file, or of the network's state where there is none. ``files`` are the modules of a
-    user's own code that it is made of, each with its sha256, and ``folder`` is where they lie.
+    user's own ``code`` that it is made of, each with its sha256.
     ``training_seed`` and ``recipe_sha256`` are those of its training, where they are known.
     ``flags`` are those of ``validate_network``.
     """
@@ -46,7 +47,7 @@ class LoadedModel:
     weights_sha256: str = ""
     source: str = ""
     files: dict[str, str] | None = None
-    folder: Path | None = None
+    code: Code | None = None
     training_seed: int | None = None
     recipe_sha256: str = ""
     flags: tuple[str, ...] = ()
@@ -64,7 +65,7 @@ def loaded_from_elsewhere(
     *,
     source: str,
     backbone: str = "",
-    folder: Path | None = None,
+    code: Code | None = None,
 ) -> LoadedModel:
     """Return a network from outside the zoo, filled from ``weights`` where a user gave some.
 
@@ -83,7 +84,7 @@ def loaded_from_elsewhere(
         backbone=backbone or type(network).__name__,
         weights_sha256=sha256,
         source=source,
-        folder=folder,
+        code=code,
         training_seed=seed_in(about),
         recipe_sha256=about.get("recipe_sha256", ""),
     )

@@ -15,7 +15,6 @@ from clbench.models.validate import validate_network
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.hashing import state_sha256
-from clbench.runtime.user_code import local_files
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import NormName, look_up, unknown
 
@@ -114,8 +113,7 @@ def load_for(
         loaded,
         network=network,
         flags=tuple(dict.fromkeys((*loaded.flags, *flags))),
-        # modules may be imported as late as in the first forward pass
-        files=local_files(loaded.folder) if loaded.folder else loaded.files,
+        files=loaded.code.files() if loaded.code else loaded.files,
     )
     return loaded, replace(images, n_classes=n_classes)
 

@@ -3,7 +3,7 @@
 import importlib
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import reduce
 from importlib.machinery import SourceFileLoader
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from clbench.runtime.local_imports import local_imports
 from clbench.schema.errors import ClbenchError, describe
 from clbench.schema.files import sha256_of_file
 from clbench.schema.names import closest
@@ -22,16 +23,36 @@ _INSTALLED = ("site-packages", "dist-packages", sysconfig.get_path("stdlib"))
 """Parts of the paths of modules that are not a user's own."""
 
 
+class Code(NamedTuple):
+    """Code of a user's own: its file, the folder of its modules, and what was loaded before it."""
+
+    file: Path
+    folder: Path
+    before: frozenset[str]
+
+    def files(self) -> dict[str, str]:
+        """Return the sha256 of every file that the code is made of, by its path from the folder.
+
+        They are those that it imports, and what else was loaded from the folder since: modules may
+        be imported as late as in the first forward pass. Installed packages do not count.
+        """
+        since = (module for name, module in _loaded() if name not in self.before)
+        paths = {*local_imports(self.file, self.folder), *_local(since, self.folder)}
+        below = (path for path in paths if path.is_relative_to(self.folder))
+        return {
+            path.relative_to(self.folder).as_posix(): sha256_of_file(path) for path in sorted(below)
+        }
+
+
 class UserObject(NamedTuple):
     """What a user's code has under a name.
 
-    ``source`` says where it came from, in one line; ``folder`` is where modules of the same code
-    lie, None for an installed package.
+    ``source`` says where it came from, in one line; ``code`` is None for an installed package.
     """
 
     value: Any
     source: str
-    folder: Path | None
+    code: Code | None
 
 
 def registered(group: str) -> dict[str, EntryPoint]:
@@ -57,6 +78,12 @@ def load_registered(what: str, point: EntryPoint, error: type[ClbenchError]) -> 
 def is_own(name: str, group: str) -> bool:
     """Say whether a name is of code outside of clbench: of a file, or registered under a group."""
     return ".py:" in name or name in registered(group)
+
+
+def fingerprint(name: str) -> tuple[str, ...]:
+    """Return what changes whenever one of the files of ``FILE.py:NAME`` is edited."""
+    file = Path(name.rpartition(":")[0]).resolve()
+    return tuple(map(sha256_of_file, local_imports(file, file.parent))) if file.is_file() else ()
 
 
 def load_own(what: str, name: str, group: str, error: type[ClbenchError]) -> UserObject:
@@ -87,14 +114,16 @@ def import_object(what: str, name: str, error: type[ClbenchError]) -> UserObject
     in_file = file.suffix == ".py" or len(file.parts) > 1
     if in_file and not file.is_file():
         raise error(f"{what}: there is no file '{where}'; check the path")
-    folder = file.resolve().parent if in_file else Path.cwd()
+    folder, before = file.resolve().parent if in_file else Path.cwd(), frozenset(sys.modules)
     with importable(folder):
+        if in_file:
+            _make_way(local_imports(file.resolve(), folder), folder)
         module = _import(what, where, file if in_file else None, error)
         value = _attribute(what, module, attribute, error)
-    code = file if in_file else Path(module.__file__ or "")
-    digest = f" sha256:{sha256_of_file(code)[:12]}" if code.is_file() else ""
-    source = f"{code.name if in_file else where}:{attribute}{digest}"
-    return UserObject(value, source, folder)
+    path = Path(module.__file__ or "").resolve()
+    digest = f" sha256:{sha256_of_file(path)[:12]}" if path.is_file() else ""
+    source = f"{file.name if in_file else where}:{attribute}{digest}"
+    return UserObject(value, source, Code(path, folder, before))
 
 
 @contextmanager
@@ -108,21 +137,42 @@ def importable(folder: Path) -> Iterator[None]:
             sys.path.remove(str(folder))
 
 
-def local_files(folder: Path) -> dict[str, str]:
-    """Return the sha256 of every imported module that lies in a folder, by its path inside.
+_RUN_AS: dict[Path, str] = {}
+"""The sha256 of users' files, as they were when they were imported."""
 
-    Installed packages do not count, even where the folder holds the environment.
+
+def _make_way(files: Sequence[Path], folder: Path) -> None:
+    """Forget modules of users that are no longer what an import from the folder would give.
+
+    They were edited since, or are of another folder and only called the same.
     """
-    places = {getattr(module, "__file__", None) or "" for module in tuple(sys.modules.values())}
-    # thousands of modules are installed: they are told by their names, without asking the disk
-    own = (Path(place) for place in places if not any(part in place for part in _INSTALLED))
-    local = (path.resolve() for path in own if path.suffix == ".py" and path.is_file())
-    files = {
-        path.relative_to(folder).as_posix(): sha256_of_file(path)
-        for path in local
-        if path.is_relative_to(folder)
-    }
-    return dict(sorted(files.items()))
+    now = {path: sha256_of_file(path) for path in files}
+    edited = any(_RUN_AS.get(path, sha256) != sha256 for path, sha256 in now.items())
+    for path in files:
+        name = ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+        loaded = _path_of(sys.modules[name]) if name in sys.modules else None
+        if loaded in _RUN_AS and (edited or loaded != path):
+            del sys.modules[name]
+    _RUN_AS.update(now)
+
+
+def _loaded() -> list[tuple[str, ModuleType]]:
+    return list(sys.modules.items())
+
+
+def _local(modules: Iterable[ModuleType], folder: Path) -> Iterator[Path]:
+    """Yield the files of modules that lie in a folder and are not installed there."""
+    for module in modules:
+        place = getattr(module, "__file__", None) or ""
+        # thousands of modules are installed: they are told by their names, without asking the disk
+        if place.endswith(".py") and not any(part in place for part in _INSTALLED):
+            path = _path_of(module)
+            if path.is_relative_to(folder) and path.is_file():
+                yield path
+
+
+def _path_of(module: ModuleType) -> Path:
+    return Path(getattr(module, "__file__", None) or "").resolve()
 
 
 def _import(what: str, where: str, file: Path | None, kind: type[ClbenchError]) -> ModuleType:

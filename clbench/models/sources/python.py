@@ -38,11 +38,11 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
         WeightsError: The weights are missing, damaged, or of another network.
     """
     found = import_object(f"model '{name}'", name, ModelError)
-    assert found.folder is not None, "code of a user's own lies somewhere"
-    with importable(found.folder):
+    assert found.code is not None, "code of a user's own lies somewhere"
+    with importable(found.code.folder):
         network = _call(name, found.value)
     return loaded_from_elsewhere(
-        network, name, wanted.weights, source=found.source, folder=found.folder
+        network, name, wanted.weights, source=found.source, code=found.code
     )
 
 
