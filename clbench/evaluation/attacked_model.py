@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from clbench.models.backbones.resnet import faster_equal
+from clbench.models.validate import same_answers
+
 Precision = Literal["float32", "bfloat16"]
 """In what attacks may run; verdicts are always in float32."""
 
@@ -18,19 +21,22 @@ class AttackedModel(nn.Module):
     """A network as attacks see it: logits in float32, passes counted, contiguous gradients.
 
     Attack packages reshape the gradient at the images with ``view``, which fails for the strides
-    that networks in channels_last format give. A network that offers a faster equal of itself,
-    ``folded()``, is attacked through that; in ``precision`` bfloat16 it runs under autocast. One
-    that cuts the gradient off has a gradient of zero here, instead of an error. Verdicts are always
-    the plain network's. ``forward_passes`` and ``backward_passes`` count images.
+    that networks in channels_last format give. A network of clbench's own is attacked through its
+    faster equal; in ``precision`` bfloat16 any runs under autocast. One that cuts the gradient off
+    has a gradient of zero here, instead of an error; entries that are no numbers are zero, too, as
+    a single one would spoil the direction of a step. Verdicts are always the plain network's.
+    ``forward_passes`` and ``backward_passes`` count images, ``spoiled`` those with such entries.
     """
 
     def __init__(self, network: nn.Module, precision: str = "float32") -> None:
         super().__init__()
         self.network = network
-        self.attacked = _folded(network)
+        self.attacked = faster_equal(network)
         self.precision = precision
+        self.factor = 1.0
         self.forward_passes = 0
         self.backward_passes = 0
+        self.spoiled = 0
         self.training = False
 
     def train(self, mode: bool = True) -> "AttackedModel":
@@ -38,7 +44,11 @@ class AttackedModel(nn.Module):
         return self
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Return the logits."""
+        """Return the logits, times the factor of the moment."""
+        return self._scaled(self._run(images))
+
+    def _run(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Return the logits as the network gives them."""
         self.forward_passes += len(images)
         wants_gradient = images.requires_grad and torch.is_grad_enabled()
         if wants_gradient:
@@ -47,7 +57,11 @@ class AttackedModel(nn.Module):
             logits: Tensor = self.attacked(images)
         if wants_gradient and not logits.requires_grad:
             logits = logits + 0 * images.flatten(1).sum(dim=1, keepdim=True)
-        return logits.float()
+        return logits
+
+    def _scaled(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        # in double precision, as a factor may take what is too small for a float to what is not
+        return logits.float() if self.factor == 1 else (logits.double() * self.factor).float()
 
     @property
     def is_plain(self) -> bool:
@@ -64,16 +78,36 @@ class AttackedModel(nn.Module):
         finally:
             self.attacked, self.precision = before
 
+    @contextmanager
+    def times(self, factor: float) -> Iterator[None]:
+        """Show attacks every logit times a factor above 0, for a while; classes stay the same."""
+        before, self.factor = self.factor, factor
+        try:
+            yield
+        finally:
+            self.factor = before
+
+    def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Return the plain network's logits, in its own precision."""
+        with torch.no_grad(), self.plain():
+            return self._run(images)
+
+    def compare(self, images: Float[Tensor, "n c h w"]) -> None:
+        """Let attacks see the plain network where its faster equal answers otherwise.
+
+        That is asked on a few images, which are not counted.
+        """
+        before = self.forward_passes
+        with torch.no_grad():
+            if self.attacked is not self.network and not same_answers(
+                self.attacked(images), self.logits(images)
+            ):
+                self.attacked = self.network
+        self.forward_passes = before
+
     def classify(self, images: Float[Tensor, "n c h w"]) -> Int[Tensor, " n"]:
         """Return the classes that the plain network gives in float32; -1 where logits are NaN."""
-        with torch.no_grad(), self.plain():
-            return classes_of(self(images))
-
-
-def _folded(network: nn.Module) -> nn.Module:
-    """Return the faster equal of a network in eval mode, or the network where it has none."""
-    offer = getattr(network, "folded", None)
-    return offer() if callable(offer) and not network.training else network
+        return classes_of(self.logits(images))
 
 
 class _Gate(torch.autograd.Function):
@@ -88,6 +122,10 @@ class _Gate(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - untyped in torch
         (gradient,) = gradients
         ctx.model.backward_passes += len(gradient)
+        finite = gradient.isfinite()
+        if not finite.all():
+            ctx.model.spoiled += int((~finite).flatten(1).any(dim=1).sum())
+            gradient = gradient.where(finite, 0)
         return gradient.contiguous(), None
 
 

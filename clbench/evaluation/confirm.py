@@ -11,6 +11,7 @@ from clbench.attacks.interface import AttackStep
 from clbench.attacks.norms import is_inside
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import AttackedModel, classes_of
+from clbench.evaluation.logit_scale import same_factor
 from clbench.runtime.seeding import randomness, step_seed
 from clbench.schema.threat_model import ThreatModel
 
@@ -20,17 +21,35 @@ Classify = Callable[[Float[Tensor, "n c h w"]], Int[Tensor, " n"]]
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples under attack; ``index`` is their place in the whole data set, on the CPU."""
+    """Examples under attack; ``index`` is their place in the whole data set, on the CPU.
+
+    ``log2_factors``, on the CPU, are the powers of two by which attacks see the logits of each
+    times; see ``clbench.evaluation.logit_scale``.
+    """
 
     images: Float[Tensor, "n c h w"]
     labels: Int[Tensor, " n"]
     index: Int[Tensor, " n"]
+    log2_factors: Int[Tensor, " n"]
 
     @classmethod
-    def at(cls, images: ImageSet, where: Int[Tensor, " b"], device: torch.device) -> "Batch":
+    def at(
+        cls,
+        images: ImageSet,
+        where: Int[Tensor, " b"],
+        device: torch.device,
+        log2_factors: Int[Tensor, " n"] | None = None,
+    ) -> "Batch":
         """Return the examples at these places, on a device."""
         parts = images.images[where].to(device), images.labels[where].to(device)
-        return cls(*parts, images.index[where])
+        factors = torch.zeros_like(where) if log2_factors is None else log2_factors[where]
+        return cls(*parts, images.index[where], factors)
+
+    def take(self, where: Int[Tensor, " m"]) -> "Batch":
+        """Return the examples at these places of the batch."""
+        here = where.to(self.images.device)
+        at, factors = self.index[where], self.log2_factors[where]
+        return Batch(self.images[here].contiguous(), self.labels[here], at, factors)
 
 
 @dataclass(frozen=True)
@@ -92,11 +111,25 @@ def attack_and_confirm(
     """
     returned = batch.images
     if threat_model.eps > 0:
-        with randomness(step_seed(seed, step.name, batch.index)):
-            returned = _attack(step, model, batch, threat_model, seed)
+        # files that switch gradients off are about inference, attacks need them
+        with randomness(step_seed(seed, step.name, batch.index)), torch.enable_grad():
+            returned = in_parts(
+                lambda part: _attack(step, model, part, threat_model, seed), model, batch
+            )
     return confirm(
         model.classify, batch.images, returned, batch.labels, threat_model, bounded=step.bounded
     )
+
+
+def in_parts(
+    attack: Callable[[Batch], Float[Tensor, "m c h w"]], model: AttackedModel, batch: Batch
+) -> Float[Tensor, "n c h w"]:
+    """Return what an attack gives; it sees together what it sees times the same factor."""
+    returned = batch.images.clone()
+    for factor, where in same_factor(batch.log2_factors):
+        with model.times(factor):
+            returned[where.to(returned.device)] = attack(batch.take(where))
+    return returned
 
 
 def _attack(
@@ -108,21 +141,22 @@ def _attack(
     alone makes it seem so, the attack runs on the plain network.
     """
 
-    def attack(where: Tensor) -> Tensor:
-        images, labels, index = batch.images[where], batch.labels[where], batch.index[where.cpu()]
+    def attack(where: Int[Tensor, " m"]) -> Tensor:
+        part = batch.take(where)
         found = step.attack(
-            model, images.contiguous(), labels, threat_model, seed=seed, index=index
+            model, part.images, part.labels, threat_model, seed=seed, index=part.index
         )
-        return found.detach().to(images)
+        return found.detach().to(batch.images)
 
-    seen = torch.ones_like(batch.labels, dtype=torch.bool)
-    if not model.is_plain:
-        with torch.no_grad():
-            seen = classes_of(model(batch.images)) == batch.labels
+    everywhere = torch.arange(len(batch.index))
+    if model.is_plain:
+        return attack(everywhere)
+    with torch.no_grad():
+        seen = (classes_of(model(batch.images)) == batch.labels).cpu()
     returned = batch.images.clone()
     if seen.any():
-        returned[seen] = attack(seen)
+        returned[seen.to(returned.device)] = attack(everywhere[seen])
     if not seen.all():
         with model.plain():
-            returned[~seen] = attack(~seen)
+            returned[(~seen).to(returned.device)] = attack(everywhere[~seen])
     return returned

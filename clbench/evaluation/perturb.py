@@ -1,16 +1,18 @@
 """The images that probes compare with the clean ones, and the attacks that make them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clbench.attacks.interface import Attack, AttackStep
+from clbench.attacks.interface import Attack
 from clbench.attacks.native.pgd import PGD
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import AttackedModel
-from clbench.evaluation.confirm import Batch, confirm
+from clbench.evaluation.confirm import Batch, confirm, in_parts
+from clbench.evaluation.logit_scale import log2_factors
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.runtime.tiles import choose_batch_size
@@ -18,6 +20,8 @@ from clbench.schema.threat_model import ThreatModel
 
 PROBE_ATTACK = PGD(steps=40)
 """What makes the images that probes compare with the clean ones, for every model alike."""
+
+_COMPARED = 8  # images that show whether a faster equal of a network is one
 
 QUICK_ATTACK = PGD(steps=10)
 """What comes before it where only robust examples are attacked, to save time."""
@@ -43,15 +47,21 @@ def perturb(
     """
     device = torch.device(device)
     network.to(device)
-    step = AttackStep("probe", attack)
     with exact_arithmetic(), left_as_found(network, seed=seed):
         model, perturbed = AttackedModel(network), images.images.clone()
+        model.compare(images.images[:_COMPARED].to(device))
         size = batch_size or choose_batch_size(model, images.images[:1].to(device))
+
+        def attacked(part: Batch) -> Float[Tensor, "m c h w"]:
+            return attack(
+                model, part.images, part.labels, threat_model, seed=seed, index=part.index
+            )
+
         for where in torch.split(torch.arange(len(images)), size):
             batch = Batch.at(images, where, device)
-            found = step.attack(
-                model, batch.images, batch.labels, threat_model, seed=seed, index=batch.index
-            )
+            factors = log2_factors(model, batch.images, batch.labels)
+            batch = replace(batch, log2_factors=factors)
+            found = in_parts(attacked, model, batch)
             confirmed = confirm(model.classify, batch.images, found, batch.labels, threat_model)
             perturbed[where] = confirmed.adversarial.cpu()
             on_progress(int(where[-1]) + 1, len(images))

@@ -9,50 +9,86 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.evaluation.attacked_model import AttackedModel
-from clbench.models.validate import RANDOMIZED, is_randomized
+from clbench.models.validate import (
+    BATCH_DEPENDENT,
+    GRADIENT_MODE,
+    NO_DERIVATIVE,
+    RANDOMIZED,
+    is_randomized,
+)
 
 
 class Flag(NamedTuple):
-    """What a flag means, and whether it makes the robust accuracy unreliable."""
+    """What a flag means, and whether it makes the robust accuracy unreliable.
+
+    ``remedy`` is the attack to use instead, where there is one.
+    """
 
     meaning: str
-    unreliable: bool
+    unreliable: bool = True
+    remedy: str = ""
 
 
 FLAGS: dict[str, Flag] = {
-    RANDOMIZED: Flag(
-        "the network answers differently when asked twice: use autoattack-rand", True
+    RANDOMIZED: Flag("the network answers differently when asked twice", remedy="autoattack-rand"),
+    BATCH_DEPENDENT: Flag(
+        "the network's answer to an image depends on the other images of its batch, so verdicts "
+        "hold for these batches alone; does a batch norm run in training mode?"
+    ),
+    GRADIENT_MODE: Flag(
+        "the network answers differently while a gradient is wanted, so attacks see another "
+        "function than the one that is scored"
+    ),
+    NO_DERIVATIVE: Flag(
+        "no gradient can be asked for at the images, so that attacks with gradients are blind",
+        remedy="square",
     ),
     "softmax_output": Flag(
-        "the network returns probabilities instead of logits, which starve gradients", True
+        "the network returns probabilities instead of logits, which starve gradients"
+    ),
+    "bounded_output": Flag(
+        "the network's outputs are bounded, as behind a sigmoid or tanh, which starves gradients; "
+        "return what goes into it"
     ),
     "zero_gradient": Flag(
-        "the loss has no gradient at some clean images, so gradient attacks are blind there", True
+        "the loss has no gradient at some clean images, so gradient attacks are blind there"
+    ),
+    "tiny_gradient": Flag(
+        "at some clean images the gradient is too small to be followed, whatever the logits are "
+        "multiplied by"
+    ),
+    "nan_gradient": Flag(
+        "gradients held NaN or infinite entries, which counted as zero; attacks were weaker there"
     ),
     "square_improves": Flag(
-        "an attack without gradients broke images that the gradient attacks before it could not",
-        True,
+        "an attack without gradients broke images that the gradient attacks before it could not"
     ),
     "dynamic": Flag(
-        "the network computes gradients while it predicts; attacks may not see through that", True
+        "the network computes gradients while it predicts; attacks may not see through that"
+    ),
+    "long_images": Flag(
+        "Square in L2 cannot place its windows well in images that are much longer than wide, so "
+        "it is weaker than on square ones"
     ),
     "few_classes": Flag(
-        "attacks on the DLR loss were left out, because there are too few classes for it", False
+        "attacks on the DLR loss were left out, because there are too few classes for it",
+        unreliable=False,
     ),
     "out_of_bounds": Flag(
-        "an attack left the ball or the pixel range; those images count as not broken", True
+        "an attack left the ball or the pixel range; those images count as not broken"
     ),
     "nan_adversarial": Flag(
-        "an attack returned NaN or infinite pixels; those images count as not broken", True
+        "an attack returned NaN or infinite pixels; those images count as not broken"
     ),
-    "nan_logits": Flag(
-        "the network returned NaN; those images count as misclassified", True
-    ),
-}  # fmt: skip
+    "nan_logits": Flag("the network returned NaN; those images count as misclassified"),
+}
 """Every flag that an evaluation may raise."""
 
 MAX_GRADIENTS_CHECKED = 512
-_CALLS, _SOFTMAX_TOLERANCE = 5, 1e-5
+_CALLS, _SOFTMAX_TOLERANCE, _SUM_TOLERANCE, _NEAR_BOUND = 5, 1e-5, 5e-3, 1e-3
+_FEWEST_OUTPUTS = 40
+"""Fewer outputs may lie between 0 and 1 by chance."""
+
 _DLR_CLASSES = 3
 
 
@@ -61,9 +97,14 @@ def is_unreliable(flags: Sequence[str]) -> bool:
     return any(flag not in FLAGS or FLAGS[flag].unreliable for flag in flags)
 
 
-def meaning(flag: str) -> str:
-    """Return what a flag means; records of another version may have flags not known here."""
-    return FLAGS[flag].meaning if flag in FLAGS else "a flag that this version does not know"
+def meaning(flag: str, attack: str = "") -> str:
+    """Return what a flag means, and what to use instead of an attack, in one line.
+
+    Records of another version may have flags not known here.
+    """
+    row = FLAGS.get(flag, Flag("a flag that this version does not know"))
+    advise = row.remedy and row.remedy not in attack
+    return f"{row.meaning}: use --attack {row.remedy}" if advise else row.meaning
 
 
 def examine(model: AttackedModel, images: Float[Tensor, "n c h w"]) -> set[str]:
@@ -73,6 +114,7 @@ def examine(model: AttackedModel, images: Float[Tensor, "n c h w"]) -> set[str]:
     found = {
         RANDOMIZED: is_randomized(answers),
         "softmax_output": _is_softmax(answers[0]),
+        "bounded_output": _is_bounded(answers[0]) and not _is_softmax(answers[0]),
         "dynamic": is_dynamic(model, images),
     }
     return {flag for flag, raised in found.items() if raised}
@@ -80,8 +122,20 @@ def examine(model: AttackedModel, images: Float[Tensor, "n c h w"]) -> set[str]:
 
 def _is_softmax(logits: Float[Tensor, "n k"]) -> bool:
     in_range = (logits > -_SOFTMAX_TOLERANCE) & (logits < 1 + _SOFTMAX_TOLERANCE)
-    sums = (logits.sum(dim=1) - 1).abs() < _SOFTMAX_TOLERANCE
+    # in half precision each probability is rounded to a thousandth of itself
+    sums = (logits.sum(dim=1) - 1).abs() < _SUM_TOLERANCE
     return bool(in_range.all() and sums.all())
+
+
+def _is_bounded(logits: Float[Tensor, "n k"]) -> bool:
+    """Say whether outputs look like those of a sigmoid, or of a tanh that is close to its bound."""
+    if logits.numel() < _FEWEST_OUTPUTS:
+        return False
+    low, high = float(logits.min()), float(logits.max())
+    if low < -1 - _SOFTMAX_TOLERANCE or high > 1 + _SOFTMAX_TOLERANCE:
+        return False
+    at_bound = float((logits.abs().amax(dim=1) > 1 - _NEAR_BOUND).float().mean())
+    return (low >= 0 and high > 1 / 2) or at_bound > 1 / 2
 
 
 def is_dynamic(network: nn.Module, images: Float[Tensor, "n c h w"]) -> bool:

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from clbench.attacks.interface import AttackStep
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
 from clbench.evaluation.confirm import Batch, attack_and_confirm
+from clbench.evaluation.logit_scale import is_distorted, log2_factors, same_factor
 from clbench.evaluation.progress import OnProgress, Progress, Saver
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
 from clbench.evaluation.result import EvaluationResult, result_of
@@ -175,6 +177,7 @@ class _Run:
     ) -> EvaluationState:
         """Return the state that was saved, or the first one."""
         logits = first_logits(self.model.network, self.images, self.device)
+        self.model.compare(self.images.images[:LOGITS_KEPT].to(self.device))
         if progress_file is not None and progress_file.is_file():
             found = EvaluationState.from_bytes(
                 progress_file.read_bytes(), sign, self.images, logits, _made_with(self.device)
@@ -197,7 +200,10 @@ class _Run:
         state.flags.update(flags)
         state.flags.update(examine(self.model, self._at(parts[0]).images))
         state.flags.update({"nan_logits": int((clean_pred < 0).sum())})
-        state.flags.update({"zero_gradient": self._zero_gradients(state)})
+        for where in torch.split(state.pending(0), self.batch_size):
+            if len(where):
+                state.log2_factors[where] = self._log2_factors(where)
+        state.flags.update(self._blind(state))
         state.flags = +state.flags  # without those that no image raised
         self._count(state, time.perf_counter() - started)
         return state
@@ -217,33 +223,44 @@ class _Run:
 
     def _attack(self, state: EvaluationState, number: int, where: Int[Tensor, " b"]) -> None:
         started, step = time.perf_counter(), self.steps[number]
-        confirmed = attack_and_confirm(
-            step, self.model, self._at(where), self.threat_model, self.seed
-        )
+        batch = self._at(where, state.log2_factors)
+        confirmed = attack_and_confirm(step, self.model, batch, self.threat_model, self.seed)
         state.take(number, where, confirmed)
         seconds = time.perf_counter() - started
         self.cost_done += step.cost * len(where)
         self.attack_seconds += seconds
         self._count(state, seconds)
 
-    def _at(self, where: Int[Tensor, " b"]) -> Batch:
-        return Batch.at(self.images, where, self.device)
+    def _at(self, where: Int[Tensor, " b"], log2_factors: Int[Tensor, " n"] | None = None) -> Batch:
+        return Batch.at(self.images, where, self.device, log2_factors)
 
-    def _zero_gradients(self, state: EvaluationState) -> int:
-        """Return how many of the first images that are right have a gradient of zero."""
+    def _log2_factors(self, where: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
+        batch = self._at(where)
+        return log2_factors(self.model, batch.images, batch.labels)
+
+    def _blind(self, state: EvaluationState) -> Counter[str]:
+        """Count the first images that are right at which attacks cannot follow a gradient."""
+        found: Counter[str] = Counter()
         right = state.pending(0)[:MAX_GRADIENTS_CHECKED]
-        batches = map(self._at, torch.split(right, self.batch_size)) if len(right) else ()
-        return sum(
-            int(has_zero_gradient(self.model, batch.images, batch.labels).sum())
-            for batch in batches
-        )
+        for where in torch.split(right, self.batch_size) if len(right) else ():
+            for factor, some in same_factor(state.log2_factors[where]):
+                batch = self._at(where[some])
+                with self.model.times(factor):
+                    zero = has_zero_gradient(self.model, batch.images, batch.labels)
+                    found["zero_gradient"] += int(zero.sum())
+                    if factor != 1:
+                        tiny = is_distorted(self.model, batch.images, batch.labels) & ~zero
+                        found["tiny_gradient"] += int(tiny.sum())
+        return found
 
     def _count(self, state: EvaluationState, seconds: float) -> None:
-        """Move the passes and the time since the last batch into the state."""
+        """Move the passes, spoiled gradients and the time since the last batch into the state."""
+        if self.model.spoiled:
+            state.flags["nan_gradient"] += self.model.spoiled
         state.forward_passes += self.model.forward_passes
         state.backward_passes += self.model.backward_passes
         state.seconds += seconds
-        self.model.forward_passes = self.model.backward_passes = 0
+        self.model.forward_passes = self.model.backward_passes = self.model.spoiled = 0
 
     def _progress(self, state: EvaluationState, number: int) -> Progress:
         done, waiting = int((state.components_done > number).sum()), len(state.pending(number))

@@ -21,7 +21,9 @@ from clbench.schema.files import DAMAGED_NPZ, seal, unseal
 ROBUST, CLEAN = -1, -2
 """In ``broken_by``: no attack has broken the example; the clean image is misclassified already."""
 
-_PER_EXAMPLE = ("index", "clean_pred", "adv_pred", "broken_by", "components_done")
+_PER_EXAMPLE = (
+    *("index", "clean_pred", "adv_pred", "broken_by", "components_done", "log2_factors"),
+)
 _KEPT = ("images", "logits")
 _TOTALS = ("forward_passes", "backward_passes", "seconds")
 
@@ -42,8 +44,9 @@ class EvaluationState:
     ``identity`` names the run; ``whole`` is the data set that the examples are of, and ``index``
     their places in it. ``logits`` are the network's for the first clean images, by which a change
     of the network is noticed. ``broken_by`` is the number of the component that broke an example,
-    or ``ROBUST`` or ``CLEAN``; ``components_done`` how many have attacked it. ``flags`` count the
-    images that raised each.
+    or ``ROBUST`` or ``CLEAN``; ``components_done`` how many have attacked it. ``log2_factors`` are
+    the powers of two by which attacks see the logits times. ``flags`` count the images that raised
+    each.
     """
 
     identity: str
@@ -53,6 +56,7 @@ class EvaluationState:
     adv_pred: Int[Tensor, " n"]
     broken_by: Int[Tensor, " n"]
     components_done: Int[Tensor, " n"]
+    log2_factors: Int[Tensor, " n"]
     adversarial: Float[Tensor, "n c h w"]
     logits: Float[Tensor, "m k"]
     forward_passes: int = 0
@@ -78,6 +82,7 @@ class EvaluationState:
             adv_pred=clean_pred.clone(),
             broken_by=broken_by,
             components_done=torch.zeros_like(broken_by),
+            log2_factors=torch.zeros_like(broken_by),
             adversarial=images.images.clone(),
             logits=logits,
         )

@@ -75,5 +75,7 @@ def _pairs(network: nn.Module) -> Iterator[tuple[str, nn.Module, str, str]]:
     for name, module in network.named_modules():
         for convolution, norm in _CONVOLUTIONS.items():
             before, after = getattr(module, convolution, None), getattr(module, norm, None)
-            if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+            if not isinstance(before, nn.Conv2d) or not isinstance(after, nn.BatchNorm2d):
+                continue
+            if after.running_mean is not None:  # without statistics, the batch decides
                 yield name, module, convolution, norm

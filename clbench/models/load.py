@@ -13,7 +13,7 @@ from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.sources import python, robustbench, timm, zoo
 from clbench.models.validate import validate_network
 from clbench.models.zoo import zoo_names
-from clbench.runtime.as_found import left_as_found
+from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import NormName, look_up, unknown
@@ -69,7 +69,7 @@ def load_model(
         loaded = _SOURCES[prefix](rest, wanted)
     else:
         loaded = python.load(name, wanted) if colon else _from_name(name, wanted)
-    loaded.network.eval()
+    in_eval_mode(loaded.network)
     return loaded
 
 
@@ -106,16 +106,14 @@ def load_for(
         weights=weights,
     )
     network, few = loaded.network.to(device), images.images[:_VALIDATED_ON].to(device)
-    flags = validate_network(network, few, images.n_classes, or_more=dataset is None)
-    with left_as_found(network), torch.no_grad():
-        n_classes = network.eval()(few[:1]).shape[1]
+    validated = validate_network(network, few, images.n_classes, or_more=dataset is None)
     loaded = replace(
         loaded,
-        network=network,
-        flags=tuple(dict.fromkeys((*loaded.flags, *flags))),
+        network=validated.network,
+        flags=tuple(dict.fromkeys((*loaded.flags, *validated.flags))),
         files=loaded.code.files() if loaded.code else loaded.files,
     )
-    return loaded, replace(images, n_classes=n_classes)
+    return loaded, replace(images, n_classes=validated.n_classes)
 
 
 def _from_memory(network: nn.Module, weights: Path | None) -> LoadedModel:

@@ -1,22 +1,44 @@
 """Is this network an image classifier for this data? Asked before anything long begins."""
 
 from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
+from clbench.models.calling import Adapted, Call, find_call
 from clbench.runtime.as_found import left_as_found
+from clbench.runtime.determinism import exact_arithmetic
 from clbench.schema.errors import ClbenchError, ModelError, describe
 
 RANDOMIZED = "randomized"
 """The flag of a network that answers differently when asked twice."""
 
-_TOLERANCE = 1e-4
-"""Logits that differ by less than this share of their length differ by rounding, not chance."""
+BATCH_DEPENDENT = "batch_dependent"
+"""The flag of a network whose answer depends on which other images are there."""
 
-_SMALLEST = 1e-10
+GRADIENT_MODE = "gradient_mode"
+"""The flag of a network that answers differently while a gradient is wanted."""
+
+NO_DERIVATIVE = "no_derivative"
+"""The flag of a network through which no gradient reaches the images."""
+
+_TOLERANCE = 1e-4
+"""Logits that differ by less than this share of their spread differ by rounding, not chance."""
+
+_ROUNDINGS = 20
+"""Logits that differ by less than so many roundings of their size differ by rounding, too."""
+
+
+class Validated(NamedTuple):
+    """A network that can be called with any number of images, and the flags that it raises."""
+
+    network: nn.Module
+    n_classes: int
+    flags: tuple[str, ...]
 
 
 def validate_network(
@@ -25,21 +47,35 @@ def validate_network(
     n_classes: int,
     *,
     or_more: bool = False,
-) -> tuple[str, ...]:
-    """Run ``network`` twice on a few images and return the flags that this raises.
+) -> Validated:
+    """Ask ``network`` about a few images: alone, together, reversed, twice, and for a gradient.
 
-    Network and images are on the same device. The network's mode and state and torch's random
-    numbers are afterwards as they were. ``or_more`` allows logits of further classes, for images
-    whose labels need not show them all.
+    Network and images are on the same device and stay as they are, as do torch's random numbers.
+    A network that needs more than images, see ``Call``, is returned behind what it needs.
+
+    Args:
+        network: Takes images in [0, 1].
+        images: A few of those that it is to be run on.
+        n_classes: How many there are.
+        or_more: Whether logits of further classes are allowed, for images whose labels need not
+            show them all.
 
     Raises:
         ModelError: The network fails on such images, or does not return finite logits [n, classes].
     """
-    with left_as_found(network, state=True), torch.no_grad():
-        first = _logits(network, images)
-        second = _logits(network, images)
-    _check(first, len(images), n_classes, or_more=or_more)
-    return (RANDOMIZED,) if is_randomized([first, second]) else ()
+    network = _ordinary(network)
+    with exact_arithmetic(), left_as_found(network, state=True), torch.no_grad():
+        call = _call(network, images)
+        drawing = replace(call, touches_random_numbers=False)
+        twice = [_logits(Adapted(network, drawing), images) for _ in range(2)]
+        _check(twice[0], len(images), n_classes, or_more=or_more)
+        if is_randomized(twice):
+            call, flags = drawing, [RANDOMIZED]  # it needs fresh numbers
+        else:
+            flags = _flags(Adapted(network, call), images, twice[0])
+    flags += [NO_DERIVATIVE] * (not call.differentiable)
+    adapted = network if call.is_plain else Adapted(network, call)
+    return Validated(adapted, twice[0].shape[1], tuple(flags))
 
 
 def same_answers(first: Float[Tensor, "n k"], second: Float[Tensor, "n k"]) -> bool:
@@ -49,19 +85,71 @@ def same_answers(first: Float[Tensor, "n k"], second: Float[Tensor, "n k"]) -> b
 
 def is_randomized(answers: Sequence[Float[Tensor, "n k"]]) -> bool:
     """Say whether answers to the same images differ by more than rounding."""
-    unit = torch.stack([functional.normalize(answer, dim=1, eps=_SMALLEST) for answer in answers])
-    return bool((unit[:, None] - unit[None]).norm(dim=-1).nan_to_num(0).max() > _TOLERANCE)
+    rounding = max(torch.finfo(answer.dtype).eps for answer in answers)
+    stack = torch.stack([answer.double() for answer in answers])
+    spread = (stack - stack.mean(dim=2, keepdim=True)).norm(dim=2).amax(dim=0)
+    size = stack.norm(dim=2).amax(dim=0)
+    relative = max(_TOLERANCE, _ROUNDINGS * rounding)
+    allowed = relative * spread + _ROUNDINGS * rounding * size
+    apart = (stack[:, None] - stack[None]).norm(dim=-1).nan_to_num(0)
+    return bool((apart > allowed.nan_to_num(0)).any())
 
 
-def _logits(network: nn.Module, images: Tensor) -> Tensor:
+def _ordinary(network: nn.Module) -> nn.Module:
+    """Return a network whose tensors can be run and differentiated: itself, or a copy.
+
+    Tensors that were made in inference mode cannot be, but copies of them can.
+
+    Raises:
+        ModelError: Some have no shape yet.
+    """
+    for name, one in (*network.named_parameters(), *network.named_buffers()):
+        if torch.nn.parameter.is_lazy(one):
+            raise ModelError(
+                f"the model has lazy layers, '{name}' has no shape yet; run it once on an image "
+                "before it is returned, or give its weights with --weights"
+            )
+    tensors = (*network.parameters(), *network.buffers())
+    return deepcopy(network) if any(one.is_inference() for one in tensors) else network
+
+
+def _call(network: nn.Module, images: Tensor) -> Call:
     try:
-        logits = network(images.clone())
+        return find_call(network, images)
     except ClbenchError:
         raise
     except Exception as error:
         raise ModelError(
             f"the model fails on images {list(images.shape)}: {describe(error)}; "
             "it must take such images, in [0, 1]"
+        ) from error
+
+
+def _flags(network: nn.Module, images: Tensor, together: Tensor) -> list[str]:
+    """Return what a network raises whose answers are the same when it is asked the same twice."""
+    some = sorted({0, len(images) // 2, len(images) - 1})
+    alone = torch.cat([_logits(network, images[k : k + 1]) for k in some])
+    _check(alone, len(some), together.shape[1], or_more=False)
+    reversed_order = _logits(network, images.flip(0)).flip(0)
+    with torch.enable_grad():
+        with_gradient = _logits(network, images.clone().requires_grad_().view_as(images)).detach()
+    found = {
+        BATCH_DEPENDENT: not same_answers(alone, together[some])
+        or not same_answers(reversed_order, together),
+        GRADIENT_MODE: not same_answers(with_gradient, together),
+    }
+    return [flag for flag, raised in found.items() if raised]
+
+
+def _logits(network: nn.Module, images: Tensor) -> Tensor:
+    try:
+        logits = network(images)
+    except ClbenchError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"the model fails on images {list(images.shape)} after it took others: "
+            f"{describe(error)}; it must take any number of images, in [0, 1]"
         ) from error
     if not isinstance(logits, Tensor):
         raise ModelError(f"the model must return one tensor of logits, got {type(logits).__name__}")

@@ -1,7 +1,7 @@
 """A network is left as it was found."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ def left_as_found(network: nn.Module, *, seed: int = 0, state: bool = False) -> 
     values = {name: one.detach().clone() for name, one in _tensors(network)} if state else {}
     with randomness(seed):
         try:
-            network.eval()
+            in_eval_mode(network)
             for parameter, _ in wanted:
                 parameter.requires_grad_(False)
             yield
@@ -49,6 +49,26 @@ def left_as_found(network: nn.Module, *, seed: int = 0, state: bool = False) -> 
                 table.clear()
                 table.update(before)
             _set_back(network, values)
+
+
+def in_eval_mode(network: nn.Module) -> None:
+    """Put a network in eval mode, as far as it has modes: exported programs have none."""
+    with suppress(NotImplementedError):
+        network.eval()
+
+
+@contextmanager
+def torch_as_found() -> Iterator[None]:
+    """Let code change what torch does by default for a while: gradients, precision, device."""
+    gradients, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
+    device = torch.get_default_device()
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(gradients)
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
 
 
 def _hooks(network: nn.Module) -> Iterator[dict[int, object]]:

@@ -35,7 +35,10 @@ def _imported(file: Path, folder: Path) -> Iterator[Path]:
             for one in node.names:
                 yield from _files_of(folder, one.name)
         elif isinstance(node, ast.ImportFrom):
-            start = file.parents[node.level - 1] if node.level else folder
+            above = file.parents[: node.level]
+            if len(above) < node.level:  # more dots than folders
+                continue
+            start = above[-1] if above else folder
             for one in node.names:
                 yield from _files_of(start, ".".join(filter(None, (node.module, one.name))))
 

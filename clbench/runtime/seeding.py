@@ -1,6 +1,7 @@
 """Random numbers that depend on a seed alone."""
 
 import hashlib
+import pickle
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,19 +13,34 @@ from torch import Tensor
 
 
 @contextmanager
-def randomness(seed: int) -> Iterator[None]:
-    """Seed torch, numpy and Python's generator for a while; afterwards they go on as before."""
+def random_state_as_found() -> Iterator[None]:
+    """Let torch, numpy and Python's generator go on afterwards as if nothing had been drawn."""
     devices = range(torch.cuda.device_count())
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - kept for them
     with torch.random.fork_rng(devices=devices):
         try:
-            torch.manual_seed(seed)
-            np.random.seed(seed)  # noqa: NPY002 - attack packages draw from it
-            random.seed(seed)
             yield
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002 - given back to them
             random.setstate(python_state)
+
+
+@contextmanager
+def randomness(seed: int) -> Iterator[None]:
+    """Seed torch, numpy and Python's generator for a while; afterwards they go on as before."""
+    with random_state_as_found():
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - attack packages draw from it
+        random.seed(seed)
+        yield
+
+
+def random_state() -> str:
+    """Return a hash of where torch, numpy and Python's generator are."""
+    states = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+    digest = hashlib.sha256(b"".join(state.numpy().tobytes() for state in states))
+    digest.update(pickle.dumps((random.getstate(), np.random.get_state())))  # noqa: NPY002 - as above
+    return digest.hexdigest()
 
 
 def seed_from(*parts: int | str) -> int:

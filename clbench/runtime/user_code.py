@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from clbench.runtime.as_found import torch_as_found
 from clbench.runtime.local_imports import local_imports
 from clbench.schema.errors import ClbenchError, describe
 from clbench.schema.files import sha256_of_file
@@ -67,7 +68,8 @@ def load_registered(what: str, point: EntryPoint, error: type[ClbenchError]) -> 
         ClbenchError: Of the given kind: it cannot be imported.
     """
     try:
-        value = point.load()
+        with torch_as_found():
+            value = point.load()
     except Exception as caught:
         raise error(f"{what}: importing '{point.value}' raised {describe(caught)}") from caught
     package = point.dist.name if point.dist else ""
@@ -128,10 +130,11 @@ def import_object(what: str, name: str, error: type[ClbenchError]) -> UserObject
 
 @contextmanager
 def importable(folder: Path) -> Iterator[None]:
-    """Let modules in a folder be imported for a while."""
+    """Let modules in a folder be imported for a while; what torch does by default stays."""
     sys.path.insert(0, str(folder))
     try:
-        yield
+        with torch_as_found():
+            yield
     finally:
         with suppress(ValueError):  # the user's code may have removed it
             sys.path.remove(str(folder))

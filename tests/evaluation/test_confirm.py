@@ -1,5 +1,6 @@
 import random
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -29,7 +30,7 @@ class Brightness(nn.Module):
 @pytest.fixture
 def batch():
     images = torch.full((4, 1, 4, 4), 0.45)
-    return Batch(images, torch.zeros(4, dtype=torch.int64), torch.arange(4))
+    return Batch(images, torch.zeros(4, dtype=torch.int64), torch.arange(4), torch.zeros(4).long())
 
 
 def step(change, **settings):
@@ -83,7 +84,7 @@ def test_leaving_the_ball_is_no_defect_of_an_unbounded_attack(batch):
 
 def test_leaving_the_pixel_range_breaks_nothing_and_is_flagged(batch):
     images = torch.full((4, 1, 4, 4), 0.01)
-    dark = Batch(images, torch.ones(4, dtype=torch.int64), batch.index)
+    dark = replace(batch, images=images, labels=torch.ones(4, dtype=torch.int64))
     done = attack_and_confirm(
         step(lambda images: images - 0.02), AttackedModel(Brightness()), dark, LINF, 0
     )

@@ -32,8 +32,9 @@ def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
         console.print("\nlinear classifiers of the features of each stage")
         console.print(_linear_probes(record))
     console.print()
+    attack = record.attack.name if record.attack else ""
     for flag in record.flags:
-        console.print(f"[yellow]flag {flag}[/yellow]: {meaning(flag)}")
+        console.print(f"[yellow]flag {flag}[/yellow]: {meaning(flag, attack)}")
     if record.unreliable:
         console.print("[yellow]the robust accuracy is unreliable[/yellow]")
     for line in _footer(evaluation):

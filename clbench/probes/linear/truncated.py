@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from clbench.models.backbones.resnet import faster_equal
 from clbench.probes.layers import Layer, find_layers
 from clbench.schema.errors import ModelError
 
@@ -50,17 +51,16 @@ class UpTo(nn.Module):
         )
 
     def folded(self) -> "UpTo":
-        """Return the same of the faster equal that the network offers, or itself.
+        """Return the same of the network's faster equal, or itself.
 
         Only what ``find_layers`` finds is the same place in both.
         """
-        offer = getattr(self.network, "folded", None)
-        places = find_layers(self.network) if callable(offer) else {}
+        equal = faster_equal(self.network)
+        places = find_layers(self.network)
         name = next((name for name, layer in places.items() if layer == self.layer), "")
-        if not callable(offer) or not name:
+        if equal is self.network or not name:
             return self
-        folded = offer()
-        return UpTo(folded, find_layers(folded)[name], self.passing)
+        return UpTo(equal, find_layers(equal)[name], self.passing)
 
 
 class _ReachedError(Exception):

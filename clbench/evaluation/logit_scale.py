@@ -1,0 +1,69 @@
+"""Powers of two that bring logits to where attacks can work with them: attacks divide by guards.
+
+Attacks divide a gradient by its length plus about 1e-12, and losses such as DLR by a difference of
+logits plus as much. Where logits are very small these guards rule the step; where they are very far
+apart the cross-entropy has no gradient left in float32. A network times a positive number decides
+as before, so attacks may see its logits times one; a power of two changes no digit of them.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from clbench.evaluation.attacked_model import AttackedModel
+
+SMALLEST_GRADIENT = 1e-10
+"""Length of a gradient that a guard of 1e-12 shortens by one hundredth."""
+
+_MARGIN = 8.0
+"""Just above the margin that logits are brought to: the loss then has a gradient of about 1e-3."""
+
+_MOST = 120
+"""Exponents that fit a float32, with room for a gradient."""
+
+
+def log2_factors(
+    model: AttackedModel, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
+) -> Int[Tensor, " n"]:
+    """Return, on the CPU, the power of two by which attacks should see each image's logits times.
+
+    It is 0 but where the gradient of the cross-entropy at the image is so small, or so large, that
+    arithmetic distorts its direction. There the factor takes the margin of the logits, the highest
+    less the next, to between 4 and 8. Each image has one factor for all attacks: losses at its
+    neighbours remain comparable, and hyperplanes where they are.
+    """
+    where = is_distorted(model, images, labels).nonzero()[:, 0]
+    exponents = torch.zeros(len(images), dtype=torch.int64)
+    if len(where):
+        wanted = (_MARGIN / _margins(model.logits(images[where]))).log2().floor()
+        exponents[where.cpu()] = wanted.nan_to_num(0, 0, 0).clamp(-_MOST, _MOST).long()
+    return exponents
+
+
+def is_distorted(
+    model: AttackedModel, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
+) -> Bool[Tensor, " n"]:
+    """Say at which images the cross-entropy's gradient is too small or too large to be followed."""
+    with torch.enable_grad():
+        leaf = images.detach().clone().requires_grad_()
+        loss = functional.cross_entropy(model(leaf), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, leaf)
+    length = gradient.double().flatten(1).norm(dim=1)
+    followed: Tensor = (length >= SMALLEST_GRADIENT) & (length <= 1 / SMALLEST_GRADIENT)
+    return ~followed
+
+
+def same_factor(exponents: Int[Tensor, " n"]) -> Iterator[tuple[float, Int[Tensor, " m"]]]:
+    """Yield every factor, and where the images are that have it."""
+    for exponent in sorted(set(exponents.tolist())):
+        yield 2.0**exponent, (exponents == exponent).nonzero()[:, 0]
+
+
+def _margins(logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
+    if logits.shape[1] < 2:  # noqa: PLR2004 - one class leaves nothing to tell apart
+        return torch.zeros(len(logits), dtype=torch.float64)
+    highest = logits.double().topk(2, dim=1).values.cpu()
+    return highest[:, 0] - highest[:, 1]

@@ -1,0 +1,169 @@
+"""How a network has to be called, where images alone will not do: found by asking it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from clbench.runtime.seeding import random_state, random_state_as_found, randomness
+from clbench.schema.errors import ClbenchError
+
+FIXED_SIZES = (1, 2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 500, 512)
+"""Numbers of images that networks for batches of one fixed size are tried with."""
+
+_DTYPES = (torch.float64, torch.float16, torch.bfloat16)
+"""What a network is tried with that cannot take images in the precision of its parameters."""
+
+_SEED = 0x5EED0F
+"""A seed that no network sets by itself."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a network needs besides images.
+
+    ``changes_input`` networks get a copy. ``dtype`` is what the images are converted to.
+    ``batch_size`` is the only number of images that a network takes, 0 where it takes any; with
+    fewer, the last one is repeated. ``single`` says what to do about a single image: a network may
+    drop the batch axis of its answer, or refuse it and get it twice. The random numbers of
+    others are kept from networks that ``touch_random_numbers``; networks that are not
+    ``differentiable`` never see that a gradient is wanted.
+    """
+
+    changes_input: bool = False
+    dtype: torch.dtype = torch.float32
+    batch_size: int = 0
+    drops_batch_axis: bool = False
+    refuses_single: bool = False
+    touches_random_numbers: bool = False
+    differentiable: bool = True
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether images alone will do."""
+        return self == Call()
+
+
+class Adapted(nn.Module):
+    """A network behind what it needs to be called: takes any number of images in float32.
+
+    It answers what the network does; see ``validate_network`` for what that has to be.
+    """
+
+    def __init__(self, network: nn.Module, call: Call) -> None:
+        super().__init__()
+        self.network = network
+        self.call = call
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Any:  # noqa: ANN401 - the network's
+        """Return the network's answers, one row for each image."""
+        call = self.call
+        if not call.differentiable:
+            with torch.no_grad():
+                return self._in_parts(images.detach().to(call.dtype, copy=True))
+        if call.changes_input or images.dtype != call.dtype:
+            images = images.to(call.dtype, copy=True)
+        return self._in_parts(images)
+
+    def _in_parts(self, images: Float[Tensor, "n c h w"]) -> Any:  # noqa: ANN401 - as above
+        size = self.call.batch_size
+        parts = torch.split(images, size) if size else (images,)
+        answers = [self._padded(part, size) for part in parts]
+        return answers[0] if len(answers) == 1 else torch.cat(answers)
+
+    def _padded(self, images: Float[Tensor, "n c h w"], size: int) -> Any:  # noqa: ANN401 - as above
+        n = len(images)
+        missing = size - n if size else int(self.call.refuses_single and n == 1)
+        if missing:
+            images = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)])
+        if self.call.touches_random_numbers:
+            with random_state_as_found():
+                answer = self.network(images)
+        else:
+            answer = self.network(images)
+        if self.call.drops_batch_axis and len(images) == 1:
+            answer = answer[None]
+        return answer[:n] if missing else answer
+
+
+def find_call(network: nn.Module, images: Float[Tensor, "n c h w"]) -> Call:
+    """Return how a network takes a few images, which stay as they are.
+
+    Raises:
+        Exception: Whatever the network raises, where it takes them in no way.
+    """
+    several = images if len(images) > 1 else images.repeat(2, 1, 1, 1)
+    call = _taken(network, several)
+    if not call.batch_size:
+        call = _with_single(network, several, call)
+    with randomness(_SEED):
+        given, before = several.to(call.dtype, copy=True), random_state()
+        Adapted(network, replace(call, changes_input=False))(given)
+        changes, touches = not torch.equal(given, several.to(call.dtype)), random_state() != before
+    call = replace(call, changes_input=changes, touches_random_numbers=touches)
+    return replace(call, differentiable=_is_differentiable(Adapted(network, call), several))
+
+
+def _taken(network: nn.Module, images: Float[Tensor, "n c h w"]) -> Call:
+    """Return the first way of calling that does not fail.
+
+    Raises:
+        Exception: What the network raised at the first one, where all fail.
+    """
+    first: Exception | None = None
+    for call in _ways(network):
+        failure = _failure(network, images, call)
+        if failure is None:
+            return call
+        first = first or failure
+    assert first is not None, "there is a first way"
+    raise first
+
+
+def _ways(network: nn.Module) -> Iterator[Call]:
+    floats = {one.dtype for one in network.parameters() if one.is_floating_point()}
+    own = floats.pop() if len(floats) == 1 else torch.float32
+    yield Call(dtype=own)
+    for dtype in _DTYPES:
+        if dtype != own:
+            yield Call(dtype=dtype)
+    for size in FIXED_SIZES:
+        yield Call(dtype=own, batch_size=size)
+
+
+def _with_single(network: nn.Module, images: Float[Tensor, "n c h w"], call: Call) -> Call:
+    """Return how a network takes a single image too, given how it takes several."""
+    try:
+        alone = Adapted(network, replace(call, changes_input=True))(images[:1])
+    except Exception:
+        one_more = torch.cat([images, images[:1]])
+        if _failure(network, one_more, call) is None:
+            return replace(call, refuses_single=True)
+        return replace(call, batch_size=len(images))
+    return replace(call, drops_batch_axis=isinstance(alone, Tensor) and alone.ndim == 1)
+
+
+def _failure(network: nn.Module, images: Tensor, call: Call) -> Exception | None:
+    try:
+        Adapted(network, replace(call, changes_input=True))(images)
+    except (ClbenchError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        return error
+    return None
+
+
+def _is_differentiable(adapted: Adapted, images: Float[Tensor, "n c h w"]) -> bool:
+    """Say whether gradients at the images can be asked for, be they zero."""
+    with torch.enable_grad():
+        leaf = images.detach().clone().requires_grad_()
+        try:
+            answer = adapted(leaf.view_as(leaf))
+            if isinstance(answer, Tensor) and answer.requires_grad:
+                torch.autograd.grad(answer.float().logsumexp(-1).sum(), leaf)
+        except Exception:
+            return False
+    return True
