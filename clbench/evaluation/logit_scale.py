@@ -21,8 +21,8 @@ SMALLEST_GRADIENT = 1e-10
 _MARGIN = 8.0
 """Just above the margin that logits are brought to: the loss then has a gradient of about 1e-3."""
 
-_MOST = 120
-"""Exponents that fit a float32, with room for a gradient."""
+_MOST = 1000
+"""Exponents that fit a double."""
 
 
 def log2_factors(

@@ -102,7 +102,8 @@ def find_call(network: nn.Module, images: Float[Tensor, "n c h w"]) -> Call:
     with randomness(_SEED):
         given, before = several.to(call.dtype, copy=True), random_state()
         Adapted(network, replace(call, changes_input=False))(given)
-        changes, touches = not torch.equal(given, several.to(call.dtype)), random_state() != before
+        # an operation in place counts even where it leaves all values as they are
+        changes, touches = given._version > 0, random_state() != before
     call = replace(call, changes_input=changes, touches_random_numbers=touches)
     return replace(call, differentiable=_is_differentiable(Adapted(network, call), several))
 

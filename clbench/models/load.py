@@ -11,7 +11,7 @@ from clbench.data.datasets import DATASETS
 from clbench.data.image_set import ImageSet
 from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.sources import python, robustbench, timm, zoo
-from clbench.models.validate import validate_network
+from clbench.models.validate import validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
@@ -105,7 +105,8 @@ def load_for(
         norm=norm,
         weights=weights,
     )
-    network, few = loaded.network.to(device), images.images[:_VALIDATED_ON].to(device)
+    network = with_ordinary_tensors(loaded.network).to(device)
+    few = images.images[:_VALIDATED_ON].to(device)
     validated = validate_network(network, few, images.n_classes, or_more=dataset is None)
     loaded = replace(
         loaded,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from clbench.models.calling import Adapted, Call, find_call
 from clbench.runtime.as_found import left_as_found
@@ -63,7 +64,6 @@ def validate_network(
     Raises:
         ModelError: The network fails on such images, or does not return finite logits [n, classes].
     """
-    network = _ordinary(network)
     with exact_arithmetic(), left_as_found(network, state=True), torch.no_grad():
         call = _call(network, images)
         drawing = replace(call, touches_random_numbers=False)
@@ -76,6 +76,29 @@ def validate_network(
     flags += [NO_DERIVATIVE] * (not call.differentiable)
     adapted = network if call.is_plain else Adapted(network, call)
     return Validated(adapted, twice[0].shape[1], tuple(flags))
+
+
+def with_ordinary_tensors(network: nn.Module) -> nn.Module:
+    """Return a network whose tensors can be moved, run and differentiated: itself, or a copy.
+
+    Tensors that were made in inference mode cannot be differentiated, but copies of them can.
+
+    Raises:
+        ModelError: Some have no shape or no values yet.
+    """
+    tensors = dict((*network.named_parameters(), *network.named_buffers()))
+    for name, one in tensors.items():
+        if is_lazy(one):
+            raise ModelError(
+                f"the model has lazy layers, '{name}' has no shape yet; run it once on an image "
+                "before it is returned, or give its weights with --weights"
+            )
+        if one.is_meta:
+            raise ModelError(
+                f"the model has no values for '{name}', which is on device meta; fill it before "
+                "it is returned"
+            )
+    return deepcopy(network) if any(one.is_inference() for one in tensors.values()) else network
 
 
 def same_answers(first: Float[Tensor, "n k"], second: Float[Tensor, "n k"]) -> bool:
@@ -93,24 +116,6 @@ def is_randomized(answers: Sequence[Float[Tensor, "n k"]]) -> bool:
     allowed = relative * spread + _ROUNDINGS * rounding * size
     apart = (stack[:, None] - stack[None]).norm(dim=-1).nan_to_num(0)
     return bool((apart > allowed.nan_to_num(0)).any())
-
-
-def _ordinary(network: nn.Module) -> nn.Module:
-    """Return a network whose tensors can be run and differentiated: itself, or a copy.
-
-    Tensors that were made in inference mode cannot be, but copies of them can.
-
-    Raises:
-        ModelError: Some have no shape yet.
-    """
-    for name, one in (*network.named_parameters(), *network.named_buffers()):
-        if torch.nn.parameter.is_lazy(one):
-            raise ModelError(
-                f"the model has lazy layers, '{name}' has no shape yet; run it once on an image "
-                "before it is returned, or give its weights with --weights"
-            )
-    tensors = (*network.parameters(), *network.buffers())
-    return deepcopy(network) if any(one.is_inference() for one in tensors) else network
 
 
 def _call(network: nn.Module, images: Tensor) -> Call:

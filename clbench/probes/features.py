@@ -38,18 +38,23 @@ def capture(
 
     All hooks are gone when the context ends, whatever ends it.
     """
-    listener = _Listener(network, keep)
+    answers_as = next((name for name, one in layers.items() if one == Layer(network)), "")
+    listener = _Listener(network, keep, answers_as)
     with ExitStack() as hooks:
         for name, layer in layers.items():
-            hooks.enter_context(_hook(name, layer, listener.note))
+            # compiled TorchScript takes no hooks, but what the network returns is known
+            if not isinstance(layer.module, torch.jit.ScriptModule):
+                hooks.enter_context(_hook(name, layer, listener.note))
         yield listener.forward
 
 
 class _Listener:
-    """Keeps what flows at the layers during one run."""
+    """Keeps what flows at the layers during one run; ``answers_as`` names what it ends in."""
 
-    def __init__(self, network: nn.Module, keep: Callable[[Tensor], Tensor]) -> None:
-        self._network, self._keep = network, keep
+    def __init__(
+        self, network: nn.Module, keep: Callable[[Tensor], Tensor], answers_as: str
+    ) -> None:
+        self._network, self._keep, self._answers_as = network, keep, answers_as
         self._found: dict[str, Tensor] = {}
         self._n_images = 0
 
@@ -67,7 +72,9 @@ class _Listener:
         """Run the network once and return what was kept."""
         self._found = {}
         self._n_images = len(images)
-        self._network(images)
+        answer = self._network(images)
+        if self._answers_as and self._answers_as not in self._found:
+            self.note(self._answers_as, answer)
         found, self._found = self._found, {}
         return found
 

@@ -1,5 +1,6 @@
 """A network is left as it was found."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
@@ -30,11 +31,12 @@ def left_as_found(network: nn.Module, *, seed: int = 0, state: bool = False) -> 
         state: Whether parameters and buffers are set back too, which takes a copy of them. In eval
             mode hardly any network changes its own.
     """
-    modes = [(module, module.training) for module in network.modules()]
+    # frozen TorchScript has no modes
+    modes = [(one, one.training) for one in network.modules() if hasattr(one, "training")]
     wanted = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     hooks = [(table, dict(table)) for table in _hooks(network)]
     values = {name: one.detach().clone() for name, one in _tensors(network)} if state else {}
-    with randomness(seed):
+    with randomness(seed), uncompiled():
         try:
             in_eval_mode(network)
             for parameter, _ in wanted:
@@ -55,6 +57,20 @@ def in_eval_mode(network: nn.Module) -> None:
     """Put a network in eval mode, as far as it has modes: exported programs have none."""
     with suppress(NotImplementedError):
         network.eval()
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Let what ``torch.compile`` compiled run as it was written, for a while.
+
+    Compiled passes refuse what attacks and probes ask for: two gradients of one forward pass, hooks
+    that were not there, tensors that somebody listens to.
+    """
+    if "torch._dynamo" in sys.modules:  # it takes seconds to import, and compiling imports it
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    else:
+        yield
 
 
 @contextmanager

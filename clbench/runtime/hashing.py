@@ -4,6 +4,7 @@ import hashlib
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 
 def state_sha256(network: nn.Module) -> str:
@@ -13,7 +14,8 @@ def state_sha256(network: nn.Module) -> str:
     """
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
-        if isinstance(value, Tensor):
+        # nothing is known yet of lazy layers, and nothing at all of tensors on no device
+        if isinstance(value, Tensor) and not is_lazy(value) and not value.is_meta:
             digest.update(f"{key} {value.dtype} {list(value.shape)}\n".encode())
             plain = value.detach().cpu().contiguous().reshape(-1)
             digest.update(plain.view(torch.uint8).numpy().tobytes())

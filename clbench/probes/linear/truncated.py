@@ -32,6 +32,9 @@ class UpTo(nn.Module):
             ModelError: These images do not pass the layer so often.
         """
         passes = 0
+        if self.layer == Layer(self.network) and self.passing == 1:
+            answer: Tensor = self.network(images)
+            return answer
 
         def note(carried: object) -> None:
             nonlocal passes
