@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from clbench.attacks.interface import CascadeRow, ComponentRow
+from clbench.attacks.interface import CascadeRow, ComponentRow, Fit, Shape, fits_all
 from clbench.schema.attack_spec import Option, Parameter
 from clbench.schema.names import NormName
 
@@ -13,6 +13,12 @@ MAX_TARGETS = 9
 
 _NORMS: tuple[NormName, ...] = ("Linf", "L2")
 _BACKWARD = 2  # a backward pass costs about two forward passes
+
+_WINDOWS = 5
+"""Windows of Square in L2, one above the other in an image."""
+
+_LONG = 5
+"""Images so many times longer than wide have no room for such a window."""
 
 _APGD: dict[str, Parameter] = {"n_iter": 100, "n_restarts": 1, "eot_iter": 1, "rho": 0.75}
 _FAB: dict[str, Parameter] = {
@@ -37,6 +43,24 @@ def _fab_cost(given: Mapping[str, Any], n_classes: int) -> float:
 
 def _square_cost(given: Mapping[str, Any], _n_classes: int) -> float:
     return float(given["n_restarts"] * given["n_queries"])
+
+
+def square_fit(norm: NormName, shape: Shape) -> Fit:
+    """Say whether Square of AutoAttack, and of torchattacks, runs on images of a shape.
+
+    In L2 it begins with windows as high as a fifth of the image, one beside the other from an
+    offset on. It fails where one of them is cut off; where they are wider than the image there are
+    none, and it is much weaker.
+    """
+    _, height, width = shape
+    side = height // _WINDOWS
+    if norm != "L2":
+        return Fit()
+    offset = (height - side * _WINDOWS) // 2
+    ends = [offset + length // side * side - length for length in shape[1:]] if side else [1]
+    if side == 0 or (side > 1 and width >= side and max(ends) > 0):
+        return Fit(f"cannot place its windows in L2 on images of {height}x{width}; leave it out")
+    return Fit(flags=("long_images",) if max(shape[1:]) >= _LONG * min(shape[1:]) else ())
 
 
 @dataclass(frozen=True)
@@ -65,6 +89,7 @@ def _row(
     cost: Callable[[Mapping[str, Any], int], float],
     least_classes: int = 2,
     black_box: bool = False,
+    fit: Callable[[NormName, Shape], Fit] = fits_all,
 ) -> ComponentRow:
     defaults = _Defaults(values, fixed)
     return ComponentRow(
@@ -76,6 +101,7 @@ def _row(
         cost=cost,
         least_classes=least_classes,
         black_box=black_box,
+        fit=fit,
     )
 
 
@@ -101,6 +127,7 @@ AUTOATTACK = (
         fixed=("loss", "resc_schedule"),
         cost=_square_cost,
         black_box=True,
+        fit=square_fit,
     ),
 )
 """The components, in the order in which they are listed."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -39,6 +39,25 @@ class Attack(Protocol):
         ...
 
 
+Shape = tuple[int, int, int]
+"""Channels, height and width of an image."""
+
+
+class Fit(NamedTuple):
+    """Whether an attack can run on images of a shape, and how well.
+
+    ``reason`` says why it cannot, "" where it can; ``flags`` are those that it raises there.
+    """
+
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+
+
+def fits_all(_norm: NormName, _shape: Shape) -> Fit:
+    """Say that an attack runs on images of every shape."""
+    return Fit()
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComponentRow:
     """An attack that can be a component: what it covers, its options, its effective parameters.
@@ -46,7 +65,8 @@ class ComponentRow:
     ``bounded`` is False for attacks that look for the smallest perturbation and may leave the ball;
     what they return outside of it is no success, and no defect either. ``black_box`` is True for
     attacks that use no gradients. ``cost`` is roughly how many forward passes (a backward pass
-    counts as two) a surviving image takes; it serves to foretell the time to go. ``options`` and
+    counts as two) a surviving image takes; it serves to foretell the time to go. ``fit`` says
+    whether it can run on images of a shape. ``options`` and
     ``parameters`` are called only when the attack is used, so that listing the names imports no
     attack package.
     """
@@ -59,6 +79,7 @@ class ComponentRow:
     """From the number of classes and the values that were given."""
     cost: Callable[[Mapping[str, Parameter], int], float] = lambda _parameters, _n_classes: 1.0
     least_classes: int = 2
+    fit: Callable[[NormName, Shape], Fit] = fits_all
     bounded: bool = True
     black_box: bool = False
 

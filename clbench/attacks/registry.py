@@ -7,7 +7,7 @@ from clbench.attacks.autoattack_rows import AUTOATTACK, CASCADES
 from clbench.attacks.backends.autoattack import AutoAttackPackage
 from clbench.attacks.backends.native import NATIVE, Native
 from clbench.attacks.backends.torchattacks import Torchattacks
-from clbench.attacks.interface import Attack, AttackPlan, AttackStep, Backend, ComponentRow
+from clbench.attacks.interface import Attack, AttackPlan, AttackStep, Backend, ComponentRow, Shape
 from clbench.attacks.torchattacks_rows import PREFIX, REFUSED, TORCHATTACKS
 from clbench.runtime.user_code import is_own
 from clbench.schema.attack_spec import AttackSpec, Component, Option, Parameter, read_options
@@ -73,6 +73,21 @@ def plan_attack(text: str, norm: NormName, n_classes: int, backend: str = AUTO) 
         spec = AttackSpec(name, (component,))
     wanted = _OLD_NAMES.get(backend, backend)
     return AttackPlan(spec, tuple(_backend_of(one.name, norm, wanted) for one in spec.components))
+
+
+def check_images(plan: AttackPlan, norm: NormName, shape: Shape) -> tuple[str, ...]:
+    """Return the flags that a plan raises on images of a shape [c, h, w].
+
+    Raises:
+        BadValueError: One of its components cannot run on them.
+    """
+    flags: dict[str, None] = {}
+    for component in plan.spec.components:
+        fit = component_row(component.name).fit(norm, shape)
+        if fit.reason:
+            raise BadValueError(f"attack '{component.name}' {fit.reason}")
+        flags |= dict.fromkeys(fit.flags)
+    return tuple(flags)
 
 
 def bind(plan: AttackPlan, n_classes: int) -> tuple[AttackStep, ...]:

@@ -6,14 +6,17 @@ have (such as 2/255 to 8/255), because a fixed one could not even reach the edge
 """
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from clbench.attacks.interface import ComponentRow
+from clbench.attacks.autoattack_rows import square_fit
+from clbench.attacks.interface import ComponentRow, Fit, Shape
 from clbench.interop.torchattacks import torchattacks_package
 from clbench.schema.attack_spec import Option, Parameter
+from clbench.schema.errors import BadValueError
 from clbench.schema.names import NormName
 
 PREFIX = "torchattacks:"
@@ -76,6 +79,8 @@ _CHOICES = {
     "kernel_name": ("gaussian", "linear", "uniform"),
 }
 _LEAST = {"max_iterations": 10}  # it divides by a tenth of it
+_DLR_CLASSES = 3
+_FIRST_SHARE = 0.8  # of an image, which the first window of Square covers by default
 _LOSSES = {"UPGD": ("ce", "dlr", "margin"), "APGD": ("ce", "dlr"), "Square": ("margin", "ce")}
 
 
@@ -100,6 +105,11 @@ def _options(name: str) -> dict[str, Option]:
 def _effective(name: str, n_classes: int, given: Mapping[str, Parameter]) -> dict[str, Parameter]:
     """Return every parameter; ``alpha_per_eps`` stands for a step size in proportion to eps."""
     defaults = signature(name)
+    if given.get("loss") == "dlr" and n_classes < _DLR_CLASSES:
+        raise BadValueError(
+            f"attack '{PREFIX}{name}' needs at least {_DLR_CLASSES} classes for loss=dlr, "
+            f"got {n_classes}; take loss=ce"
+        )
     parameters = {key: option.default for key, option in _options(name).items()} | dict(given)
     if "alpha" in defaults and "alpha" not in given:
         del parameters["alpha"]
@@ -107,6 +117,23 @@ def _effective(name: str, n_classes: int, given: Mapping[str, Parameter]) -> dic
     if "n_classes" in defaults:
         parameters["n_classes"] = n_classes
     return parameters
+
+
+def _fit(name: str, norm: NormName, shape: Shape) -> Fit:
+    channels = KINDS[name].channels
+    if channels not in (None, shape[0]):
+        return Fit(f"needs images of {channels} channels, got {shape[0]}")
+    return _square_fit(norm, shape) if name == "Square" else Fit()
+
+
+def _square_fit(norm: NormName, shape: Shape) -> Fit:
+    """Say whether Square runs: in L2, the library does not keep its first window in the image."""
+    _, height, width = shape
+    side = max(round(math.sqrt(_FIRST_SHARE * height * width)), 3)
+    side += side % 2 == 0
+    if norm == "L2" and side > min(height, width):
+        return Fit(f"cannot place its first window in L2 on images of {height}x{width}")
+    return square_fit(norm, shape)
 
 
 def _cost(given: Mapping[str, Parameter], _n_classes: int) -> float:
@@ -123,6 +150,7 @@ TORCHATTACKS = tuple(
         parameters=partial(_effective, name),
         cost=_cost,
         least_classes=kind.least_classes,
+        fit=partial(_fit, name),
         bounded=kind.eps is not None,
         black_box=kind.black_box,
     )

@@ -18,6 +18,9 @@ from clbench.evaluation.attacked_model import AttackedModel
 SMALLEST_GRADIENT = 1e-10
 """Length of a gradient that a guard of 1e-12 shortens by one hundredth."""
 
+SMALLEST_SPREAD = 1e-5
+"""Distance of the highest from the lowest logit at which FAB's guard of 1e-8 begins to matter."""
+
 _MARGIN = 8.0
 """Just above the margin that logits are brought to: the loss then has a gradient of about 1e-3."""
 
@@ -30,10 +33,9 @@ def log2_factors(
 ) -> Int[Tensor, " n"]:
     """Return, on the CPU, the power of two by which attacks should see each image's logits times.
 
-    It is 0 but where the gradient of the cross-entropy at the image is so small, or so large, that
-    arithmetic distorts its direction. There the factor takes the margin of the logits, the highest
-    less the next, to between 4 and 8. Each image has one factor for all attacks: losses at its
-    neighbours remain comparable, and hyperplanes where they are.
+    It is 0 but where ``is_distorted`` says so. There the factor takes the margin of the logits, the
+    highest less the next, to between 4 and 8. Each image has one factor for all attacks: losses at
+    its neighbours remain comparable, and hyperplanes where they are.
     """
     where = is_distorted(model, images, labels).nonzero()[:, 0]
     exponents = torch.zeros(len(images), dtype=torch.int64)
@@ -46,14 +48,21 @@ def log2_factors(
 def is_distorted(
     model: AttackedModel, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
 ) -> Bool[Tensor, " n"]:
-    """Say at which images the cross-entropy's gradient is too small or too large to be followed."""
+    """Say at which images attacks cannot follow the network.
+
+    The gradient of the cross-entropy is too small or too large there, or logits are too close.
+    """
+    before = model.spoiled
     with torch.enable_grad():
         leaf = images.detach().clone().requires_grad_()
-        loss = functional.cross_entropy(model(leaf), labels, reduction="sum")
+        logits = model(leaf)
+        loss = functional.cross_entropy(logits, labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
+    model.spoiled = before  # no attack followed it
     length = gradient.double().flatten(1).norm(dim=1)
+    spread = (logits.amax(dim=1) - logits.amin(dim=1)).detach()
     followed: Tensor = (length >= SMALLEST_GRADIENT) & (length <= 1 / SMALLEST_GRADIENT)
-    return ~followed
+    return ~(followed & (spread >= SMALLEST_SPREAD))
 
 
 def same_factor(exponents: Int[Tensor, " n"]) -> Iterator[tuple[float, Int[Tensor, " m"]]]:
@@ -66,4 +75,5 @@ def _margins(logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
     if logits.shape[1] < 2:  # noqa: PLR2004 - one class leaves nothing to tell apart
         return torch.zeros(len(logits), dtype=torch.float64)
     highest = logits.double().topk(2, dim=1).values.cpu()
-    return highest[:, 0] - highest[:, 1]
+    margins: Tensor = highest[:, 0] - highest[:, 1]
+    return margins

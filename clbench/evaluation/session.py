@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, from_numpy
 
 from clbench.attacks.interface import AttackPlan
-from clbench.attacks.registry import BACKENDS, bind, plan_attack
+from clbench.attacks.registry import BACKENDS, bind, check_images, plan_attack
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.progress import OnProgress
@@ -85,12 +85,15 @@ def begin(
     size_wanted = read_batch_size(batch_size)
     check_precision(precision)
     plan = plan_attack(protocol.attack, protocol.threat_model.norm, images.n_classes, backend)
+    _, *shape = images.images.shape
+    flags = check_images(plan, protocol.threat_model.norm, (shape[0], shape[1], shape[2]))
     size = size_wanted or automatic_batch_size(model.network, images, device, precision)
     return Session(
         model=model,
         images=images,
         protocol=protocol,
         plan=plan,
+        flags=(*plan.spec.flags, *flags),
         device=device,
         precision=precision,
         batch_size=size,
@@ -107,6 +110,7 @@ class Session:
     images: ImageSet
     protocol: Protocol
     plan: AttackPlan
+    flags: tuple[str, ...]
     device: torch.device
     precision: str
     batch_size: int
@@ -168,7 +172,7 @@ class Session:
             batch_size=None if self.size_is_automatic else self.batch_size,
             device=self.device,
             precision=self.precision,
-            flags=self.plan.spec.flags,
+            flags=self.flags,
             identity=self.run.hash,
             progress_file=self.store.paths.progress if self.store else None,
             on_progress=on_progress,

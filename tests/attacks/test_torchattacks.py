@@ -14,7 +14,7 @@ from clbench.data.image_set import make_image_set
 from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.run import evaluate
 from clbench.runtime.seeding import randomness, step_seed
-from clbench.schema.errors import BadValueError, InstallationError
+from clbench.schema.errors import InstallationError
 from clbench.schema.threat_model import ThreatModel
 
 
@@ -100,17 +100,6 @@ def test_perturbations_beyond_eps_break_nothing_and_are_no_defect(network, batch
     assert outcomes[0].robust_acc.value == 1
     assert outcomes[1].robust_acc.value < 0.5
     assert [outcome.flags for outcome in outcomes] == [(), ()]
-
-
-def test_attacks_made_for_colour_images_refuse_grey_ones():
-    attack = attack_of(plan_attack("torchattacks:TIFGSM", "Linf", 5))
-    images, labels = torch.rand(2, 1, 8, 8), torch.zeros(2, dtype=torch.int64)
-    with pytest.raises(BadValueError, match="'torchattacks:TIFGSM' needs images of 3 channels"):
-        attack(
-            *(nn.Flatten(), images, labels, ThreatModel("Linf", Fraction(1, 10))),
-            seed=0,
-            index=torch.arange(2),
-        )
 
 
 def test_networks_without_weights_are_attacked_in_silence(capsys):

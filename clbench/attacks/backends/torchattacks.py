@@ -15,7 +15,6 @@ from clbench.interop.installed import find_installed
 from clbench.interop.torchattacks import torchattacks_package
 from clbench.runtime.seeding import step_seed
 from clbench.schema.attack_spec import Component, Parameter
-from clbench.schema.errors import BadValueError
 from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
 
@@ -65,12 +64,6 @@ class LibraryAttack:
         index: Int[Tensor, " n"],
     ) -> Float[Tensor, "n c h w"]:
         """Return what the library's attack returns."""
-        kind = KINDS[self.name]
-        if kind.channels not in (None, images.shape[1]):
-            raise BadValueError(
-                f"attack '{PREFIX}{self.name}' needs images of {kind.channels} channels, "
-                f"got {images.shape[1]}"
-            )
         arguments = self._arguments(threat_model, step_seed(seed, PREFIX + self.name, index))
         with contextlib.redirect_stdout(io.StringIO()):  # it prints where a model has no weights
             attack: Any = getattr(torchattacks_package(), self.name)(model, **arguments)
