@@ -61,8 +61,9 @@ def is_distorted(
     model.spoiled = before  # no attack followed it
     length = gradient.double().flatten(1).norm(dim=1)
     spread = (logits.amax(dim=1) - logits.amin(dim=1)).detach()
-    followed: Tensor = (length >= SMALLEST_GRADIENT) & (length <= 1 / SMALLEST_GRADIENT)
-    return ~(followed & (spread >= SMALLEST_SPREAD))
+    in_range = (length >= SMALLEST_GRADIENT) & (length <= 1 / SMALLEST_GRADIENT)
+    followed: Tensor = in_range & (spread >= SMALLEST_SPREAD)
+    return ~followed
 
 
 def same_factor(exponents: Int[Tensor, " n"]) -> Iterator[tuple[float, Int[Tensor, " m"]]]:

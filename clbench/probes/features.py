@@ -1,6 +1,6 @@
 """What flows at the layers of a network during a forward pass."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 
@@ -9,7 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from clbench.probes.layers import Layer
+from clbench.probes.layers import Layer, Layers
+
+_ASKED = (2, 3)
+"""Numbers of images by which the axis of the examples is found."""
 
 Forward = Callable[[Tensor], dict[str, Tensor]]
 
@@ -38,23 +41,83 @@ def capture(
 
     All hooks are gone when the context ends, whatever ends it.
     """
-    answers_as = next((name for name, one in layers.items() if one == Layer(network)), "")
-    listener = _Listener(network, keep, answers_as)
+    listener = _Listener(network, layers, keep)
+    with _listening(layers, listener.note):
+        yield listener.forward
+
+
+def with_example_axes(
+    network: nn.Module, layers: Mapping[str, Layer], images: Float[Tensor, "n c h w"]
+) -> Layers:
+    """Return the layers with the axis of the examples, which is the one that grows with them.
+
+    The network is run as it is on two images and on three. Sequences of tokens, for example, may
+    have the tokens first; there may be as many of them as images.
+    """
+    enough = images.repeat(max(_ASKED), 1, 1, 1)
+    asked = [_shapes(network, layers, enough[:n]) for n in _ASKED]
+    return {
+        name: layer._replace(axis=_axis([found[name] for found in asked if name in found]))
+        for name, layer in layers.items()
+    }
+
+
+def _shapes(
+    network: nn.Module, layers: Mapping[str, Layer], images: Float[Tensor, "n c h w"]
+) -> dict[str, torch.Size]:
+    """Return the shape of what flows at each layer when it is passed first."""
+    shapes: dict[str, torch.Size] = {}
+
+    def note(name: str, carried: object) -> None:
+        if isinstance(carried, Tensor):
+            shapes.setdefault(name, carried.shape)
+
+    with _listening(layers, note):
+        answer = network(images)
+    for name in _answers(network, layers):
+        note(name, answer)
+    return shapes
+
+
+def _axis(shapes: Sequence[torch.Size]) -> int | None:
+    """Return the only axis that is as long as there are images; 0 for what was not passed."""
+    if len(shapes) != len(_ASKED):
+        return 0
+    grows = [k for k, sizes in enumerate(zip(*shapes, strict=False)) if sizes == _ASKED]
+    return grows[0] if len(grows) == 1 else None
+
+
+def _answers(network: nn.Module, layers: Mapping[str, Layer]) -> list[str]:
+    """Return the layers that stand for what the network returns."""
+    return [name for name, one in layers.items() if (one.module, one.side) == (network, "output")]
+
+
+@contextmanager
+def _listening(layers: Mapping[str, Layer], note: Callable[[str, object], None]) -> Iterator[None]:
     with ExitStack() as hooks:
         for name, layer in layers.items():
             # compiled TorchScript takes no hooks, but what the network returns is known
             if not isinstance(layer.module, torch.jit.ScriptModule):
-                hooks.enter_context(_hook(name, layer, listener.note))
-        yield listener.forward
+                hooks.enter_context(_hook(name, layer, note))
+        yield
+
+
+def examples_first(carried: Tensor, axis: int | None) -> Tensor | None:
+    """Return what flows with the axis of the examples first, None where there is none."""
+    if axis is None or carried.ndim <= axis:
+        return None
+    return carried.movedim(axis, 0)
 
 
 class _Listener:
-    """Keeps what flows at the layers during one run; ``answers_as`` names what it ends in."""
+    """Keeps what flows at the layers during one run."""
 
     def __init__(
-        self, network: nn.Module, keep: Callable[[Tensor], Tensor], answers_as: str
+        self, network: nn.Module, layers: Mapping[str, Layer], keep: Callable[[Tensor], Tensor]
     ) -> None:
-        self._network, self._keep, self._answers_as = network, keep, answers_as
+        self._network, self._keep = network, keep
+        self._axes = {name: layer.axis for name, layer in layers.items()}
+        self._answers = _answers(network, layers)
         self._found: dict[str, Tensor] = {}
         self._n_images = 0
 
@@ -62,19 +125,21 @@ class _Listener:
         """Keep what was carried to a layer, under the first name that is free."""
         if not isinstance(carried, Tensor) or not carried.is_floating_point():
             return
-        if carried.shape[:1] != (self._n_images,):
+        features = examples_first(carried.detach(), self._axes[name])
+        if features is None or len(features) != self._n_images:
             return
         names = (name if k == 1 else f"{name}#{k}" for k in count(1))
         free = next(one for one in names if one not in self._found)
-        self._found[free] = self._keep(carried.detach())
+        self._found[free] = self._keep(features)
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> dict[str, Tensor]:
         """Run the network once and return what was kept."""
         self._found = {}
         self._n_images = len(images)
         answer = self._network(images)
-        if self._answers_as and self._answers_as not in self._found:
-            self.note(self._answers_as, answer)
+        for name in self._answers:
+            if name not in self._found:
+                self.note(name, answer)
         found, self._found = self._found, {}
         return found
 

@@ -2,11 +2,12 @@
 
 import fnmatch
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, pairwise, takewhile
 from typing import Any, Literal, NamedTuple, TypeGuard
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from clbench.schema.names import closest, unknown
 from clbench.schema.records import MOST_STAGES
@@ -25,10 +26,15 @@ _PYRAMID = 5
 
 
 class Layer(NamedTuple):
-    """A place in a network: what goes into a module, or what comes out of it."""
+    """A place in a network: what goes into a module, or what comes out of it.
+
+    ``axis`` is where what flows there has an entry for each example, None where that is nowhere;
+    the first one, unless the network was asked by ``with_example_axes``.
+    """
 
     module: nn.Module
     side: Literal["input", "output"] = "output"
+    axis: int | None = 0
 
 
 Layers = dict[str, Layer]
@@ -109,7 +115,10 @@ def _everything(network: nn.Module) -> Layers:
     leaves = {
         name: Layer(module)
         for name, module in network.named_modules()
-        if name and not any(module.children()) and not isinstance(module, nn.Identity)
+        if name
+        and not any(module.children())
+        and not isinstance(module, nn.Identity)
+        and "parametrizations" not in name.split(".")
     }
     return leaves | {"logits": Layer(network)}
 
@@ -197,9 +206,17 @@ def _classifier(core: nn.Module) -> nn.Module | None:
         answer = ask()
         named = answer[0] if isinstance(answer, tuple) else answer
         return named if isinstance(named, nn.Module) and _has_parameters(named) else None
-    with_parameters = [module for module in core.modules() if _has_parameters(module)]
+    with_parameters = [module for module in _own_modules(core) if _has_parameters(module)]
     last = with_parameters[-1] if with_parameters else None
     return last if isinstance(last, nn.Linear) else None
+
+
+def _own_modules(core: nn.Module) -> Iterator[nn.Module]:
+    """Yield all modules but those that compute a parameter of another, as weight norm does."""
+    yield core
+    for name, module in core.named_children():
+        if not (name == "parametrizations" and is_parametrized(core)):
+            yield from _own_modules(module)
 
 
 def _is_module(found: object) -> TypeGuard[nn.Module]:
@@ -207,4 +224,5 @@ def _is_module(found: object) -> TypeGuard[nn.Module]:
 
 
 def _has_parameters(module: nn.Module) -> bool:
-    return next(module.parameters(recurse=False), None) is not None
+    own = next(module.parameters(recurse=False), None) is not None
+    return own or is_parametrized(module)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Z95 = 1.959963984540054
 """The standard normal quantile that leaves 2.5 % in each tail."""
@@ -61,7 +61,8 @@ def paired_difference(name: str, gained: int, lost: int, n: int) -> Estimate:
     """
     up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
     half = Z95 * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
-    return Estimate(name, (gained - lost) / n, n, up - down - half, up - down + half)
+    found = Estimate(name, (gained - lost) / n, n, up - down - half, up - down + half)
+    return within((-1, 1), found)
 
 
 def jackknife(name: str, value: float, leave_one_out: Sequence[float], n: int) -> Estimate:
@@ -83,6 +84,19 @@ def jackknife(name: str, value: float, leave_one_out: Sequence[float], n: int) -
     spread = math.fsum((one - mean) ** 2 for one in leave_one_out)
     half = Z95 * math.sqrt((groups - 1) / groups * spread)
     return Estimate(name, value, n, value - half, value + half)
+
+
+def within(value_range: tuple[float, float], found: Estimate) -> Estimate:
+    """Return an estimate whose interval ends where the range of the quantity does.
+
+    It reaches to a value outside of the range, as an estimate without bias may be.
+
+    >>> wide = Estimate("cka", 0.98, 64, 0.93, 1.03)
+    >>> within((0, 1), wide).high
+    1
+    """
+    least, most = min(found.value, value_range[0]), max(found.value, value_range[1])
+    return replace(found, low=max(found.low, least), high=min(found.high, most))
 
 
 def undefined(name: str, n: int, reason: str) -> Estimate:

@@ -16,7 +16,7 @@ from clbench.schema.threat_model import ThreatModel
 
 IMAGES = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 THREATS = {"Linf": Fraction(3, 100), "L2": Fraction(1, 4), "L1": Fraction(2)}
-EXPONENTS = (-400, -140, -60, -40, -30, -20, -10, 0, 1, 8, 60, 400)
+EXPONENTS = (-400, -140, -60, -30, -20, 0, 8, 60, 400)
 
 
 class Times(nn.Module):
@@ -69,7 +69,7 @@ def test_scaled_logits_hide_nothing(exponent, attack, norm):
     assert abs(found - wanted) <= 2
 
 
-@pytest.mark.parametrize("exponent", [-15, 0, 3])
+@pytest.mark.parametrize("exponent", [-12, 0, 3])
 def test_factors_are_one_where_gradients_can_be_followed(exponent):
     model = AttackedModel(Times(2.0**exponent))
     assert not is_distorted(model, IMAGES, labels()).any()

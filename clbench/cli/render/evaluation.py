@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from clbench.evaluation.reliability import meaning
 from clbench.evaluation.session import Evaluation
 from clbench.leaderboard.table import CSV_NAME
+from clbench.probes.layers import NO_LAYER
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
 from clbench.schema.dataclass_io import to_json
 from clbench.schema.estimate import Estimate
@@ -65,7 +67,7 @@ def _similarities(record: EvaluationRecord) -> Table:
     table = _table("")
     for column in CKA_COLUMNS:
         measure = record.measure(column)
-        if measure and not math.isnan(measure.value):
+        if measure and measure.reason != NO_LAYER:
             table.add_row(f"  {column.removeprefix('cka_')}", *_cells(measure, percent=False))
     return table
 
@@ -88,16 +90,17 @@ def _table(interval: str) -> Table:
     table.add_column(min_width=20)
     table.add_column(justify="right", min_width=8)
     table.add_column(interval, justify="right", min_width=18)
-    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     return table
 
 
-def _cells(measure: Estimate | None, *, percent: bool) -> tuple[str, str, str]:
+def _cells(measure: Estimate | None, *, percent: bool) -> tuple[str, str, str | Text]:
     if measure is None or math.isnan(measure.value):
-        return ("undefined", "", "")
+        return ("undefined", "", measure.reason if measure else "")
     scale, digits, unit = (100, 2, " %") if percent else (1, 3, "")
     interval = f"{measure.low * scale:.{digits}f} to {measure.high * scale:.{digits}f}{unit}"
-    bar = "━" * round(min(max(measure.value, 0.0), 1.0) * _BAR_WIDTH)
+    length = round(min(max(measure.value, 0.0), 1.0) * _BAR_WIDTH)
+    bar = Text("━" * length, no_wrap=True, overflow="crop")
     return (
         f"{measure.value * scale:.{digits}f}{unit}",
         "" if math.isnan(measure.low) else interval,

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clbench.data.image_set import ImageSet
-from clbench.probes.features import capture
+from clbench.probes.features import capture, with_example_axes
 from clbench.probes.layers import Layer, find_layers
 from clbench.probes.linear.pooling import (
     DEFAULT_POOLING,
@@ -131,10 +131,12 @@ def fit_probes(
         device=device,
         batch_size=batch_size,
     )
-    places, probes = layers or find_layers(network), []
+    probes: list[FittedProbe] = []
     with left_as_found(network, seed=seed), exact_arithmetic(), torch.no_grad():
+        some = train.images[:_TRIED].to(device)
+        places = with_example_axes(network, layers or find_layers(network), some)
         with capture(network, places, torch.clone) as features_of:
-            seen = features_of(train.images[:_TRIED].to(device))
+            seen = features_of(some)
         names = [*seen, *(name for name in places if name not in seen)]
         for name in names:
             probes.append(

@@ -1,13 +1,14 @@
 """A network that is run only as far as a layer, with gradients."""
 
 from collections.abc import Callable
-from typing import Any, TypeGuard
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from clbench.models.backbones.resnet import faster_equal
+from clbench.probes.features import examples_first
 from clbench.probes.layers import Layer, find_layers
 from clbench.schema.errors import ModelError
 
@@ -38,10 +39,11 @@ class UpTo(nn.Module):
 
         def note(carried: object) -> None:
             nonlocal passes
-            if _is_features(carried, len(images)):
+            features = _features(carried, self.layer.axis, len(images))
+            if features is not None:
                 passes += 1
                 if passes == self.passing:
-                    raise _ReachedError(carried)
+                    raise _ReachedError(features)
 
         with _hook(self.layer, note):
             try:
@@ -74,12 +76,11 @@ class _ReachedError(Exception):
         self.features = features
 
 
-def _is_features(carried: object, n_images: int) -> TypeGuard[Tensor]:
-    return (
-        isinstance(carried, Tensor)
-        and carried.is_floating_point()
-        and carried.shape[:1] == (n_images,)
-    )
+def _features(carried: object, axis: int | None, n_images: int) -> Tensor | None:
+    if not isinstance(carried, Tensor) or not carried.is_floating_point():
+        return None
+    features = examples_first(carried, axis)
+    return features if features is not None and len(features) == n_images else None
 
 
 def _hook(layer: Layer, note: Callable[[object], None]) -> RemovableHandle:

@@ -1,13 +1,14 @@
 """How alike any number of networks, inputs and layers are, from one pass over the images."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import combinations_with_replacement
 
 import torch
 from torch import nn
 
-from clbench.probes.features import fastest_layout
+from clbench.probes.features import fastest_layout, with_example_axes
 from clbench.probes.similarity.estimators import find_estimator
 from clbench.probes.similarity.matrix import Axis, Similarities, SimilarityMatrix
 from clbench.probes.similarity.measures import find_measure
@@ -78,6 +79,7 @@ def compare(
     seen = {name: look_up(by_name, name, "representation") for pair in wanted for name in pair}
     networks = nn.ModuleList(one.network for one in seen.values())
     with left_as_found(networks, seed=seed), exact_arithmetic(), torch.no_grad():
+        seen = {name: _with_axes(one, device) for name, one in seen.items()}
         layouts = {name: layout or _layout(one, device) for name, one in seen.items()}
         report = partial(on_progress, "comparing")
         run = Pass(seen, device, batch_size, reduce, layouts, report)
@@ -86,13 +88,21 @@ def compare(
     def matrix(pair: Pair) -> SimilarityMatrix:
         rows, columns = (_axis(scores, seen[name]) for name in pair)
         stack = scores.stacks[pair].numpy()
-        return SimilarityMatrix(rows, columns, stack[0], stack[1:], run.n, of.name, how.name)
+        of_all, left_out = stack[0], stack[1:]
+        return SimilarityMatrix(
+            rows, columns, of_all, left_out, run.n, of.name, how.name, of.value_range
+        )
 
     return Similarities({pair: matrix(pair) for pair in wanted})
 
 
 def _layout(one: Representation, device: torch.device) -> torch.memory_format:
     return fastest_layout(one.network, one.inputs.images[:_TRIED].to(device), device)
+
+
+def _with_axes(one: Representation, device: torch.device) -> Representation:
+    some = one.inputs.images[:_TRIED].to(device)
+    return replace(one, layers=with_example_axes(one.network, one.layers, some))
 
 
 def _axis(scores: Scores, one: Representation) -> Axis:

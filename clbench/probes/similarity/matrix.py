@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
-from clbench.schema.estimate import Z95, Estimate, jackknife, undefined
+from clbench.schema.estimate import Z95, Estimate, jackknife, undefined, within
 from clbench.schema.names import look_up
 
 Summary = Callable[[Float64[np.ndarray, "r c"]], float]
@@ -48,7 +48,8 @@ class SimilarityMatrix:
 
     ``values`` are NaN where undefined; ``left_out`` are the values without each group of examples
     in turn, which intervals are made from; ``n`` is the number of examples. ``measure`` and
-    ``estimator`` are names in ``MEASURES`` and ``ESTIMATORS``.
+    ``estimator`` are names in ``MEASURES`` and ``ESTIMATORS``. Intervals end where ``value_range``
+    does, but reach to a value outside of it, as an estimate without bias may be.
     """
 
     rows: Axis
@@ -58,17 +59,20 @@ class SimilarityMatrix:
     n: int
     measure: str
     estimator: str
+    value_range: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def low(self) -> Float64[np.ndarray, "r c"]:
         """The lower ends of the 95 % intervals."""
-        low: np.ndarray = self.values - self._half_widths()
+        least = np.minimum(self.values, self.value_range[0])
+        low: np.ndarray = np.maximum(self.values - self._half_widths(), least)
         return low
 
     @property
     def high(self) -> Float64[np.ndarray, "r c"]:
         """The upper ends of the 95 % intervals."""
-        high: np.ndarray = self.values + self._half_widths()
+        most = np.maximum(self.values, self.value_range[1])
+        high: np.ndarray = np.minimum(self.values + self._half_widths(), most)
         return high
 
     @property
@@ -108,7 +112,8 @@ class SimilarityMatrix:
         Where it is undefined, the reason is that of the first undefined layer.
         """
         left_out = [summary(matrix) for matrix in self.left_out]
-        return summarise(name, summary(self.values), left_out, self.n, self._reason())
+        found = summarise(name, summary(self.values), left_out, self.n, self._reason())
+        return within(self.value_range, found)
 
     def _reason(self) -> str:
         single = len(self.values) == len(self.values.T) == 1
