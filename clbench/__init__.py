@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clbench.api import build_leaderboard as build_leaderboard
     from clbench.api import diagnose as diagnose
     from clbench.api import evaluate as evaluate
+    from clbench.api import list_layers as list_layers
     from clbench.api import load_data as load_data
     from clbench.api import load_model as load_model
     from clbench.api import read_records as read_records
@@ -25,6 +26,7 @@ __all__ = [
     "build_leaderboard",
     "diagnose",
     "evaluate",
+    "list_layers",
     "load_data",
     "load_model",
     "probe",

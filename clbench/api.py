@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clbench.evaluation.session import Evaluation
     from clbench.models.interface import LoadedModel
     from clbench.models.load import Model
+    from clbench.probes.listing import LayerRow
     from clbench.schema.records import EvaluationRecord
 
 
@@ -170,6 +171,50 @@ def load_model(
     from clbench.models.load import load_model
 
     return load_model(name, dataset=dataset, weights=weights)
+
+
+def list_layers(
+    model: "Model",
+    *,
+    protocol: str | None = None,
+    data: "Data | None" = None,
+    data_dir: Path | None = None,
+    weights: Path | None = None,
+) -> "list[LayerRow]":
+    """Return the layers of a network that ``probe`` can compare, the usual ones first.
+
+    Args:
+        model: As for ``evaluate``.
+        protocol: Whose images it is asked about; digits-linf unless given.
+        data: Images instead of the protocol's, as for ``evaluate``.
+        data_dir: The folder with the public archives of a data set.
+        weights: A file of weights instead of the model's own.
+
+    Raises:
+        ClbenchError: As ``evaluate``.
+
+    >>> [row.layer for row in list_layers("simclr_at") if row.is_usual][:3]
+    ['stem', 'stage1.0', 'stage1.1']
+    """
+    from clbench.data.load import evaluated_images
+    from clbench.models.load import load_for
+    from clbench.probes.listing import list_layers
+    from clbench.runtime.devices import find_device
+    from clbench.schema.protocol import DEFAULT_PROTOCOL, find_protocol
+
+    settled = find_protocol(protocol or DEFAULT_PROTOCOL)
+    images, dataset = evaluated_images(
+        settled, data, named=protocol is not None, n_examples=None, data_dir=data_dir
+    )
+    loaded, images = load_for(
+        model,
+        images,
+        dataset=dataset,
+        norm=settled.threat_model.norm,
+        device=find_device("cpu"),
+        weights=weights,
+    )
+    return list_layers(loaded.network, images.images[:2])
 
 
 def load_data(

@@ -91,6 +91,20 @@ class ComparisonPlan:
         )
 
 
+def any_attacked(comparisons: Sequence[str]) -> bool:
+    """Say whether some comparisons, all where there are none, are of adversarial images.
+
+    Raises:
+        UnknownNameError: There is no such comparison.
+
+    >>> any_attacked(["clean-clean"]), any_attacked([])
+    (False, True)
+    """
+    chosen = [look_up(COMPARISONS, name, "comparison") for name in comparisons or COMPARISONS]
+    sides = (side for one in chosen for side in one.representations("rows", "columns", "common"))
+    return any(side.against for side in sides)
+
+
 def plan_comparisons(
     models: Sequence[ComparedModel], comparisons: Sequence[str] = (), common: str = ""
 ) -> ComparisonPlan:

@@ -14,6 +14,7 @@ from clbench.analysis.comparisons import (
     COMPARISONS,
     ComparedModel,
     ComparisonPlan,
+    any_attacked,
     plan_comparisons,
 )
 from clbench.attacks.interface import AttackPlan
@@ -39,6 +40,9 @@ DEFAULT_STEPS, QUICK_STEPS = PROBE_ATTACK.steps, QUICK_ATTACK.steps
 
 WEIGHTS = ".safetensors"
 """How the names of weights files end."""
+
+UNATTACKED = "0"
+"""The eps of images that nobody needs to name one for, as only clean ones are compared."""
 
 Adversarial = Mapping[str, Float[Tensor, "n c h w"]]
 """The images that were made against each model."""
@@ -74,13 +78,18 @@ class ProbeOptions:
         return self.data is not None
 
     @property
+    def _attacks(self) -> bool:
+        """Whether adversarial images are asked for."""
+        return self.linear_probes or any_attacked(self.comparisons)
+
+    @property
     def settled(self) -> Protocol:
         """The protocol that was asked for, changed where a value is given by hand."""
         return resolve(
             self.protocol,
             own_data=self.own_data,
             norm=self.norm,
-            eps=self.eps,
+            eps=self.eps if self.eps or not self.own_data or self._attacks else UNATTACKED,
             n_examples=self.n_examples,
             seed=self.seed,
         )
@@ -159,7 +168,7 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
     )
     return ComparedModels(
         models=models,
-        layers={name: _layers(model, options.layers) for name, model in models.items()},
+        layers=_all_layers(models, names, options.layers),
         image_set=images,
         training=_training(options, protocol, images),
         protocol=protocol,
@@ -245,6 +254,24 @@ def _load_all(
         known = " and ".join(f"{n} of {name!r}" for n, name in classes.items())
         raise BadValueError(f"models must be of the same data, got classes: {known}")
     return models
+
+
+def _all_layers(
+    models: Mapping[str, LoadedModel], names: Mapping[str, str], wanted: Sequence[str]
+) -> dict[str, Layers]:
+    """Return the layers of every model that were asked for: of all, or ``NAME:LAYER`` of one.
+
+    ``names`` are the models' and what a user typed for them.
+    """
+    of_one: dict[str, list[str]] = {name: [] for name in models}
+    for one in wanted:
+        # names may hold colons themselves
+        prefixes = [typed for typed in names if one.startswith(f"{typed}:")]
+        longest = max(prefixes, key=len, default="")
+        layer = one.removeprefix(f"{longest}:") if longest else one
+        for name in [names[longest]] if longest else models:
+            of_one[name].append(layer)
+    return {name: _layers(model, of_one[name]) for name, model in models.items()}
 
 
 def _layers(model: LoadedModel, wanted: Sequence[str]) -> Layers:

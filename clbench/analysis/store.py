@@ -37,7 +37,7 @@ from clbench.analysis.tables import (
     to_csv,
 )
 from clbench.probes.similarity.matrix import Axis, SimilarityMatrix
-from clbench.probes.similarity.measures import find_measure
+from clbench.probes.similarity.measures import MEASURES, find_measure
 from clbench.schema.errors import RecordError, UnknownNameError
 from clbench.schema.files import sha256_of, write_atomically
 from clbench.schema.probe_record import ProbeRecord, read_probe_record, write_probe_record
@@ -148,6 +148,10 @@ def _matrices(arrays: Mapping[str, Any], record: ProbeRecord) -> list[Matrix]:
     ]
 
 
+ANY_RANGE = (-math.inf, math.inf)
+"""The range of a measure of a user's own, which a stored comparison does not tell."""
+
+
 def _similarity(
     arrays: Mapping[str, Any],
     record: ProbeRecord,
@@ -163,6 +167,7 @@ def _similarity(
         record.data.n,
         record.measure,
         record.estimator,
+        MEASURES[record.measure].value_range if record.measure in MEASURES else ANY_RANGE,
     )
 
 

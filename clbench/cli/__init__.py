@@ -12,6 +12,7 @@ from clbench.cli.clean import clean
 from clbench.cli.doctor import doctor
 from clbench.cli.eval import EXAMPLES as EVAL_EXAMPLES
 from clbench.cli.eval import evaluate_model
+from clbench.cli.layers import layers
 from clbench.cli.leaderboard import leaderboard
 from clbench.cli.models import models
 from clbench.cli.probe import probe
@@ -30,7 +31,7 @@ app = typer.Typer(
 )
 app.command("eval", epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", epilog=TRAIN_EXAMPLES)(train)
-for command in (models, attacks, protocols, doctor, clean):
+for command in (models, layers, attacks, protocols, doctor, clean):
     app.command()(command)
 app.add_typer(probe, name="probe")
 app.add_typer(leaderboard, name="leaderboard")

@@ -28,6 +28,7 @@ Model = Annotated[
         show_default=False,
     ),
 ]
+LayersModel = Annotated[str, typer.Argument(help="As for clbench eval.", show_default=False)]
 Protocol = Annotated[
     str | None,
     typer.Option(

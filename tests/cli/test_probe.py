@@ -292,3 +292,38 @@ def test_a_measure_of_ones_own_is_named_by_file_and_object(compare, tmp_path):
     done = compare("--measure", f"{tmp_path / 'mine.py'}:reduce")
     assert done.status == 2
     assert "must be a SimilarityMeasure, got function" in done.err
+
+
+@pytest.mark.parametrize("comparison", ["clean-clean", "cross-clean"])
+def test_no_eps_is_asked_for_where_nothing_is_attacked(clbench, nets, images, tmp_path, comparison):
+    data, two = images(**make_images(24)), ("--model", nets("a"), "--model", nets("b"))
+    options = ("--data", data, "--no-figures", "--out", tmp_path / "out")
+    assert clbench("probe", *two, *options, "--comparison", comparison).status == 0
+    for attacked in (("--comparison", "adversarial-clean"), (), ("--linear-probes",)):
+        refused = clbench("probe", *two, *options, *attacked)
+        assert refused.status == 2
+        assert "has no threat model of its own; give --norm and --eps" in refused.err
+
+
+def test_layers_of_two_networks_are_named_apart(compare, nets, tmp_path):
+    given = ("--layer", f"{nets('a')}:0", "--layer", f"{nets('b')}:1", "--layer", "logits")
+    done = compare(*given, "--comparison", "cross-clean", "--no-figures", "--json")
+    assert done.status == 0
+    with np.load(tmp_path / "out" / "matrices.npz") as file:
+        found = {name: file[name].tolist() for name in file.files if name.endswith("/layers")}
+    assert sorted(found.values()) == [["0", "logits"], ["1", "logits"]]
+
+
+def test_an_unknown_layer_of_one_network_is_met_with_its_name(compare, nets):
+    refused = compare("--layer", f"{nets('a')}:convolution")
+    assert refused.status == 2
+    assert "make_a: unknown layer 'convolution'" in refused.err
+
+
+def test_layers_of_a_model_are_listed(clbench, nets):
+    shown = clbench("layers", nets("a"))
+    assert shown.status == 0
+    assert [line.split()[0] for line in shown.out.splitlines()[2:5]] == ["pool", "logits", "0"]
+    rows = json.loads(clbench("layers", "simclr_at", "--json").out)
+    assert rows[0] == {"layer": "stem", "module": "ReLU", "features": "16x8x8", "by default": "yes"}
+    assert clbench("layers", "simclr_att").status == 2

@@ -98,3 +98,24 @@ def test_matrices_are_found_by_their_representations_in_any_order(matrix):
         UnknownNameError, match="unknown matrix 'a clean x b'; known: a adversarial x a clean"
     ):
         found.matrix("a clean", "b")
+
+
+@pytest.mark.parametrize("value", [0.0, 0.02, 0.5, 0.97, 1.0])
+@pytest.mark.parametrize("spread", [0.0, 0.01, 0.3])
+def test_intervals_stay_inside_the_range_of_the_measure(value, spread):
+    values = np.full((1, 1), value)
+    left_out = value + spread * np.linspace(-1, 1, 6).reshape(6, 1, 1)
+    axis = Axis("one", ("a",), ("",))
+    matrix = SimilarityMatrix(axis, axis, values, left_out, 60, "cka", "debiased", (0.0, 1.0))
+    found = matrix.entry("a", "a")
+    assert 0 <= found.low <= value <= found.high <= 1
+    assert (matrix.low[0, 0], matrix.high[0, 0]) == pytest.approx((found.low, found.high))
+
+
+def test_an_interval_reaches_to_a_value_outside_of_the_range():
+    axis = Axis("one", ("a",), ("",))
+    left_out = np.full((6, 1, 1), -0.01) + 0.002 * np.arange(6).reshape(6, 1, 1)
+    matrix = SimilarityMatrix(
+        axis, axis, np.full((1, 1), -0.01), left_out, 60, "cka", "debiased", (0.0, 1.0)
+    )
+    assert matrix.entry("a", "a").low == -0.01

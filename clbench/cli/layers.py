@@ -1,0 +1,30 @@
+"""``clbench layers``: what ``--layer`` can name in a model."""
+
+from clbench.cli import options as opt
+
+
+def layers(
+    model: opt.LayersModel,
+    protocol: opt.Protocol = None,
+    data: opt.Data = None,
+    data_dir: opt.DataDir = None,
+    weights: opt.Weights = None,
+    as_json: opt.Json = False,
+) -> None:
+    """List the layers of a model: those that are compared by default, then all others."""
+    import clbench
+    from clbench.cli.render.tables import show_rows
+
+    found = clbench.list_layers(
+        model, protocol=protocol, data=data, data_dir=data_dir, weights=weights
+    )
+    rows = [
+        {
+            "layer": row.layer,
+            "module": row.module,
+            "features": "x".join(map(str, row.features or ())) or "-",
+            "by default": "yes" if row.is_usual else "",
+        }
+        for row in found
+    ]
+    show_rows(f"layers of {model}", rows, as_json=as_json)
