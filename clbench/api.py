@@ -197,24 +197,21 @@ def list_layers(
     ['stem', 'stage1.0', 'stage1.1']
     """
     from clbench.data.load import evaluated_images
-    from clbench.models.load import load_for
+    from clbench.models.load import load_model
+    from clbench.models.validate import adapted
     from clbench.probes.listing import list_layers
-    from clbench.runtime.devices import find_device
     from clbench.schema.protocol import DEFAULT_PROTOCOL, find_protocol
 
     settled = find_protocol(protocol or DEFAULT_PROTOCOL)
     images, dataset = evaluated_images(
         settled, data, named=protocol is not None, n_examples=None, data_dir=data_dir
     )
-    loaded, images = load_for(
-        model,
-        images,
-        dataset=dataset,
-        norm=settled.threat_model.norm,
-        device=find_device("cpu"),
-        weights=weights,
+    _, c, h, w = images.images.shape
+    loaded = load_model(
+        model, dataset=dataset, n_classes=images.n_classes, shape=(c, h, w), weights=weights
     )
-    return list_layers(loaded.network, images.images[:2])
+    some = images.images[:2].clone()
+    return list_layers(adapted(loaded.network, some), some)
 
 
 def load_data(

@@ -101,6 +101,18 @@ def with_ordinary_tensors(network: nn.Module) -> nn.Module:
     return deepcopy(network) if any(one.is_inference() for one in tensors.values()) else network
 
 
+def adapted(network: nn.Module, images: Float[Tensor, "n c h w"]) -> nn.Module:
+    """Return a network, whatever its classes, behind what it needs to be called.
+
+    Raises:
+        ModelError: It takes such images in no way.
+    """
+    ordinary = with_ordinary_tensors(network)
+    with left_as_found(ordinary, state=True), torch.no_grad():
+        call = _call(ordinary, images)
+    return ordinary if call.is_plain else Adapted(ordinary, call)
+
+
 def same_answers(first: Float[Tensor, "n k"], second: Float[Tensor, "n k"]) -> bool:
     """Say whether two networks, or one before and after, answer the same but for rounding."""
     return first.shape == second.shape and not is_randomized([first, second])
