@@ -2,13 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
-from scipy.stats import ConstantInputWarning, spearmanrho
+from jaxtyping import Float64, Int
+from scipy.stats import ConstantInputWarning, rankdata, spearmanrho
 
 from clbench.analysis.tables import NO_LAYERS
 from clbench.probes.similarity.matrix import SimilarityMatrix, Summary, summarise
@@ -19,7 +19,7 @@ FEWEST_MODELS = 4
 """With fewer, no order of the models is unlikely enough to say anything."""
 
 _RESAMPLES = 9_999
-_MOST_ORDERS = 8  # models whose orders are all tried: 40,320 of them
+_MOST_ORDERS = 10  # models whose orders are all tried: 3,628,800 of them
 _ROUNDING = 1e-12
 
 
@@ -80,7 +80,7 @@ def spearman(name: str, x: Sequence[float], y: Sequence[float], *, seed: int = 0
     """Return Spearman's rho of two numbers of each model.
 
     The interval holds the middle 95 % of the values for models drawn with replacement. The
-    two-sided p-value is by permutation: over all orders for up to eight models, over 9,999 drawn
+    two-sided p-value is by permutation: over all orders for up to ten models, over 9,999 drawn
     ones otherwise, so that it is never 0. Both depend on ``seed`` alone.
 
     Returns:
@@ -105,13 +105,28 @@ def spearman(name: str, x: Sequence[float], y: Sequence[float], *, seed: int = 0
 
 def _chance(pairs: Float64[np.ndarray, "2 n"], rho: float, generator: np.random.Generator) -> float:
     """Return the share of orders that are at least as strongly correlated."""
-    x, y = pairs
+    x, y = (_standardised_ranks(one) for one in pairs)
     if len(x) <= _MOST_ORDERS:
-        strong = abs(_rho(x[None], np.array(list(permutations(y))))) >= rho - _ROUNDING
-        return float(strong.mean())
+        strong = [abs(y[orders] @ x) >= rho - _ROUNDING for orders in _all_orders(len(x))]
+        return float(np.concatenate(strong).mean())
     drawn = generator.permuted(np.tile(y, (_RESAMPLES, 1)), axis=1)
-    strong = abs(_rho(x[None], drawn)) >= rho - _ROUNDING
-    return (float(strong.sum()) + 1) / (_RESAMPLES + 1)
+    return (float((abs(drawn @ x) >= rho - _ROUNDING).sum()) + 1) / (_RESAMPLES + 1)
+
+
+def _standardised_ranks(one: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """Return ranks of mean 0 and length 1: the product of two such is their correlation."""
+    ranks = rankdata(one)
+    centred = ranks - ranks.mean()
+    standardised: np.ndarray = centred / np.sqrt((centred**2).sum())
+    return standardised
+
+
+def _all_orders(n: int) -> Iterator[Int[np.ndarray, "m n"]]:
+    """Yield all orders of ``n`` things, those with the same thing first together."""
+    rest = np.array(list(permutations(range(n - 1))))
+    for first in range(n):
+        others = rest + (rest >= first)
+        yield np.concatenate([np.full((len(rest), 1), first), others], axis=1)
 
 
 def _rho(x: Float64[np.ndarray, "a n"], y: Float64[np.ndarray, "b n"]) -> Float64[np.ndarray, " r"]:

@@ -29,17 +29,24 @@ def test_the_p_value_of_few_models_is_exact():
 
 
 def test_the_p_value_of_many_models_is_near_scipys_and_never_zero():
-    x = list(range(10))
-    y = [0, 2, 1, 4, 3, 9, 5, 6, 8, 7]
+    x = list(range(11))
+    y = [0, 2, 1, 4, 3, 9, 5, 6, 8, 7, 10]
     assert spearman("rho", x, y).p_value < 0.01
     assert spearman("rho", x, x).p_value == pytest.approx(1 / 10_000)
-    noise = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
+    noise = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7, 10]
     expected = spearmanr(x, noise).pvalue
     assert spearman("rho", x, noise).p_value == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize("n", [8, 9, 10])
+def test_the_p_value_of_up_to_ten_models_is_exact(n):
+    x = list(range(n))
+    only_this_order_and_the_reverse = 2 / math.factorial(n)
+    assert spearman("rho", x, x).p_value == pytest.approx(only_this_order_and_the_reverse)
+
+
 def test_the_same_seed_gives_the_same_interval_and_p_value():
-    x, y = [1, 5, 2, 8, 3, 9, 4, 7, 6], [2, 4, 3, 9, 1, 8, 5, 6, 7]
+    x, y = [1, 5, 2, 8, 3, 9, 4, 7, 6, 10, 0], [2, 4, 3, 9, 1, 8, 5, 6, 7, 10, 11]
     assert spearman("rho", x, y, seed=3) == spearman("rho", x, y, seed=3)
     assert spearman("rho", x, y, seed=3).p_value != spearman("rho", x, y, seed=4).p_value
 
