@@ -62,7 +62,7 @@ def paired_difference(name: str, gained: int, lost: int, n: int) -> Estimate:
     up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
     half = Z95 * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
     found = Estimate(name, (gained - lost) / n, n, up - down - half, up - down + half)
-    return within((-1, 1), found)
+    return within((-1.0, 1.0), found)
 
 
 def jackknife(name: str, value: float, leave_one_out: Sequence[float], n: int) -> Estimate:
@@ -92,8 +92,8 @@ def within(value_range: tuple[float, float], found: Estimate) -> Estimate:
     It reaches to a value outside of the range, as an estimate without bias may be.
 
     >>> wide = Estimate("cka", 0.98, 64, 0.93, 1.03)
-    >>> within((0, 1), wide).high
-    1
+    >>> within((0.0, 1.0), wide).high
+    1.0
     """
     least, most = min(found.value, value_range[0]), max(found.value, value_range[1])
     return replace(found, low=max(found.low, least), high=min(found.high, most))
