@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from clbench.runtime.layout import row_major
 from clbench.schema.errors import BadValueError, DataError
 
 PIXEL_MAX = 255
@@ -110,7 +111,7 @@ def make_image_set(name: str, images: Tensor, labels: Tensor, n_classes: int) ->
     """
     _check_shapes(name, images, labels)
     check_labels(name, labels, n_classes)
-    images = images.to(torch.float32).contiguous()
+    images = row_major(images.to(torch.float32))
     check_pixels(name, images)
     return _image_set(name, images, labels.to(torch.int64), n_classes)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from clbench.models.backbones.resnet import faster_equal
 from clbench.models.validate import same_answers
+from clbench.runtime.layout import row_major
 
 Precision = Literal["float32", "bfloat16"]
 """In what attacks may run; verdicts are always in float32."""
@@ -53,6 +54,8 @@ class AttackedModel(nn.Module):
         wants_gradient = images.requires_grad and torch.is_grad_enabled()
         if wants_gradient:
             images = _Gate.apply(images, self)
+        if images.is_contiguous():
+            images = row_major(images)
         with torch.autocast(images.device.type, torch.bfloat16, self.precision == "bfloat16"):
             logits: Tensor = self.attacked(images)
         if wants_gradient and not logits.requires_grad:
@@ -126,7 +129,7 @@ class _Gate(torch.autograd.Function):
         if not finite.all():
             ctx.model.spoiled += int((~finite).flatten(1).any(dim=1).sum())
             gradient = gradient.where(finite, 0)
-        return gradient.contiguous(), None
+        return row_major(gradient), None
 
 
 def classes_of(logits: Float[Tensor, "n k"]) -> Int[Tensor, " n"]:

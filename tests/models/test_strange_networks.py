@@ -5,7 +5,7 @@ import torch
 
 import clbench
 from clbench.schema.errors import ModelError
-from tests.models.strange import ROWS, plain
+from tests.models.strange import ROWS, FixedView, plain
 
 EPS, STEPS, SIZE = 0.03, 5, 0.012
 SOME = 24
@@ -57,6 +57,15 @@ def test_strange_network(row, images):
         wanted = robust_by_plain_pgd(row.like(), images, labels)
         assert 0 < wanted < SOME
         assert abs(round(record.measure("robust_acc").value * SOME) - wanted) <= row.apart
+
+
+def test_grey_images_from_arrays_with_the_channel_last_lie_in_memory_as_others(images):
+    with_channel_last = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    assert with_channel_last.is_contiguous()
+    labels = plain()(images).argmax(1)
+    records = [evaluate(FixedView(), one, labels).record for one in (images, with_channel_last)]
+    assert records[0].measures == records[1].measures
+    assert records[0].data == records[1].data
 
 
 def test_most_of_them_evaluate():
