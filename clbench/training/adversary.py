@@ -1,5 +1,6 @@
 """The adversary that a network is trained against."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,7 @@ from clbench.attacks.norms import NORMS
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
+from clbench.training.limits import MOST_EPOCHS, MOST_STEPS, check_limits
 
 Target = Literal["views", "one_view", "image"]
 AttackMode = Literal["eval", "frozen_statistics", "train"]
@@ -53,11 +55,16 @@ class Adversary:
 
     def __post_init__(self) -> None:
         ThreatModel(self.norm, self.eps)  # checks the range
-        for name, least in (("steps", 1), ("warmup_epochs", 0)):
-            if getattr(self, name) < least:
-                raise BadValueError(
-                    f"{name} of an adversary must be at least {least}, got {getattr(self, name)}"
-                )
+        if self.eps == 0:
+            raise BadValueError("eps of an adversary must be above 0, got '0'; leave it out instead")
+        check_limits(
+            "an adversary",
+            self,
+            steps=(1, MOST_STEPS),
+            warmup_epochs=(0, MOST_EPOCHS),
+            step_size=(-math.inf, 100),
+            fixed_step=(-math.inf, 10_000),
+        )
         if min(self.step_size, self.fixed_step) < 0 or (self.step_size > 0) is (
             self.fixed_step > 0
         ):
@@ -69,6 +76,11 @@ class Adversary:
     def eps_in(self, epoch: int) -> Fraction:
         """Return the eps of an epoch, counted from 1."""
         return self.eps * min(Fraction(1), Fraction(epoch, self.warmup_epochs + 1))
+
+    @property
+    def reach(self) -> float:
+        """How far all steps together can go, as a multiple of eps."""
+        return self.steps * self.step_at(self.eps) / float(self.eps)
 
     def step_at(self, eps: Fraction) -> float:
         """Return the size of a step, in units of the pixel range."""

@@ -14,6 +14,10 @@ from clbench.runtime.seeding import randomness
 from clbench.schema.errors import BadValueError
 
 
+MOST_PIXELS = 1024
+"""No view is moved further."""
+
+
 @dataclass(frozen=True)
 class Views:
     """How far a view may differ from its image; all zero leaves the image as it is.
@@ -47,8 +51,8 @@ class Views:
         limits = {
             "rotation": 180.0,
             "zoom": 0.9,
-            "shift": math.inf,
-            "crop_padding": math.inf,
+            "shift": MOST_PIXELS,
+            "crop_padding": MOST_PIXELS,
             "resized_crop": 1.0,
             "jitter": 1.0,
             "grayscale": 1.0,

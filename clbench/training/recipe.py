@@ -1,5 +1,6 @@
 """Training recipes as data."""
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
@@ -11,7 +12,9 @@ from clbench.schema.names import NormName, Scenario, Scheme, look_up
 from clbench.schema.threat_model import ThreatModel
 from clbench.training.adversary import Adversary
 from clbench.training.augmentation import NO_VIEWS, Views
+from clbench.training.limits import MOST_EPOCHS, MOST_STEPS, check_limits
 from clbench.training.losses import LOSSES, Loss, Weights
+from clbench.training.scenario import MEANING, Part, scenario_of
 
 Criterion = Literal["clean_acc", "robust_acc"]
 Precision = Literal["float32", "bfloat16"]
@@ -23,6 +26,9 @@ CRITERION: dict[Scenario, Criterion] = {
     "full_at": "robust_acc",
 }
 """Which validation accuracy chooses between the epochs of a phase that has a classifier."""
+
+_LEAST_REACH = 0.1
+"""With less, an adversary is one in name only."""
 
 _LARGEST_SEED = 2**32 - 1
 """numpy takes no larger one."""
@@ -44,9 +50,16 @@ class Optimizer:
     schedule: Literal["cosine", "constant"] = "cosine"
 
     def __post_init__(self) -> None:
-        _at_least("optimizer", self, warmup_epochs=0, weight_decay=0, momentum=0)
         if self.lr <= 0:
             raise BadValueError(f"lr of an optimizer must be above 0, got {self.lr!r}")
+        check_limits(
+            "optimizer",
+            self,
+            lr=(0, 100),
+            warmup_epochs=(0, MOST_EPOCHS),
+            weight_decay=(0, 1),
+            momentum=(0, 0.9999),
+        )
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ class Phase:
     """
 
     loss: str
-    trains: Literal["everything", "classifier"]
+    trains: Part
     epochs: int
     batch_size: int
     optimizer: Optimizer
@@ -96,9 +109,18 @@ class Phase:
     def __post_init__(self) -> None:
         for loss in self._losses:
             look_up(LOSSES, loss, "loss")
-        _at_least("phase", self, epochs=1, batch_size=2, projection=1, validate_every=1, beta=0)
         if self.temperature <= 0:
             raise BadValueError(f"temperature of a phase must be above 0, got {self.temperature!r}")
+        check_limits(
+            "phase",
+            self,
+            epochs=(1, MOST_EPOCHS),
+            batch_size=(2, 2**20),
+            projection=(1, 2**16),
+            validate_every=(1, MOST_EPOCHS),
+            beta=(0, 1000),
+            temperature=(0.001, 1000),
+        )
         if not 0 < self.labelled <= 1:
             raise BadValueError(f"labelled of a phase must be in (0, 1], got {self.labelled!r}")
         if self.labelled == 1 and self.labelled_loss:
@@ -117,6 +139,11 @@ class Phase:
             )
         if self.adversary is None and any(row.anchored for row in self.losses):
             raise BadValueError(f"loss {self.loss!r} needs an adversary, got none")
+        if self.adversary and self.adversary.reach < _LEAST_REACH:
+            raise BadValueError(
+                f"steps of an adversary must reach at least {_LEAST_REACH:g} of eps together, "
+                f"got {self.adversary.reach:.2g}; raise steps or their size"
+            )
 
     @property
     def objective(self) -> Loss:
@@ -172,7 +199,7 @@ class Validation:
     norm: NormName = "Linf"
 
     def __post_init__(self) -> None:
-        _at_least("validation", self, steps=1, examples=0)
+        check_limits("validation", self, steps=(1, MOST_STEPS), examples=(0, math.inf))
         ThreatModel(self.norm, self.eps)  # checks the range
 
     @property
@@ -210,6 +237,7 @@ class Recipe:
                 f"{self.full_name} needs a finetuning phase: pretraining with loss {last.loss!r} "
                 "trains no classifier"
             )
+        self._check_scenario()
 
     @property
     def full_name(self) -> str:
@@ -236,10 +264,18 @@ class Recipe:
         """Which validation accuracy chooses between epochs."""
         return CRITERION[self.scenario]
 
-
-def _at_least(what: str, row: object, **least: int) -> None:
-    for name, bound in least.items():
-        if getattr(row, name) < bound:
-            raise BadValueError(
-                f"{name} of {what} must be at least {bound}, got {getattr(row, name)!r}"
-            )
+    def _check_scenario(self) -> None:
+        """Check that the scenario is that of the phases, so that no file says another."""
+        last = self.finetuning
+        found = scenario_of(
+            pretraining=self.pretraining.adversary is not None,
+            finetuning=last.trains if last and last.adversary else None,
+        )
+        if found == self.scenario:
+            return
+        attacked = [name for name, phase in self.phases.items() if phase.adversary]
+        raise BadValueError(
+            f"scenario {self.scenario!r} of {self.full_name} means {MEANING[self.scenario]}, got "
+            + (f"one in {' and '.join(attacked)}" if attacked else "none")
+            + (f", which is {self.scheme}_{found}" if found else ", which no scenario has")
+        )

@@ -12,12 +12,9 @@ from clbench.schema.errors import BadValueError
 from clbench.schema.names import look_up
 from clbench.schema.protocol import config_dir
 from clbench.training.recipe import Recipe
+from clbench.training.recipe_changes import COMMON, PHASES, change, eps_as_text
 
 DEFAULT = "default"
-
-_PHASES = ("pretraining", "finetuning")
-_COMMON = ("backbone", "seed", "precision", "validation")
-"""Fields of a recipe that a file has once, for all its models."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +62,10 @@ def read_recipe(
     row = dict(look_up(file.models, stem, f"model of {path.name}"))
     scheme, scenario = row.pop("scheme", ""), row.pop("scenario", "")
     for key in row:
-        look_up(dict.fromkeys(_PHASES), key, f"phase of {stem}")
-    whole: dict[str, Any] = {name: getattr(file, name) for name in _COMMON}
+        look_up(dict.fromkeys(PHASES), key, f"phase of {stem}")
+    whole: dict[str, Any] = {name: getattr(file, name) for name in COMMON}
     whole |= {key: _resolve(file.phases, name, path.name) for key, name in row.items()}
-    for field, text in (changes or {}).items():
-        look_up(dict.fromkeys((*_COMMON, *_PHASES)), field.partition(".")[0], "field of recipe")
-        _change(whole, field, text)
+    whole = change(whole, changes or {}, stem)
     if seed is not None:
         whole["seed"] = seed
     if "pretraining" not in whole:
@@ -79,7 +74,7 @@ def read_recipe(
     return from_table(
         Recipe,
         {
-            **whole,
+            **eps_as_text(whole),
             "name": stem,
             "scheme": scheme or parsed_scheme,
             "scenario": scenario or parsed_scenario,
@@ -156,24 +151,3 @@ def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
         merged[key] = _merge(base[key], value) if both else value
     return merged
-
-
-def _change(table: dict[str, Any], field: str, text: str) -> None:
-    """Set one field of a table, in a copy of each table on the way."""
-    head, _, rest = field.partition(".")
-    if rest:
-        inner = table.get(head, {})
-        table[head] = dict(inner) if isinstance(inner, dict) else {}
-        _change(table[head], rest, text)
-    elif text == "none":
-        table.pop(head, None)
-    else:
-        table[head] = _parse(text)
-
-
-def _parse(text: str) -> Any:  # noqa: ANN401 - any value of TOML
-    """Return what a value in TOML stands for; anything else stands for itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        return text

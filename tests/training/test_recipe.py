@@ -58,6 +58,45 @@ def test_an_impossible_optimizer_is_refused(change, message):
         replace(SGD, **change)
 
 
+@pytest.mark.parametrize(
+    ("field", "text", "most"),
+    [
+        ("pretraining.epochs", "10000000", 100_000),
+        ("pretraining.batch_size", "100000000", 2**20),
+        ("pretraining.projection", "1000000", 2**16),
+        ("pretraining.validate_every", "1000000", 100_000),
+        ("pretraining.beta", "1e9", 1000),
+        ("pretraining.temperature", "1e9", 1000),
+        ("pretraining.optimizer.lr", "1e30", 100),
+        ("pretraining.optimizer.weight_decay", "5.0", 1),
+        ("pretraining.optimizer.momentum", "1.0", 0.9999),
+        ("pretraining.optimizer.warmup_epochs", "1000000", 100_000),
+        ("pretraining.adversary.steps", "1000000", 10_000),
+        ("pretraining.adversary.step_size", "1e6", 100),
+        ("pretraining.adversary.warmup_epochs", "1000000", 100_000),
+        ("validation.steps", "1000000", 10_000),
+        ("finetuning.epochs", "9223372036854775807", 100_000),
+    ],
+)
+def test_absurd_numbers_are_refused(make_recipe, field, text, most):
+    name = field.rpartition(".")[2]
+    with pytest.raises(BadValueError, match=rf"^{name} of .* must be at most {most}, got \d"):
+        make_recipe("simclr_full_at", {field: text})
+
+
+@pytest.mark.parametrize(
+    ("field", "text"), [("shift", "1e9"), ("crop_padding", "100000"), ("rotation", "720")]
+)
+def test_absurd_views_are_refused(make_recipe, field, text):
+    with pytest.raises(BadValueError, match=rf"^{field} of views must be from 0 to \d+, got \d"):
+        make_recipe("simclr_at", {f"pretraining.views.{field}": text})
+
+
+def test_a_temperature_that_overflows_is_refused(make_recipe):
+    with pytest.raises(BadValueError, match=r"^temperature of phase must be at least 0\.001, got"):
+        make_recipe("simclr_at", {"pretraining.temperature": "1e-9"})
+
+
 def test_validation_needs_a_step():
     with pytest.raises(BadValueError, match=r"^steps of validation must be at least 1, got 0$"):
         Validation(Fraction(1, 6), 0)

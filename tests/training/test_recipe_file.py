@@ -1,5 +1,7 @@
+import re
 import shutil
 from fractions import Fraction
+from functools import partial
 
 import pytest
 
@@ -198,7 +200,9 @@ def test_an_unknown_field_is_met_with_the_nearest(edit, old, new, message):
         ("epochs = 50", "epochs = 50.5", r"pretraining\.epochs must be a whole number, got 50\.5$"),
         ("epochs = 50", "epochs = true", r"\.epochs must be a whole number, got True$"),
         ("temperature = 0.5", 'temperature = "warm"', r"temperature must be a number, got 'warm'$"),
-        ('eps = "1/5"', "eps = 0.2", r"\.adversary\.eps must be text in quotes, got 0\.2$"),
+        ('eps = "1/5"', "eps = true", r"\.adversary\.eps must be text in quotes, got True$"),
+        ('eps = "1/5"', "eps = nan", r"\.adversary\.eps must be text in quotes, got nan$"),
+        ('eps = "1/5"', "eps = 8", "^Linf eps must be at most 1, .*; did you mean '8/255'"),
         ('eps = "1/5"', 'eps = "a fifth"', "^eps must read like .*, got 'a fifth'$"),
         ("views = { rotation = 5, zoom = 0.05, shift = 0.25 }", "views = 8",
          r"\.views must be a table, got 8$"),
@@ -260,21 +264,19 @@ def test_a_change_of_one_field_leaves_all_others():
 
 
 def test_none_takes_a_field_away():
-    assert changed(pretraining__adversary="none").pretraining.adversary is None
     assert changed(pretraining__views="none").pretraining.views == NO_VIEWS
     assert changed(pretraining__temperature="none").pretraining.temperature == 0.5
     assert changed("supervised_at", finetuning="none").finetuning is None
 
 
 def test_a_part_that_was_not_there_can_be_given_whole_or_field_by_field():
-    table = '{ eps = "1/5", steps = 2, step_size = 0.5 }'
-    whole = changed("simclr_st", pretraining__adversary=table)
-    fields = {"eps": "1/5", "steps": "2", "step_size": "0.5"}
-    single = changed(
-        "simclr_st", **{f"pretraining__adversary__{key}": text for key, text in fields.items()}
-    )
+    fields = {"crop_padding": "4", "flip": "true"}
+    paper = partial(read_recipe, "simclr_st", "cifar10", recipe_name="paper")
+    whole = paper(changes={"finetuning.views": "{ crop_padding = 4, flip = true }"})
+    single = paper(changes={f"finetuning.views.{key}": text for key, text in fields.items()})
+    assert paper().finetuning.views == NO_VIEWS
     assert whole == single
-    assert whole.pretraining.adversary.steps == 2
+    assert whole.finetuning.views.crop_padding == 4
 
 
 @pytest.mark.parametrize(
@@ -340,8 +342,78 @@ def test_an_impossible_change_is_refused(field, text, message):
         read_recipe("simclr_at", "digits", changes={field: text})
 
 
-def test_a_change_of_a_phase_that_is_not_there_says_what_it_lacks():
-    with pytest.raises(
-        BadValueError, match=r"^recipe\.finetuning lacks loss, trains, batch_size, optimizer$"
-    ):
-        changed("supervised_st", finetuning__epochs="3")
+@pytest.mark.parametrize(
+    ("name", "field", "text", "message"),
+    [
+        (name, f"finetuning.{field}", text, f"^{name} has no finetuning phase, only pretraining, got f")
+        for name in ("supervised_st", "supervised_at", "trades")
+        for field, text in (("epochs", "3"), ("optimizer.lr", "0.1"), ("adversary.eps", "1/6"))
+    ]
+    + [
+        (name, f"{phase}.adversary.{field}", "1", f"^{name} has no adversary in {phase}, got {phase}")
+        for name, phase in (
+            ("simclr_st", "pretraining"),
+            ("simclr_st", "finetuning"),
+            ("simclr_at", "finetuning"),
+            ("semi_supcon_supervised", "pretraining"),
+        )
+        for field in ("eps", "steps", "warmup_epochs")
+    ],
+)
+def test_a_change_of_a_part_that_is_not_there_says_which_there_are(name, field, text, message):
+    with pytest.raises(BadValueError, match=message):
+        read_recipe(name, "digits", changes={field: text})
+
+
+def test_a_phase_that_was_not_there_can_be_given_whole():
+    phase = '{ loss = "cross_entropy", trains = "classifier", epochs = 2, batch_size = 64, '
+    phase += 'optimizer = { name = "sgd", lr = 0.1 } }'
+    assert changed("supervised_st", finetuning=phase).finetuning.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "eps"),
+    [
+        ("0.03", "3/100"),
+        (".03", "3/100"),
+        ("3e-2", "3/100"),
+        ("0.030", "3/100"),
+        ("8/255", "8/255"),
+        ("0.1", "1/10"),
+        ('"0.1"', "1/10"),
+        ("1", "1"),
+        ("1e-5", "1/100000"),
+        ("0.3333333333333333", "3333333333333333/10000000000000000"),
+    ],
+)
+def test_eps_is_exact_as_it_is_written(edit, text, eps):
+    for field in ("pretraining__adversary__eps", "validation__eps"):
+        recipe = changed(**{field: text})
+        found = recipe.validation if field.startswith("v") else recipe.pretraining.adversary
+        assert found.eps == Fraction(eps)
+    if text[0].isdecimal() and "/" not in text:
+        assert edit('eps = "1/5"', f"eps = {text}").pretraining.adversary.eps == Fraction(eps)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "meant"),
+    [
+        ("simclr_at", "epochs", "'pretraining.epochs' or 'finetuning.epochs'"),
+        ("simclr_at", "epoch", "'pretraining.epochs' or 'finetuning.epochs'"),
+        ("supervised_at", "epochs", "'pretraining.epochs'"),
+        ("supervised_at", "lr", "'pretraining.optimizer.lr'"),
+        ("supervised_at", "batchsize", "'pretraining.batch_size'"),
+        ("supervised_at", "pretraining.lr", "'pretraining.optimizer.lr'"),
+        ("supervised_at", "pretraining.eps", "'pretraining.adversary.eps'"),
+        ("supervised_at", "optimizer.lr", "'pretraining.optimizer.lr'"),
+        ("supervised_at", "adversary.eps", "'pretraining.adversary.eps'"),
+        ("supervised_at", "eps", "'validation.eps' or 'pretraining.adversary.eps'"),
+        ("supervised_at", "pretraining.jitter", "'pretraining.views.jitter'"),
+        ("simclr_at", "finetuning.views.lr", "'finetuning.optimizer.lr'"),
+        ("simclr_at", "temprature", "'pretraining.temperature' or 'finetuning.temperature'"),
+    ],
+)
+def test_a_field_without_its_place_is_met_with_its_places(name, field, meant):
+    message = rf"^unknown field of recipe '{re.escape(field)}'; did you mean {re.escape(meant)}\?$"
+    with pytest.raises(UnknownNameError, match=message):
+        read_recipe(name, "digits", changes={field: "1"})

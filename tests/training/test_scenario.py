@@ -1,0 +1,88 @@
+"""A recipe is called what its adversaries make of it, or it is refused."""
+
+from itertools import product
+
+import pytest
+
+from clbench.data.datasets import DATASETS
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import SCENARIOS
+from clbench.training.recipe_file import model_names, read_recipe, recipe_names
+from clbench.training.scenario import MEANING, scenario_of
+
+ADVERSARY = '{ eps = "1/6", steps = 2, step_size = 0.8 }'
+
+WRONG = [
+    ("supervised_at", "pretraining.adversary", "none", "supervised_st"),
+    ("simclr_at", "pretraining.adversary", "none", "simclr_st"),
+    ("supcon_at", "pretraining.adversary", "none", "supcon_st"),
+    ("trades", "pretraining.loss", "cross_entropy", None),
+    ("simclr_at", "finetuning.adversary", ADVERSARY, "simclr_partial_at"),
+    ("supervised_st", "pretraining.adversary", ADVERSARY, "supervised_at"),
+    ("simclr_st", "pretraining.adversary", ADVERSARY, "simclr_at"),
+    ("simclr_st", "finetuning.adversary", ADVERSARY, "no scenario"),
+    ("supcon_st", "finetuning.adversary", ADVERSARY, "no scenario"),
+    ("semi_simclr_supervised", "pretraining.adversary", ADVERSARY, "simclr_at"),
+    ("semi_simclr_supcon", "pretraining.adversary", ADVERSARY, "simclr_at"),
+    ("semi_supcon_supervised", "finetuning.adversary", ADVERSARY, "no scenario"),
+    ("simclr_partial_at", "finetuning.adversary", "none", "simclr_at"),
+    ("simclr_partial_at", "pretraining.adversary", "none", "no scenario"),
+    ("simclr_partial_at", "finetuning.trains", "everything", "simclr_full_at"),
+    ("supcon_full_at", "finetuning.adversary", "none", "supcon_at"),
+    ("supcon_full_at", "finetuning.trains", "classifier", "supcon_partial_at"),
+    ("supervised_full_at", "finetuning", "none", "supervised_at"),
+]
+
+
+@pytest.mark.parametrize(("name", "field", "text", "is_rather"), WRONG)
+def test_a_training_that_is_not_what_it_is_called_is_refused(name, field, text, is_rather):
+    if is_rather is None:  # it may be called so: an adversary is there, and nothing says which loss
+        assert read_recipe(name, "digits", changes={field: text}).scenario == "at"
+        return
+    scenario = read_recipe(name, "digits").scenario
+    message = rf"^scenario '{scenario}' of {name}\.digits means {MEANING[scenario]}, got .*{is_rather}"
+    with pytest.raises(BadValueError, match=message):
+        read_recipe(name, "digits", changes={field: text})
+
+
+@pytest.mark.parametrize("eps", ["0", "0.0", "0/255", '"0"'])
+@pytest.mark.parametrize(
+    ("name", "phase"), [("supervised_at", "pretraining"), ("simclr_partial_at", "finetuning")]
+)
+def test_an_adversary_of_no_eps_is_none(name, phase, eps):
+    with pytest.raises(BadValueError, match="^eps of an adversary must be above 0, got '0'; leave"):
+        read_recipe(name, "digits", changes={f"{phase}.adversary.eps": eps})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"step_size": "0.001"},
+        {"steps": "1", "step_size": "0.09"},
+        {"step_size": "0", "fixed_step": "1e-9"},
+    ],
+)
+def test_an_adversary_that_hardly_moves_is_refused(changes):
+    fields = {f"pretraining.adversary.{key}": text for key, text in changes.items()}
+    with pytest.raises(BadValueError, match=r"^steps of an adversary must reach at least 0\.1 of e"):
+        read_recipe("simclr_at", "digits", changes=fields)
+
+
+def test_every_shipped_recipe_is_what_it_is_called():
+    read = [
+        read_recipe(name, dataset, recipe_name=recipe)
+        for dataset in DATASETS
+        for recipe in recipe_names(dataset)
+        for name in model_names(dataset, recipe)
+    ]
+    assert len(read) > 60
+    assert {recipe.scenario for recipe in read} == set(SCENARIOS)
+
+
+def test_every_scenario_has_its_own_adversaries():
+    found = [
+        scenario_of(pretraining=first, finetuning=last)
+        for first, last in product((False, True), (None, "classifier", "everything"))
+    ]
+    assert found == ["st", None, None, "at", "partial_at", "full_at"]
+    assert set(MEANING) == set(SCENARIOS)
