@@ -1,10 +1,11 @@
-"""Finds pictures that are in two files, so that none is both trained on and validated on."""
+"""Finds pictures that are in two places, so that none is both trained on and validated on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Shaped
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -26,6 +27,13 @@ are below 7, second shots of one scene, which stay as only the nearest image is 
 scikit-learn's digits no two of one class are nearer than 10.5.
 """
 
+_SPREAD_SHARE = 0.1
+"""Pictures of little contrast are all alike: their near duplicates are nearer than this share of what
+two of them are apart in the median. CIFAR-10 and digits are ten times ``RMS_MAX`` apart, or more."""
+
+_SPREAD_OF = 256
+"""Pictures that tell how far two are apart."""
+
 _CHUNK = 1024
 """Rows compared at once: 200 MB of distances for a class of 50,000 images."""
 
@@ -36,7 +44,7 @@ def unique_examples(files: Sequence[Examples]) -> list[Examples]:
     A picture is in a later file when it is nearest, among those of its label, to one of the later
     pictures, and their thumbnails differ by less than ``RMS_MAX``. What one file holds twice stays.
     """
-    small = [Examples(_thumbnails(images), labels) for images, labels in files]
+    small = [Examples(thumbnails(images), labels) for images, labels in files]
     dropped = [torch.zeros(len(labels), dtype=torch.bool) for _, labels in files]
     for earlier, later in combinations(range(len(files)), 2):
         dropped[earlier] |= twins(small[earlier], small[later])
@@ -59,7 +67,51 @@ def twins(earlier: Examples, later: Examples) -> Bool[Tensor, " n"]:
     return found
 
 
-def _thumbnails(images: Tensor) -> Thumbnails:
+class Copies(NamedTuple):
+    """Which images are among others: bit for bit, or else as a near duplicate of one."""
+
+    exact: Bool[Tensor, " n"]
+    near: Bool[Tensor, " n"]
+
+
+def copies(images: Shaped[Tensor, "n c h w"], others: Shaped[Tensor, "m c h w"]) -> Copies:
+    """Return which of ``images`` are among ``others`` too, whatever their labels.
+
+    A near duplicate is compressed again, or a second shot of a scene, within ``RMS_MAX``; one that
+    was cropped or mirrored is not found.
+    """
+    known = set(_contents(others))
+    exact = torch.tensor([one in known for one in _contents(images)], dtype=torch.bool)
+    return Copies(exact, near(thumbnails(images), thumbnails(others)) & ~exact)
+
+
+def near(
+    small: Thumbnails, others: Float32[Tensor, "m d"], *, rms_max: float = RMS_MAX
+) -> Bool[Tensor, " n"]:
+    """Return which thumbnails are those of a picture, or nearly, that is among the others."""
+    limit = min(rms_max, _SPREAD_SHARE * _spread(others)) * small.shape[1] ** 0.5
+    middle = others.mean(dim=0)  # distances of large numbers are inexact
+    chunks = torch.split(small - middle, _CHUNK)
+    nearest = [torch.cdist(chunk, others - middle).amin(dim=1) for chunk in chunks]
+    return torch.cat(nearest) <= limit
+
+
+def _spread(small: Thumbnails) -> float:
+    """Return what two pictures are apart in the median, in grey levels; 0 where there is one."""
+    n = min(len(small), _SPREAD_OF)
+    few = small[torch.arange(n) * len(small) // n]
+    apart = torch.pdist(few) / small.shape[1] ** 0.5
+    return float(apart.median()) if len(apart) else 0.0
+
+
+def _contents(images: Tensor) -> Iterator[int]:
+    """Give a number for each image that only equal ones share."""
+    for part in torch.split(images, _CHUNK):
+        for row in to_floats(part).contiguous().numpy():
+            yield hash(row.tobytes())
+
+
+def thumbnails(images: Tensor) -> Thumbnails:
     """Return images (uint8, or floats in [0, 1]) averaged down, in 0..255, one row for each."""
     parts = (to_floats(part) * PIXEL_MAX for part in torch.split(images, _CHUNK))
     return torch.cat([adaptive_avg_pool2d(part, SIDE).flatten(1) for part in parts])

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
 
 from clbench.data.datasets import DATASETS
 from clbench.data.image_set import ImageSet, check_labels, check_pixels, make_image_set, to_floats
@@ -25,6 +27,7 @@ VALIDATION_SHARE = 50
 """One image in so many is kept for validation."""
 
 _FEWEST = 2
+"""Images that a class needs to be on both sides, and classes that a classifier needs."""
 
 
 def training_files(
@@ -33,8 +36,9 @@ def training_files(
     """Return the images to train on, and those that choose between trained networks.
 
     The files are joined in the order given, each in its own order. A picture that is in two files,
-    be it compressed again, is taken from the later one only. The last part of what is left, at
-    least one image, is validation; a last file sorted by class would make it one of few classes.
+    be it compressed again, is taken from the later one only. The last part of what is left is
+    validation; where a class has less than half of its share there, as in a small file or in one
+    sorted by class, the last part of every class is.
 
     Args:
         dataset: A name of ``DATASETS``, or what to know of another data set; the images must have
@@ -46,7 +50,7 @@ def training_files(
         UnknownNameError: No such data set.
         BadValueError: No paths.
         DataError: A file is missing, unreadable, of another kind, or not of this data set, or there
-            are too few images.
+            are not two classes of two images.
     """
     info = look_up(DATASETS, dataset, "dataset") if isinstance(dataset, str) else dataset
     if not paths:
@@ -54,17 +58,42 @@ def training_files(
     files = unique_examples([_read(path, info) for path in paths])
     images = torch.cat([to_floats(file.images) for file in files])
     labels = torch.cat([file.labels for file in files])
-    if len(labels) < _FEWEST:
-        raise DataError(
-            f"training on {info.name} needs at least {_FEWEST} images, got {len(labels)}"
-        )
-    n_train = len(labels) - max(1, len(labels) // one_in)
-    return (
-        make_image_set(f"{info.name}-train", images[:n_train], labels[:n_train], info.n_classes),
-        make_image_set(
-            f"{info.name}-validation", images[n_train:], labels[n_train:], info.n_classes
-        ),
+    _check_classes(info.name, labels)
+    chosen = _validation(labels, one_in)
+    train, validation = (
+        make_image_set(f"{info.name}-{split}", images[kept], labels[kept], info.n_classes)
+        for split, kept in (("train", ~chosen), ("validation", chosen))
     )
+    return train, validation
+
+
+def _check_classes(dataset: str, labels: Int[Tensor, " n"]) -> None:
+    """Check that two classes can be told apart, on images that were not trained on."""
+    counts = labels.bincount()
+    if int((counts > 0).sum()) == 1:
+        raise DataError(
+            f"training on {dataset} needs images of two classes, got {len(labels)} of class "
+            f"{int(labels[0])} only; add files of other classes"
+        )
+    if int((counts >= _FEWEST).sum()) < _FEWEST:
+        raise DataError(
+            f"training on {dataset} needs two images of two classes at least, one of each to "
+            f"validate with, got {len(labels)} images of {int((counts > 0).sum())} classes"
+        )
+
+
+def _validation(labels: Int[Tensor, " n"], one_in: int) -> Bool[Tensor, " n"]:
+    """Return which images are for validation: the last, or else the last of every class."""
+    counts = labels.bincount()
+    last = torch.arange(len(labels)) >= len(labels) - max(1, len(labels) // one_in)
+    found = labels[last].bincount(minlength=len(counts))
+    if bool(((2 * one_in * found >= counts) & ((found < counts) | (counts == 0))).all()):
+        return last
+    last = torch.zeros_like(last)
+    for label, count in enumerate(counts.tolist()):
+        if count >= _FEWEST:
+            last[(labels == label).nonzero().flatten()[-max(1, count // one_in) :]] = True
+    return last
 
 
 def _read(path: Path, info: DatasetInfo) -> Examples:

@@ -33,6 +33,11 @@ class TrainingRecord:
         artifacts: The other files written, by name, each with its sha256.
         pretrained_on: Which images the reused backbone was trained on, or "".
         recipe_sha256: What tells its recipe from others, whatever the seed; "" in older files.
+        validation_sha256: Of the validation images and their labels; "" in older files.
+        pretrained_seed: Of the training that made the reused backbone, or None.
+        pretrained_sha256: Of the images and labels which that was trained on, or "".
+        notes: What may be wrong with this training, a line each.
+        test_images: What is known of the data set's test images among those used; "" in older files.
         schema_version: Raised when a field changes its meaning or goes.
     """
 
@@ -60,4 +65,9 @@ class TrainingRecord:
     artifacts: dict[str, str] = field(default_factory=dict)
     pretrained_on: str = ""
     recipe_sha256: str = ""
+    validation_sha256: str = ""
+    pretrained_seed: int | None = None
+    pretrained_sha256: str = ""
+    notes: tuple[str, ...] = ()
+    test_images: str = ""
     schema_version: Literal[1] = 1

@@ -12,14 +12,16 @@ from clbench.schema.files import sha256_of_file, write_atomically
 from clbench.schema.training_record import TrainingRecord
 from clbench.training.phases import Epoch
 
-WEIGHTS, BACKBONE, LOG, CARD, RECORD = (
+WEIGHTS, BACKBONE, PICTURES, LOG, CARD, RECORD = (
     "weights.safetensors",
     "backbone.safetensors",
+    "pictures.safetensors",
     "log.csv",
     "card.md",
     "run.json",
 )
-"""Half-precision weights; the pretrained backbone in full precision; the rest is text."""
+"""Half-precision weights; the pretrained backbone in full precision, and thumbnails of the images that
+it was trained on; the rest is text."""
 
 REMEDY = "train again with --restart or into another folder"
 """What can be done about a file that is not what it was."""
@@ -62,7 +64,7 @@ def discard_record(folder: Path) -> None:
 
 def hashes(folder: Path) -> dict[str, str]:
     """Return the sha256 of the files of a training, but for its weights and its record."""
-    paths = (folder / name for name in (BACKBONE, LOG, CARD))
+    paths = (folder / name for name in (BACKBONE, PICTURES, LOG, CARD))
     return {path.name: sha256_of_file(path) for path in paths if path.exists()}
 
 

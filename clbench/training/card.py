@@ -8,7 +8,12 @@ from clbench.schema.dataclass_io import to_table
 from clbench.schema.files import write_atomically
 from clbench.schema.training_record import TrainingRecord
 from clbench.training.artifacts import CARD
+from clbench.training.images import NOT_COMPARED
 from clbench.training.recipe import Phase, Recipe
+
+_AGAIN = (
+    "Where images, versions, kind of device and number of threads are the same, so are the weights."
+)
 
 
 def write_card(folder: Path, recipe: Recipe, record: TrainingRecord) -> None:
@@ -31,7 +36,8 @@ def card(recipe: Recipe, record: TrainingRecord) -> str:
         "## Accuracy of these half-precision weights": _table(
             ("images, attack", "accuracy", "n"), _figures(recipe, record)
         ),
-        "## Again": [f"    {record.command}"],
+        **({"## Remarks": [f"- {note}" for note in record.notes]} if record.notes else {}),
+        "## Again": [f"    {record.command}", "", _AGAIN],
         "## Recipe": ["```json", json.dumps(to_table(recipe), indent=1), "```"],
     }
     return "\n".join(line for title, lines in sections.items() for line in (title, "", *lines, ""))
@@ -42,9 +48,10 @@ def _facts(recipe: Recipe, record: TrainingRecord) -> dict[str, tuple[object, ..
     facts = {
         "Scheme, scenario": f"{recipe.scheme}, {recipe.scenario}",
         "Backbone": f"{recipe.backbone}, inputs in [0, 1] without normalisation, raw logits",
-        "Data": f"{source}: {record.n_train} training images, {record.n_validation} validation "
-        "images, no test image",
-        **({"Backbone pretrained on": record.pretrained_on} if record.pretrained_on else {}),
+        "Data": f"{source}: {record.n_train} training images, sha256 {record.data_sha256}; "
+        f"{record.n_validation} validation images, sha256 {record.validation_sha256}",
+        "Test images": record.test_images or NOT_COMPARED,
+        **({"Backbone pretrained on": _backbone(record)} if record.pretrained_on else {}),
         "Seed": record.seed,
         "Epoch kept": f"highest validation {recipe.criterion}",
         "Training": f"{_duration(record.seconds)} on {_devices(record)}, {record.precision}, "
@@ -57,6 +64,12 @@ def _facts(recipe: Recipe, record: TrainingRecord) -> dict[str, tuple[object, ..
         "Licence": "MIT",
     }
     return {name: (fact,) for name, fact in facts.items()}
+
+
+def _backbone(record: TrainingRecord) -> str:
+    return (
+        f"{record.pretrained_on}, sha256 {record.pretrained_sha256}, seed {record.pretrained_seed}"
+    )
 
 
 def _budget(name: str, phase: Phase, record: TrainingRecord) -> tuple[object, ...]:

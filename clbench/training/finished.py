@@ -1,17 +1,28 @@
-"""Finished trainings: the one that is asked for again, and one whose backbone is reused."""
+"""A finished training that is asked for again: the same one, or another in its folder."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from clbench.schema.dataclass_io import from_table
 from clbench.schema.errors import BadValueError, ClbenchError
+from clbench.schema.files import sha256_of_file
 from clbench.schema.training_record import TrainingRecord
 from clbench.training.artifacts import BACKBONE, WEIGHTS, check_file, read_record
+from clbench.training.images import TrainingImages
 from clbench.training.recipe import Recipe
 
 
-def finished_run(out: Path, recipe: Recipe, files: Sequence[Path]) -> TrainingRecord | None:
-    """Return the record of the same training where it is finished in ``out``, else None.
+def finished_run(
+    out: Path, recipe: Recipe, *, pretrained: Path | None, own_images: bool
+) -> TrainingRecord | None:
+    """Return the record of such a training where it is finished in ``out``, else None.
+
+    Of which images exactly is seen by ``check_images``.
+
+    Args:
+        out: The folder of the run.
+        recipe: What it must have been trained by, its seed included.
+        pretrained: The folder whose backbone it must have been trained on, or None.
+        own_images: Whether it must be of files of the user's own, not of a public data set.
 
     Raises:
         BadValueError: ``out`` holds another training.
@@ -20,48 +31,31 @@ def finished_run(out: Path, recipe: Recipe, files: Sequence[Path]) -> TrainingRe
     record = read_record(out)
     if record is None:
         return None
-    other = [
-        *(["by another recipe"] if _recipe_of(record) != recipe else []),
-        *(["of other images"] if list(record.files) != [path.name for path in files] else []),
-    ]
-    if other:
-        raise other_run(out, record, *other)
+    if recipe_of(record) != recipe:
+        raise _other_run(out, record, "by another recipe")
+    if own_images is not bool(record.files):
+        raise _other_run(out, record, "of other images")
+    if not _same_backbone(record, pretrained):
+        source = f"pretrained in {record.pretrained_from}" if record.pretrained_from else "whole"
+        raise _other_run(out, record, f"with another --from ({source})")
     check_file(out, WEIGHTS, record.weights_sha256)
     return record
 
 
-def other_run(out: Path, record: TrainingRecord, *what: str) -> BadValueError:
-    """Return the error that says what is other about the training in ``out``."""
-    return BadValueError(
-        f"{out} holds {record.model} (seed {record.seed}) {' and '.join(what)}; choose another "
-        "--out, or replace it with --restart"
-    )
-
-
-def pretrained_run(folder: Path, recipe: Recipe) -> TrainingRecord:
-    """Return the record of the finished run in ``folder``, whose pretraining the recipe wants.
+def check_images(out: Path, record: TrainingRecord, found: TrainingImages) -> None:
+    """Check that a finished training is of these images, by what they show and how it is labelled.
 
     Raises:
-        BadValueError: There is none, or it was pretrained otherwise.
-        RecordError: Its record or its backbone was damaged.
+        BadValueError: It is of others.
     """
-    record = read_record(folder)
-    if record is None:
-        raise BadValueError(f"{folder} holds no finished training, nothing to pretrain from")
-    if recipe.finetuning is None:
-        raise BadValueError(f"{recipe.full_name} is trained in one phase, so --from has no use")
-    trained = _recipe_of(record)
-    if trained is None or trained.pretraining != recipe.pretraining:
-        raise BadValueError(
-            f"{folder} holds {record.model}, which was pretrained otherwise than "
-            f"{recipe.full_name} is; train it without --from"
-        )
-    if BACKBONE in record.artifacts:
-        check_file(folder, BACKBONE, record.artifacts[BACKBONE])
-    return record
+    if record.data_sha256 != found.train.sha256:
+        raise _other_run(out, record, "of other images")
+    # older records do not tell what they were validated with
+    if record.validation_sha256 not in ("", found.validation.sha256):
+        raise _other_run(out, record, "validated with other images")
 
 
-def _recipe_of(record: TrainingRecord) -> Recipe | None:
+def recipe_of(record: TrainingRecord) -> Recipe | None:
     """Return the recipe of a finished run, or None where this clbench has no such recipes."""
     try:
         return from_table(Recipe, record.recipe, "recipe")
@@ -73,3 +67,20 @@ def source_of(record: TrainingRecord) -> str:
     """Return which images a network was trained on."""
     files = " and ".join(record.files) or f"{record.recipe.get('dataset')}, the public archive"
     return record.pretrained_on or files
+
+
+def _same_backbone(record: TrainingRecord, pretrained: Path | None) -> bool:
+    """Return whether a finished training is on the backbone of ``pretrained``, whatever its place."""
+    if pretrained is None:
+        return not record.pretrained_from
+    kept = record.artifacts.get(BACKBONE)
+    if kept is None:  # an older record
+        return record.pretrained_from == pretrained.name
+    return kept == sha256_of_file(pretrained / BACKBONE)
+
+
+def _other_run(out: Path, record: TrainingRecord, what: str) -> BadValueError:
+    return BadValueError(
+        f"{out} holds {record.model} (seed {record.seed}) {what}; choose another --out, or replace "
+        "it with --restart"
+    )

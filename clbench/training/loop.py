@@ -1,33 +1,38 @@
 """From a recipe to weights: both phases, validation, and the files of a run."""
 
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 
 from clbench.data.image_set import ImageSet
-from clbench.data.load import training_set
-from clbench.data.splits import training_files
 from clbench.models import CifarResNet, load_weights, save_weights
 from clbench.runtime.devices import device_name
 from clbench.schema.dataclass_io import to_table
 from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.training_record import TrainingRecord
 from clbench.training.artifacts import WEIGHTS, hashes, read_record, write_record
+from clbench.training.backbone import pretrained_run, unseen_notes
 from clbench.training.card import write_card
 from clbench.training.checkpoint import discard_checkpoint
 from clbench.training.devices import make_fabric
-from clbench.training.finished import finished_run, other_run, pretrained_run, source_of
+from clbench.training.finished import check_images, finished_run, source_of
+from clbench.training.images import at_hand, training_images
+from clbench.training.notes import warmup_notes
 from clbench.training.phases import Job
+from clbench.training.preflight import check_fits
 from clbench.training.recipe import Precision, Recipe
 from clbench.training.recipe_file import DEFAULT, read_recipe
 from clbench.training.training import OnEpoch, OnStart, Training
 from clbench.training.validate import accuracy
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,32 +90,41 @@ def train(
     wanted = read_recipe(name, dataset, seed, recipe_name=recipe, changes=changed)
     if precision is not None:
         wanted = replace(wanted, precision=precision)
-    finished = None if restart else finished_run(folder, wanted, data)
-    if finished is not None and not data:
-        return Trained(finished, folder, new=False)
+    if pretrained is not None:
+        pretrained_run(pretrained, wanted, folder)
+    finished = (
+        None
+        if restart
+        else finished_run(folder, wanted, pretrained=pretrained, own_images=bool(data))
+    )
+    if finished is not None and not (data or at_hand(dataset, data_dir)):
+        return Trained(finished, folder, new=False)  # a public archive is always the same
     fabric = make_fabric(device, wanted.precision)
-    images, validation = _images(dataset, data, data_dir=data_dir, download=download)
+    images = training_images(dataset, data, data_dir=data_dir, download=download)
+    images = replace(images, validation=_validated(wanted, images.validation))
     if finished is not None:
-        if finished.data_sha256 != images.sha256:  # under the same names
-            raise other_run(folder, finished, "of other images")
+        check_images(folder, finished, images)
         return Trained(finished, folder, new=False)
-    if restart:
-        discard_checkpoint(folder)
     record = train_recipe(
-        *(wanted, folder, images, validation),
+        *(wanted, folder, images.train, images.validation),
         fabric=fabric,
         pretrained=pretrained,
+        restart=restart,
         on_start=on_start,
         on_epoch=on_epoch,
-        command=_command(
-            wanted,
-            recipe_name=recipe,
-            changes=changed,
-            precision=precision,
-            files=data,
-            pretrained=pretrained,
-        ),
-        files=[path.name for path in data],
+        about={
+            "command": _command(
+                wanted,
+                recipe_name=recipe,
+                changes=changed,
+                precision=precision,
+                files=data,
+                pretrained=pretrained,
+            ),
+            "files": tuple(path.name for path in data),
+            "notes": images.notes,
+            "test_images": images.test_images,
+        },
     )
     return Trained(record, folder, new=True)
 
@@ -123,18 +137,25 @@ def train_recipe(
     *,
     fabric: Fabric,
     pretrained: Path | None = None,
+    restart: bool = False,
     on_start: OnStart | None = None,
     on_epoch: OnEpoch | None = None,
-    command: str = "",
-    files: Sequence[str] = (),
+    about: Mapping[str, Any] | None = None,
 ) -> TrainingRecord:
     """Train by ``recipe`` on the images given; see ``train``.
 
-    ``command`` and ``files``, the names of images of the user's own, are for the model card.
+    ``about`` are fields of the record that tell where the images come from.
     """
-    reused = None if pretrained is None else pretrained_run(pretrained, recipe)
-    if recipe.validation.examples:
-        validation = validation.head(min(recipe.validation.examples, len(validation)))
+    validation = _validated(recipe, validation)
+    check_fits(recipe, images, processes=fabric.world_size)
+    reused = None if pretrained is None else pretrained_run(pretrained, recipe, out)
+    notes = warmup_notes(recipe, reused=() if reused is None else ("pretraining",))
+    if reused is not None and pretrained is not None:
+        notes += unseen_notes(pretrained, reused, images, validation)
+    for note in notes:
+        _LOGGER.warning(note)
+    if restart:
+        discard_checkpoint(out)
     job = Job(
         train=images,
         validation=validation,
@@ -151,13 +172,8 @@ def train_recipe(
         save_weights(network, out / WEIGHTS, about=_about(recipe))
         sha256 = load_weights(network, out / WEIGHTS)  # the figures are those of this file
         record = _record(recipe, job, training, network, sha256)
-        record = replace(
-            record,
-            command=command,
-            files=tuple(files),
-            pretrained_from="" if pretrained is None else pretrained.name,
-            pretrained_on="" if reused is None else source_of(reused),
-        )
+        record = replace(record, **_reused(pretrained, reused), **(about or {}))
+        record = replace(record, notes=(*record.notes, *notes))
         write_card(out, recipe, record)
         write_record(out, replace(record, artifacts=hashes(out)))
         discard_checkpoint(out)
@@ -165,11 +181,32 @@ def train_recipe(
     return _read_finished(out)
 
 
+def _validated(recipe: Recipe, images: ImageSet) -> ImageSet:
+    """Return those of the validation images that the recipe uses."""
+    n = recipe.validation.examples
+    return images.head(min(n, len(images))) if n else images
+
+
+def _reused(folder: Path | None, run: TrainingRecord | None) -> dict[str, Any]:
+    """Return what a record tells of the backbone that was reused: whose it was in the first place."""
+    if folder is None or run is None:
+        return {}
+    return {
+        "pretrained_from": folder.name,
+        "pretrained_on": source_of(run),
+        "pretrained_seed": run.seed if run.pretrained_seed is None else run.pretrained_seed,
+        "pretrained_sha256": run.pretrained_sha256 or run.data_sha256,
+    }
+
+
 def _about(recipe: Recipe) -> dict[str, str]:
     """Return what a weights file tells of its training."""
     return {
         "backbone": recipe.backbone,
         "model": recipe.full_name,
+        "scheme": recipe.scheme,
+        "scenario": recipe.scenario,
+        "dataset": recipe.dataset,
         "training_seed": str(recipe.seed),
         "recipe_sha256": recipe.sha256,
     }
@@ -190,6 +227,7 @@ def _record(
         n_train=len(job.train),
         n_validation=len(job.validation),
         data_sha256=job.train.sha256,
+        validation_sha256=job.validation.sha256,
         clean_acc=accuracy(network, job.validation, None, device=device),
         robust_acc=accuracy(network, job.validation, job.attack, device=device),
         seconds=round(training.seconds, 1),
@@ -224,16 +262,6 @@ def _command(
     ]
     words = ("clbench", "train", recipe.name, "--dataset", recipe.dataset, *chain(*options))
     return shlex.join(words)
-
-
-def _images(
-    dataset: str, files: Sequence[Path], *, data_dir: Path | None, download: bool
-) -> tuple[ImageSet, ImageSet]:
-    """Return the images to train on and those to validate with."""
-    if files:
-        return training_files(dataset, files)
-    read = partial(training_set, dataset, data_dir=data_dir, download=download)
-    return read("train"), read("validation")
 
 
 def _read_finished(out: Path) -> TrainingRecord:

@@ -35,6 +35,13 @@ class Sampler:
         return min(len(pool) // n for pool, n in pools if n)
 
     @property
+    def parts(self) -> dict[str, int]:
+        """Images of a batch that a loss sees together, by what they are."""
+        if not self._n_rest:
+            return {"images": self.n_labelled}
+        return {"images with labels": self.n_labelled, "images without labels": self._n_rest}
+
+    @property
     def images(self) -> int:
         """Images of an epoch."""
         return self.steps * (self.n_labelled + self._n_rest)

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clbench.data.image_set import ImageSet
-from clbench.models import CifarResNet, build_backbone, load_weights, save_weights
+from clbench.models import CifarResNet, build_backbone, load_weights
 from clbench.runtime.seeding import randomness
 from clbench.schema.dataclass_io import to_table
 from clbench.schema.errors import ModelError
 from clbench.training.artifacts import BACKBONE, discard_record, hashes, write_log
+from clbench.training.backbone import keep_backbone
 from clbench.training.checkpoint import FILE, Checkpoint, read_checkpoint, write_checkpoint
 from clbench.training.curves import write_curves
+from clbench.training.diverged import likely_setting
 from clbench.training.phases import Epoch, Job, PhaseRun
 from clbench.training.recipe import Phase, Recipe
 
@@ -56,7 +58,6 @@ class Training:
             "training images": job.train.sha256,
             "validation images": job.validation.sha256,
             "number of processes": job.fabric.world_size,
-            "--from": "" if pretrained is None else pretrained.name,
             "pretrained backbone": "" if pretrained is None else hashes(pretrained).get(BACKBONE),
         }
         found = read_checkpoint(out, self._settings)
@@ -96,8 +97,7 @@ class Training:
             else:
                 self.selected[name] = self._run_phase(network, name, phase)
             if name == "pretraining" and self._writes:
-                backbone = {key: v for key, v in network.state_dict().items() if key[:3] != "fc."}
-                save_weights(backbone, self._out / BACKBONE, half=False)
+                keep_backbone(network, self._out, self._job.train, self._pretrained)
         if self._writes:
             self._draw()
         return network
@@ -143,9 +143,11 @@ class Training:
             if self._rows
             else "nothing was kept"
         )
+        field, value, instead = likely_setting(phase)
         return (
-            f"loss of {self._recipe.full_name} became {row.loss} in {name}; {kept}; train again "
-            f"with --restart --set {row.phase}.optimizer.lr={phase.optimizer.lr / 3:.2g}"
+            f"loss of {self._recipe.full_name} became {row.loss} in {name}, most likely by "
+            f"{field} = {value:g}; {kept}; train again "
+            f"with --restart --set {row.phase}.{field}={instead:.2g}"
         )
 
 

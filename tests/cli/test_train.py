@@ -12,7 +12,7 @@ from clbench.schema.errors import (
     StorageError,
     UnknownNameError,
 )
-from clbench.training import loop
+from clbench.training import images, loop
 
 app = Typer()
 app.command()(train)
@@ -35,7 +35,7 @@ def invoke(*arguments):
 @pytest.fixture
 def short(monkeypatch):
     """Let every training see a few digits only."""
-    monkeypatch.setattr(loop, "training_set", lambda *a, **k: training_set(*a, **k).head(20))
+    monkeypatch.setattr(images, "training_set", lambda *a, **k: training_set(*a, **k).head(20))
 
 
 @pytest.mark.usefixtures("short")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from clbench.data.splits import training_files
+from clbench.data.splits import training_files as split_files
 from clbench.schema.errors import BadValueError, DataError, UnknownNameError
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -32,6 +32,11 @@ def save_jpegs(save_parquet, encode):
     return write
 
 
+def training_files(dataset, paths, one_in=2):
+    """As the function, but with an even split, in which the last part of few images has all classes."""
+    return split_files(dataset, paths, one_in=one_in)
+
+
 def joined(parts):
     """The images of both parts as [n, h, w, c] in 0..255, and the labels."""
     images = torch.cat([part.images for part in parts]).permute(0, 2, 3, 1)
@@ -40,27 +45,84 @@ def joined(parts):
 
 
 def test_files_are_joined_in_the_order_given_each_in_its_own_order(save_npz, save_parquet, encode):
-    x = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
-    y = np.arange(9)
+    x = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    y = np.arange(12) % 3
     first = save_npz(x[:4], y[:4])
     second = save_parquet(img=[encode(picture) for picture in x[4:]], label=y[4:])
     found = joined(training_files("cifar10", [second, first]))
     assert np.array_equal(found[0], np.concatenate([x[4:], x[:4]]))
-    assert found[1] == [4, 5, 6, 7, 8, 0, 1, 2, 3]
+    assert found[1] == [1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
 
 
-@pytest.mark.parametrize(("n", "n_validation"), [(2, 1), (99, 1), (100, 2), (260, 5)])
-def test_the_last_fiftieth_is_validation(save_npz, n, n_validation):
-    x, y = np.zeros((n, 8, 8, 1), np.uint8), np.arange(n) % 10
-    train, validation = training_files("digits", [save_npz(x, y)])
+@pytest.mark.parametrize(
+    ("n", "n_classes", "n_validation"), [(100, 2, 2), (260, 2, 5), (1000, 10, 20), (2049, 3, 40)]
+)
+def test_the_last_fiftieth_is_validation_where_it_has_all_classes(
+    save_npz, n, n_classes, n_validation
+):
+    x, y = np.zeros((n, 8, 8, 1), np.uint8), np.arange(n) % n_classes
+    train, validation = split_files("digits", [save_npz(x, y)])
     assert (len(train), len(validation)) == (n - n_validation, n_validation)
     assert train.labels.tolist() + validation.labels.tolist() == y.tolist()
     assert (train.name, validation.name) == ("digits-train", "digits-validation")
     assert train.n_classes == validation.n_classes == 10
 
 
+def _blocks(n, n_classes):
+    return np.arange(n) * n_classes // n
+
+
+ORDERS = {
+    "sorted": _blocks(500, 10),
+    "sorted, last class small": np.append(_blocks(490, 9), np.full(10, 9)),
+    "sorted backwards": _blocks(500, 10)[::-1],
+    "sorted, one class most of it": np.append(np.zeros(900, int), np.arange(1, 10).repeat(10)),
+    "sorted twice": np.tile(_blocks(250, 10), 2),
+    "sorted pairs of classes": _blocks(500, 5) * 2 + np.arange(500) % 2,
+    "two classes": _blocks(300, 2),
+    "a shuffled part, then a class": np.append(np.arange(400) % 10, np.full(100, 3)),
+    "few images": np.arange(20) % 10,
+    "four images": np.array([0, 0, 1, 1]),
+    "a class of one": np.append(_blocks(100, 4), [9]),
+    "the last of its class": np.append(np.arange(98) % 2, [2, 3]),
+    "an absent class": _blocks(200, 2) * 7,
+    "many classes": _blocks(1000, 10)[np.random.default_rng(0).permutation(1000)],
+}
+
+
+@pytest.mark.parametrize("labels", ORDERS.values(), ids=ORDERS)
+def test_both_sides_have_every_class_however_a_file_is_sorted(save_npz, labels):
+    x = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8, 1), dtype=np.uint8)
+    train, validation = split_files("digits", [save_npz(x, labels)])
+    counts = np.bincount(labels)
+    both = {label for label, count in enumerate(counts.tolist()) if count > 1}
+    assert set(validation.labels.tolist()) == both
+    assert set(train.labels.tolist()) == set(labels.tolist())
+    assert len(train) + len(validation) == len(labels)
+    assert len(validation) <= len(labels) / 50 + len(counts)
+    known = {one.tobytes() for one in (validation.images * 255).round().byte().numpy()}
+    assert not known & {one.tobytes() for one in (train.images * 255).round().byte().numpy()}
+
+
+@pytest.mark.parametrize("n", [1, 2, 80, 5000])
+@pytest.mark.parametrize("label", [0, 3, 9])
+def test_files_of_a_single_class_are_refused(save_npz, n, label):
+    x = np.zeros((n, 8, 8, 1), np.uint8)
+    message = f"^training on digits needs images of two classes, got {n} of class {label} only; add"
+    with pytest.raises(DataError, match=message):
+        split_files("digits", [save_npz(x, np.full(n, label))])
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [0, 1, 2], [0, 0, 0, 1], range(10)])
+def test_too_few_images_to_train_and_to_validate_are_refused(save_npz, labels):
+    x = np.zeros((len(labels), 8, 8, 1), np.uint8)
+    message = "^training on digits needs two images of two classes at least, one of each to val"
+    with pytest.raises(DataError, match=message):
+        split_files("digits", [save_npz(x, list(labels))])
+
+
 def test_bytes_and_floats_of_the_same_pictures_are_the_same_set(save_npz, pictures):
-    x, y = pictures(6), np.arange(6)
+    x, y = pictures(6), np.arange(6) % 2
     of_bytes = training_files("cifar10", [save_npz(x, y)])
     of_floats = training_files("cifar10", [save_npz(x.astype(np.float32) / 255, y)])
     assert [part.sha256 for part in of_bytes] == [part.sha256 for part in of_floats]
@@ -93,8 +155,8 @@ def test_floats_are_compared_with_bytes_in_grey_levels(save_npz, save_jpegs, pic
 def test_no_training_image_is_a_validation_image_compressed(save_npz, save_jpegs, pictures):
     x, y = pictures(150), np.arange(150) % 10
     paths = [save_jpegs(x, y), save_npz(x[120:], y[120:])]
-    train, validation = training_files("cifar10", paths)
-    assert np.array_equal(joined([validation])[0], x[-3:])
+    train, validation = training_files("cifar10", paths, one_in=15)
+    assert np.array_equal(joined([validation])[0], x[-10:])
     distance = torch.cdist(validation.images.flatten(1), train.images.flatten(1))
     assert float(distance.min()) > 4  # a compressed picture lies at most 1.3 from what it was
 
@@ -102,16 +164,16 @@ def test_no_training_image_is_a_validation_image_compressed(save_npz, save_jpegs
 def test_a_picture_with_two_labels_is_kept_twice(save_npz, pictures):
     x = pictures(6)
     paths = [save_npz(x, np.zeros(6, int), "a.npz"), save_npz(x, np.ones(6, int), "b.npz")]
-    assert joined(training_files("cifar10", paths))[1] == [0] * 6 + [1] * 6
+    assert sorted(joined(training_files("cifar10", paths))[1]) == [0] * 6 + [1] * 6
 
 
 def test_what_one_file_holds_twice_stays(save_npz, pictures):
     x = np.concatenate([pictures(3), pictures(3)])
-    assert len(joined(training_files("cifar10", [save_npz(x, np.zeros(6, int))]))[1]) == 6
+    assert len(joined(training_files("cifar10", [save_npz(x, np.arange(6) // 2)]))[1]) == 6
 
 
 def test_one_file_given_twice_counts_once(save_npz, pictures):
-    path = save_npz(pictures(8), np.arange(8))
+    path = save_npz(pictures(8), np.arange(8) // 2)
     once, twice = (training_files("cifar10", [path] * times) for times in (1, 2))
     assert [part.sha256 for part in once] == [part.sha256 for part in twice]
 
@@ -119,15 +181,15 @@ def test_one_file_given_twice_counts_once(save_npz, pictures):
 @pytest.mark.parametrize("quality", [None, 90])
 def test_grey_pictures_stay_grey_where_the_data_set_is(save_parquet, pictures, encode, quality):
     x = pictures(5, size=(8, 8))[..., 0]
-    path = save_parquet(image=[encode(one, quality) for one in x], label=range(5))
+    path = save_parquet(image=[encode(one, quality) for one in x], label=[0, 0, 1, 1, 1])
     train, validation = training_files("digits", [path])
-    assert (train.images.shape, validation.images.shape) == ((4, 1, 8, 8), (1, 1, 8, 8))
+    assert (train.images.shape, validation.images.shape) == ((3, 1, 8, 8), (2, 1, 8, 8))
 
 
 def test_the_ending_of_a_file_may_be_in_capitals(save_npz, pictures):
-    small = save_npz(pictures(2), [0, 1])
+    small = save_npz(pictures(4), [0, 1, 0, 1])
     path = small.rename(small.with_suffix(".NPZ"))
-    assert len(training_files("cifar10", [path])[0]) == 1
+    assert len(training_files("cifar10", [path])[0]) == 2
 
 
 def test_an_unknown_data_set_is_refused_with_the_nearest_name():
@@ -175,18 +237,13 @@ def test_floats_outside_0_to_1_are_refused_by_the_files_name(save_npz, pictures)
         training_files("cifar10", [save_npz(x, [0, 1])])
 
 
-def test_one_image_is_too_few(save_npz, pictures):
-    with pytest.raises(DataError, match="training on cifar10 needs at least 2 images, got 1"):
-        training_files("cifar10", [save_npz(pictures(1), [0])])
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(
     not (COMPRESSED.is_file() and EXACT.is_file()),
     reason="the development data are not on this machine",
 )
 def test_a_compressed_cifar10_and_a_part_of_the_exact_one_are_50000_pictures():
-    train, validation = training_files("cifar10", [COMPRESSED, EXACT])
+    train, validation = split_files("cifar10", [COMPRESSED, EXACT])
     assert (len(train), len(validation)) == (49_000, 1_000)
     with np.load(EXACT) as exact:
         x, y = exact["x"], exact["y"]
@@ -194,3 +251,4 @@ def test_a_compressed_cifar10_and_a_part_of_the_exact_one_are_50000_pictures():
     assert np.array_equal(images[-len(x) :], x)
     assert labels[-len(y) :] == y.tolist()
     assert torch.bincount(torch.tensor(labels)).tolist() == [5_000] * 10
+    assert train.sha256.startswith("8fb51cef10ba")  # what the shipped networks were trained on

@@ -12,8 +12,9 @@ from clbench.models.weights import read_about
 from clbench.schema.errors import BadValueError, RecordError, StorageError
 from clbench.schema.files import sha256_of_file
 from clbench.testing.damage import flips
+from clbench.training import images as training_images
 from clbench.training import loop
-from clbench.training.artifacts import BACKBONE, CARD, LOG, RECORD, WEIGHTS, read_record
+from clbench.training.artifacts import BACKBONE, CARD, LOG, PICTURES, RECORD, WEIGHTS, read_record
 from clbench.training.curves import FILE as CURVES
 from clbench.training.devices import make_fabric
 from clbench.training.loop import train, train_recipe
@@ -48,7 +49,7 @@ def _few(digits, monkeypatch):
     """Let ``train`` use a few digits."""
     train_images, validation = digits
     monkeypatch.setattr(
-        loop, "training_set", lambda _, split, **__: {"train": train_images}.get(split, validation)
+        training_images, "training_set", lambda _, split, **__: {"train": train_images}.get(split, validation)
     )
 
 
@@ -60,7 +61,7 @@ def read_log(out):
 def test_a_run_leaves_its_files_and_no_checkpoint(run):
     out, record = run()
     assert {path.name for path in out.iterdir()} == {
-        *(WEIGHTS, BACKBONE, LOG, CARD, RECORD, CURVES)
+        *(WEIGHTS, BACKBONE, PICTURES, LOG, CARD, RECORD, CURVES)
     }
     assert read_record(out) == record
     assert record.model == "simclr_at.digits"
@@ -128,6 +129,9 @@ def test_the_weights_tell_of_their_training(run):
     assert read_about(out / WEIGHTS) == {
         "backbone": "resnet10_w16",
         "model": "supervised_st.digits",
+        "scheme": "supervised",
+        "scenario": "st",
+        "dataset": "digits",
         "training_seed": "3",
         "recipe_sha256": record.recipe_sha256,
     }
@@ -247,10 +251,13 @@ def test_a_flipped_bit_of_a_record_is_found(run):
 def test_a_record_without_a_checksum_is_an_older_one_and_read(run):
     out, record = run("supervised_st")
     new = ("artifacts", "pretrained_on", "recipe_sha256", "schema_version", "checksum")
+    new += ("validation_sha256", "pretrained_sha256", "notes", "test_images")
     table = json.loads((out / RECORD).read_text(encoding="utf-8"))
     old = {key: value for key, value in table.items() if key not in new}
     (out / RECORD).write_text(json.dumps(old, indent=1), encoding="utf-8")
-    assert read_record(out) == replace(record, artifacts={}, recipe_sha256="")
+    assert read_record(out) == replace(
+        record, artifacts={}, recipe_sha256="", validation_sha256="", notes=()
+    )
 
 
 @pytest.mark.usefixtures("_few")
@@ -268,7 +275,7 @@ def test_other_weights_are_no_finished_training(tmp_path, damage):
 
 def test_the_record_names_its_other_files(run):
     out, record = run()
-    assert record.artifacts == {name: sha256_of_file(out / name) for name in (BACKBONE, LOG, CARD)}
+    assert record.artifacts == {name: sha256_of_file(out / name) for name in (BACKBONE, PICTURES, LOG, CARD)}
 
 
 def test_networks_of_one_recipe_have_one_recipe_sha256_whatever_their_seed(run):
@@ -353,22 +360,26 @@ def pictures(digits, tmp_path):
 def test_images_of_ones_own_are_trained_on_and_named(pictures, tmp_path):
     out = tmp_path / "run"
     trained = train("supervised_st", out=out, changes=ONE_PHASE, data=[pictures()])
-    assert (trained.record.n_train, trained.record.n_validation) == (47, 1)
+    assert (trained.record.n_train, trained.record.n_validation) == (38, 10)
     assert trained.record.files == ("mine.npz",)
     card = (out / CARD).read_text(encoding="utf-8")
-    assert "digits, mine.npz: 47 training images, 1 validation images, no test image" in card
+    assert "| Data | digits, mine.npz: 38 training images, sha256 " in card
+    assert "| Test images | none of 360 is among these images, nor a near duplicate of one |" in card
     assert "--data mine.npz" in card
     assert str(tmp_path) not in card
 
 
-def test_a_finished_training_on_other_images_is_not_this_one(pictures, tmp_path):
+def test_a_finished_training_is_known_by_its_images_not_by_their_file(pictures, tmp_path):
     out, options = tmp_path / "run", {"changes": ONE_PHASE}
     train("supervised_st", out=out, data=[pictures()], **options)
     assert not train("supervised_st", out=out, data=[pictures()], **options).new
+    assert not train("supervised_st", out=out, data=[pictures("theirs.npz")], **options).new
+    kept = {path.name: path.read_bytes() for path in out.iterdir()}
     message = r"^.*run holds supervised_st\.digits \(seed 0\) of other images; choose another --out"
-    for files in ([], [pictures("theirs.npz")], [pictures("mine.npz", first=1)]):
+    for files in ([], [pictures("mine.npz", first=1)]):
         with pytest.raises(BadValueError, match=message):
             train("supervised_st", out=out, data=files, **options)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == kept
 
 
 # what a card says
@@ -401,7 +412,8 @@ def test_the_card_names_the_run_whose_backbone_was_reused(run):
     text = (out / CARD).read_text(encoding="utf-8")
     assert "| pretraining | supcon | all | 1 (reused from at) |" in text
     assert "reused pretraining not counted" in text
-    assert "| Backbone pretrained on | digits, the public archive |" in text
+    of = read_record(at)
+    assert f"| digits, the public archive, sha256 {of.data_sha256}, seed {of.seed} |" in text
 
 
 def test_the_card_says_which_share_of_labels_was_used(run):

@@ -1,0 +1,106 @@
+"""The images of a training: where they come from, and what may be wrong with them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from clbench.data.datasets import DATASETS
+from clbench.data.image_set import ImageSet
+from clbench.data.load import load_test_set, training_set
+from clbench.data.near_duplicates import copies
+from clbench.data.splits import training_files
+from clbench.schema.errors import DataError
+
+_LOGGER = logging.getLogger(__name__)
+
+NOT_COMPARED = "not compared with these images"
+"""What is known of test images that are not at hand."""
+
+_FEWEST = 2
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Images to train on, and those that choose between epochs.
+
+    ``notes`` say what may be wrong with them, a line each; ``test_images`` what is known of the
+    data set's test images among them.
+    """
+
+    train: ImageSet
+    validation: ImageSet
+    notes: tuple[str, ...] = ()
+    test_images: str = NOT_COMPARED
+
+
+def training_images(
+    dataset: str, files: Sequence[Path], *, data_dir: Path | None = None, download: bool = False
+) -> TrainingImages:
+    """Return the images of a data set, or of files of the user's own.
+
+    Of files, a training image that is a validation image too, bit for bit, is left out. What else
+    is on both sides, or among the test images where these are at hand, is in the notes. For files
+    they are logged: a public data set is as it is.
+
+    Raises:
+        BadValueError: Nothing says where the data set is.
+        DataError: Images are missing, unreadable, too few, or all on both sides.
+    """
+    if files:
+        train, validation = training_files(dataset, files)
+    else:
+        read = partial(training_set, dataset, data_dir=data_dir, download=download)
+        train, validation = read("train"), read("validation")
+    train, notes = _apart(train, validation, drop=bool(files))
+    test_images, tested = NOT_COMPARED, ()
+    if at_hand(dataset, data_dir):
+        test = load_test_set(dataset, data_dir=data_dir, download=download)
+        test_images, tested = _compared(test, train, validation)
+    for note in (*notes, *tested) if files else ():
+        _LOGGER.warning(note)
+    return TrainingImages(train, validation, (*notes, *tested), test_images)
+
+
+def at_hand(dataset: str, data_dir: Path | None) -> bool:
+    """Return whether the public images of a data set can be read."""
+    return data_dir is not None or DATASETS[dataset].packaged
+
+
+def _apart(train: ImageSet, validation: ImageSet, *, drop: bool) -> tuple[ImageSet, list[str]]:
+    """Return the training images that are not validated with, and notes."""
+    exact, near = copies(train.images, validation.images)
+    notes = []
+    if exact.any():
+        n = int(exact.sum())
+        notes.append(
+            f"{n} of {len(train)} training images are duplicates of validation images"
+            + (" and were left out" if drop else "")
+        )
+    if near.any():
+        notes.append(
+            f"{int(near.sum())} of {len(train)} training images are near duplicates of validation "
+            "images: validation accuracy is too high"
+        )
+    if not (drop and exact.any()):
+        return train, notes
+    if int((~exact).sum()) < _FEWEST:
+        raise DataError(
+            f"{int((~exact).sum())} training images are left, as {int(exact.sum())} are duplicates "
+            "of validation images; give files without duplicates"
+        )
+    return train.select((~exact).nonzero().flatten()), notes
+
+
+def _compared(test: ImageSet, *used: ImageSet) -> tuple[str, tuple[str, ...]]:
+    """Return what is known of test images among those used, and notes."""
+    found = [copies(test.images, images.images) for images in used]
+    exact = torch.stack([one.exact for one in found]).any(dim=0)
+    near = torch.stack([one.near for one in found]).any(dim=0) & ~exact
+    if not (exact | near).any():
+        return f"none of {len(test)} is among these images, nor a near duplicate of one", ()
+    said = f"{int(exact.sum())} of {len(test)} are among these images, {int(near.sum())} more nearly"
+    return said, (f"of the test images, {said}: accuracy on them will be too high",)
