@@ -1,6 +1,8 @@
 """``clbench train``: from a recipe to weights."""
 
 import os
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -52,11 +54,14 @@ def train(
     first = os.environ.get("RANK", "0") == "0"  # one process of torchrun speaks
     same = "the same command without --restart" if restart else "the same command"
     log_to = out if tensorboard and first else None
-    with interruptible(f"interrupted; {same} goes on with {out}"), quietly(quiet=quiet):
+    with (
+        interruptible(f"interrupted; {same} goes on with {out}"),
+        quietly(quiet=quiet or not first),
+    ):
         with training_progress(log_to, shown=first and not quiet) as hooks:
             trained = clbench.train(**given | hooks)
         if first and not quiet:
-            _show(trained)
+            _show(trained, data_dir)
 
 
 def _pairs(changes: list[str]) -> dict[str, str]:
@@ -65,19 +70,37 @@ def _pairs(changes: list[str]) -> dict[str, str]:
     for change in changes:
         if "=" not in change:
             raise BadValueError(f"--set must read like finetuning.epochs=30, got {change!r}")
-    return dict(change.split("=", 1) for change in changes)
+    pairs = [(change.partition("=")[0], change.partition("=")[2]) for change in changes]
+    fields = [field for field, _ in pairs]
+    twice = next((field for field in fields if fields.count(field) > 1), None)
+    if twice is not None:
+        raise BadValueError(f"--set {twice} is there twice; leave one of them out")
+    return dict(pairs)
 
 
-def _show(trained: "Trained") -> None:
-    from clbench.models.zoo import zoo_names
-
+def _show(trained: "Trained", data_dir: Path | None) -> None:
     record = trained.record
     figures = f"validation: clean {record.clean_acc:.1%}, PGD {record.robust_acc:.1%}"
     if not trained.new:
         typer.echo(f"{trained.out} already holds this training ({figures}); --restart trains again")
         return
     typer.echo(f"trained {record.model} in {record.seconds:.0f} s; {figures}")
-    alike = f"{record.recipe['scheme']}_at.{record.recipe['dataset']}"  # of the same shape
-    model = record.model if record.model in zoo_names() else alike
-    weights = trained.out / "weights.safetensors"
-    typer.echo(f"next: clbench eval --model {model} --weights {weights}")
+    typer.echo(f"next: {_next(trained, data_dir)}")
+
+
+def _next(trained: "Trained", data_dir: Path | None) -> str:
+    """Return the command that evaluates a network as what it was trained as."""
+    from clbench.models.zoo import zoo_names
+    from clbench.schema.protocol import DEFAULT_PROTOCOL, find_protocol
+
+    recipe, model = trained.record.recipe, trained.record.model
+    # a network that the zoo has no row for bears its own name in its weights
+    named = (model, f"{recipe['scheme']}_{recipe['scenario']}.{recipe['dataset']}")
+    alike = next(
+        (name for name in named if name in zoo_names()), f"supervised_at.{recipe['dataset']}"
+    )
+    words = ["clbench", "eval", "--model", alike]
+    words += ["--weights", str(trained.out / "weights.safetensors")]
+    if find_protocol(DEFAULT_PROTOCOL).dataset != recipe["dataset"]:
+        words += ["--protocol", f"{recipe['dataset']}-linf", "--data-dir", str(data_dir or "DIR")]
+    return shlex.join(words)

@@ -28,8 +28,9 @@ scikit-learn's digits no two of one class are nearer than 10.5.
 """
 
 _SPREAD_SHARE = 0.1
-"""Pictures of little contrast are all alike: their near duplicates are nearer than this share of what
-two of them are apart in the median. CIFAR-10 and digits are ten times ``RMS_MAX`` apart, or more."""
+"""Pictures of little contrast are all alike: near duplicates of such are nearer than this share of
+what two pictures are apart in the median. In CIFAR-10 and digits that is above ``RMS_MAX``.
+"""
 
 _SPREAD_OF = 256
 """Pictures that tell how far two are apart."""
@@ -93,7 +94,8 @@ def near(
     middle = others.mean(dim=0)  # distances of large numbers are inexact
     chunks = torch.split(small - middle, _CHUNK)
     nearest = [torch.cdist(chunk, others - middle).amin(dim=1) for chunk in chunks]
-    return torch.cat(nearest) <= limit
+    found: Tensor = torch.cat(nearest) <= limit
+    return found
 
 
 def _spread(small: Thumbnails) -> float:

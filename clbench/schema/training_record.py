@@ -37,7 +37,7 @@ class TrainingRecord:
         pretrained_seed: Of the training that made the reused backbone, or None.
         pretrained_sha256: Of the images and labels which that was trained on, or "".
         notes: What may be wrong with this training, a line each.
-        test_images: What is known of the data set's test images among those used; "" in older files.
+        test_images: What is known of test images among those used; "" in older files.
         schema_version: Raised when a field changes its meaning or goes.
     """
 

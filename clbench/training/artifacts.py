@@ -20,8 +20,8 @@ WEIGHTS, BACKBONE, PICTURES, LOG, CARD, RECORD = (
     "card.md",
     "run.json",
 )
-"""Half-precision weights; the pretrained backbone in full precision, and thumbnails of the images that
-it was trained on; the rest is text."""
+"""Half-precision weights; the pretrained backbone in full precision, and thumbnails of the images
+that it was trained on; the rest is text."""
 
 REMEDY = "train again with --restart or into another folder"
 """What can be done about a file that is not what it was."""

@@ -13,7 +13,6 @@ from torch.nn import functional
 from clbench.runtime.seeding import randomness
 from clbench.schema.errors import BadValueError
 
-
 MOST_PIXELS = 1024
 """No view is moved further."""
 

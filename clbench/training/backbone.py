@@ -5,6 +5,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
 from clbench.data.image_set import ImageSet
 from clbench.data.near_duplicates import Thumbnails, near, thumbnails
@@ -91,10 +92,8 @@ def unseen_notes(
         return []
     known = _read_pictures(folder)
     if known is None:
-        return [
-            f"the backbone of {folder.name} was trained on other images, by an older clbench: "
-            "whether validation images are among them is not known"
-        ]
+        old = f"the backbone of {folder.name} was trained on other images, by an older clbench"
+        return [f"{old}: whether validation images are among them is not known"]
     small = thumbnails(validation.images)
     seen = int(near(small, known).sum())
     if seen > _RARE * len(validation) or near(small, known, rms_max=_SAME).any():
@@ -111,6 +110,7 @@ def _read_pictures(folder: Path) -> Thumbnails | None:
     if not path.exists():
         return None
     try:
-        return safetensors.torch.load_file(path)["thumbnails"].to(torch.float32)
+        small: Tensor = safetensors.torch.load_file(path)["thumbnails"]
     except (OSError, SafetensorError, KeyError) as error:
         raise RecordError(f"{path} cannot be read; {REMEDY}") from error
+    return small.to(torch.float32)

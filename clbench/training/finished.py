@@ -70,7 +70,7 @@ def source_of(record: TrainingRecord) -> str:
 
 
 def _same_backbone(record: TrainingRecord, pretrained: Path | None) -> bool:
-    """Return whether a finished training is on the backbone of ``pretrained``, whatever its place."""
+    """Return whether a finished training has the backbone of ``pretrained``, wherever that is."""
     if pretrained is None:
         return not record.pretrained_from
     kept = record.artifacts.get(BACKBONE)

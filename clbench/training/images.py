@@ -56,7 +56,8 @@ def training_images(
         read = partial(training_set, dataset, data_dir=data_dir, download=download)
         train, validation = read("train"), read("validation")
     train, notes = _apart(train, validation, drop=bool(files))
-    test_images, tested = NOT_COMPARED, ()
+    test_images = NOT_COMPARED
+    tested: tuple[str, ...] = ()
     if at_hand(dataset, data_dir):
         test = load_test_set(dataset, data_dir=data_dir, download=download)
         test_images, tested = _compared(test, train, validation)
@@ -102,5 +103,7 @@ def _compared(test: ImageSet, *used: ImageSet) -> tuple[str, tuple[str, ...]]:
     near = torch.stack([one.near for one in found]).any(dim=0) & ~exact
     if not (exact | near).any():
         return f"none of {len(test)} is among these images, nor a near duplicate of one", ()
-    said = f"{int(exact.sum())} of {len(test)} are among these images, {int(near.sum())} more nearly"
+    said = (
+        f"{int(exact.sum())} of {len(test)} are among these images, {int(near.sum())} more nearly"
+    )
     return said, (f"of the test images, {said}: accuracy on them will be too high",)

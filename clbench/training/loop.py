@@ -188,7 +188,7 @@ def _validated(recipe: Recipe, images: ImageSet) -> ImageSet:
 
 
 def _reused(folder: Path | None, run: TrainingRecord | None) -> dict[str, Any]:
-    """Return what a record tells of the backbone that was reused: whose it was in the first place."""
+    """Return what a record tells of a reused backbone: who trained it in the first place."""
     if folder is None or run is None:
         return {}
     return {

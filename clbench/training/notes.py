@@ -17,14 +17,14 @@ def _notes(name: str, phase: Phase) -> Iterator[str]:
     adversary, optimizer = phase.adversary, phase.optimizer
     if adversary and (reached := adversary.eps_in(phase.epochs)) < adversary.eps:
         yield (
-            f"warm-up of eps is {adversary.warmup_epochs} epochs, {name} has {epochs}: its adversary "
-            f"reaches eps {format_eps(reached)} of {format_eps(adversary.eps)}; "
+            f"warm-up of eps is {adversary.warmup_epochs} epochs, {name} has {epochs}: "
+            f"its adversary reaches eps {format_eps(reached)} of {format_eps(adversary.eps)}; "
             f"set {name}.adversary.warmup_epochs"
         )
     if optimizer.warmup_epochs > phase.epochs:
         share = phase.epochs / optimizer.warmup_epochs
         yield (
-            f"warm-up of the learning rate is {optimizer.warmup_epochs} epochs, {name} has {epochs}: "
-            f"it reaches {share * optimizer.lr:.2g} of {optimizer.lr:g}; "
+            f"warm-up of the learning rate is {optimizer.warmup_epochs} epochs, "
+            f"{name} has {epochs}: it reaches {share * optimizer.lr:.2g} of {optimizer.lr:g}; "
             f"set {name}.optimizer.warmup_epochs"
         )

@@ -56,9 +56,7 @@ def _check_ball(place: str, ball: ThreatModel, images: ImageSet) -> None:
         )
 
 
-def _check_batches(
-    name: str, phase: Phase, images: ImageSet, *, seed: int, processes: int
-) -> None:
+def _check_batches(name: str, phase: Phase, images: ImageSet, *, seed: int, processes: int) -> None:
     least = max(processes, _FEWEST if phase.trains == "everything" else 1)
     for what, n in Sampler(images.labels, phase, seed=seed).parts.items():
         if n < least:

@@ -137,6 +137,9 @@ class Phase:
             raise BadValueError(
                 f"loss {self.loss!r} needs trains = 'everything', got {self.trains!r}"
             )
+        self._check_adversary()
+
+    def _check_adversary(self) -> None:
         if self.adversary is None and any(row.anchored for row in self.losses):
             raise BadValueError(f"loss {self.loss!r} needs an adversary, got none")
         if self.adversary and self.adversary.reach < _LEAST_REACH:

@@ -1,4 +1,4 @@
-"""Single fields of a recipe's table, given as text, and what is meant where a name is nearly right."""
+"""Single fields of a recipe, given as text, and what is meant where a name is nearly right."""
 
 import math
 import tomllib

@@ -33,7 +33,7 @@ def save_jpegs(save_parquet, encode):
 
 
 def training_files(dataset, paths, one_in=2):
-    """As the function, but with an even split, in which the last part of few images has all classes."""
+    """Half for validation: of few images, too, the last part has all classes then."""
     return split_files(dataset, paths, one_in=one_in)
 
 

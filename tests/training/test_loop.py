@@ -49,7 +49,9 @@ def _few(digits, monkeypatch):
     """Let ``train`` use a few digits."""
     train_images, validation = digits
     monkeypatch.setattr(
-        training_images, "training_set", lambda _, split, **__: {"train": train_images}.get(split, validation)
+        training_images,
+        "training_set",
+        lambda _, split, **__: {"train": train_images}.get(split, validation),
     )
 
 
@@ -275,7 +277,9 @@ def test_other_weights_are_no_finished_training(tmp_path, damage):
 
 def test_the_record_names_its_other_files(run):
     out, record = run()
-    assert record.artifacts == {name: sha256_of_file(out / name) for name in (BACKBONE, PICTURES, LOG, CARD)}
+    assert record.artifacts == {
+        name: sha256_of_file(out / name) for name in (BACKBONE, PICTURES, LOG, CARD)
+    }
 
 
 def test_networks_of_one_recipe_have_one_recipe_sha256_whatever_their_seed(run):
@@ -364,7 +368,9 @@ def test_images_of_ones_own_are_trained_on_and_named(pictures, tmp_path):
     assert trained.record.files == ("mine.npz",)
     card = (out / CARD).read_text(encoding="utf-8")
     assert "| Data | digits, mine.npz: 38 training images, sha256 " in card
-    assert "| Test images | none of 360 is among these images, nor a near duplicate of one |" in card
+    assert (
+        "| Test images | none of 360 is among these images, nor a near duplicate of one |" in card
+    )
     assert "--data mine.npz" in card
     assert str(tmp_path) not in card
 

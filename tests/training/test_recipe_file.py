@@ -345,12 +345,22 @@ def test_an_impossible_change_is_refused(field, text, message):
 @pytest.mark.parametrize(
     ("name", "field", "text", "message"),
     [
-        (name, f"finetuning.{field}", text, f"^{name} has no finetuning phase, only pretraining, got f")
+        (
+            name,
+            f"finetuning.{field}",
+            text,
+            f"^{name} has no finetuning phase, only pretraining, got f",
+        )
         for name in ("supervised_st", "supervised_at", "trades")
         for field, text in (("epochs", "3"), ("optimizer.lr", "0.1"), ("adversary.eps", "1/6"))
     ]
     + [
-        (name, f"{phase}.adversary.{field}", "1", f"^{name} has no adversary in {phase}, got {phase}")
+        (
+            name,
+            f"{phase}.adversary.{field}",
+            "1",
+            f"^{name} has no adversary in {phase}, got {phase}",
+        )
         for name, phase in (
             ("simclr_st", "pretraining"),
             ("simclr_st", "finetuning"),

@@ -40,7 +40,9 @@ def test_a_training_that_is_not_what_it_is_called_is_refused(name, field, text, 
         assert read_recipe(name, "digits", changes={field: text}).scenario == "at"
         return
     scenario = read_recipe(name, "digits").scenario
-    message = rf"^scenario '{scenario}' of {name}\.digits means {MEANING[scenario]}, got .*{is_rather}"
+    message = (
+        rf"^scenario '{scenario}' of {name}\.digits means {MEANING[scenario]}, got .*{is_rather}"
+    )
     with pytest.raises(BadValueError, match=message):
         read_recipe(name, "digits", changes={field: text})
 
@@ -50,7 +52,7 @@ def test_a_training_that_is_not_what_it_is_called_is_refused(name, field, text, 
     ("name", "phase"), [("supervised_at", "pretraining"), ("simclr_partial_at", "finetuning")]
 )
 def test_an_adversary_of_no_eps_is_none(name, phase, eps):
-    with pytest.raises(BadValueError, match="^eps of an adversary must be above 0, got '0'; leave"):
+    with pytest.raises(BadValueError, match=r"^eps of an adversary must be above 0, got '0'; l"):
         read_recipe(name, "digits", changes={f"{phase}.adversary.eps": eps})
 
 
@@ -64,7 +66,9 @@ def test_an_adversary_of_no_eps_is_none(name, phase, eps):
 )
 def test_an_adversary_that_hardly_moves_is_refused(changes):
     fields = {f"pretraining.adversary.{key}": text for key, text in changes.items()}
-    with pytest.raises(BadValueError, match=r"^steps of an adversary must reach at least 0\.1 of e"):
+    with pytest.raises(
+        BadValueError, match=r"^steps of an adversary must reach at least 0\.1 of e"
+    ):
         read_recipe("simclr_at", "digits", changes=fields)
 
 

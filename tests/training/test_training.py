@@ -223,7 +223,8 @@ def test_a_diverged_training_names_the_epoch_what_is_kept_and_what_to_try(
     lr = {"pretraining": "0.033", "finetuning": "0.0067"}[phase]
     message = (
         rf"^loss of simclr_full_at\.digits became nan in {phase} epoch {epoch}, most likely by "
-        rf"optimizer\.lr = 0\.\d+; {kept}; train again with --restart --set {phase}\.optimizer\.lr={lr}$"
+        rf"optimizer\.lr = 0\.\d+; {kept}; train again "
+        rf"with --restart --set {phase}\.optimizer\.lr={lr}$"
     )
     with monkeypatch.context() as patch:
         diverging_in(phase, epoch, patch)
