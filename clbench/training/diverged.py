@@ -41,7 +41,7 @@ _SUSPECTS = (
     _Suspect(
         "beta",
         lambda phase: phase.beta / 50 if any(row.anchored for row in phase.losses) else 0.0,
-        lambda _: 6,
+        lambda _: 6.0,
     ),
 )
 """The learning rate comes first: it is what to lower where nothing is unusual."""
