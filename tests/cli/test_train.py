@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
 from clbench.cli.train import train
 from clbench.data.load import training_set
+from clbench.models.weights import read_about
 from clbench.schema.errors import (
     BadValueError,
     DataError,
@@ -141,3 +143,52 @@ def test_without_tensorboard_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     done = invoke("supervised_st", *ONE_PHASE, "--out", tmp_path, "--tensorboard")
     assert isinstance(done.exception, InstallationError)
     assert "pip install 'clbench[tensorboard]'" in str(done.exception)
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize(
+    ("name", "model", "scenario"),
+    [
+        ("semi_simclr_supervised", "simclr_st.digits", "st"),
+        ("semi_supcon_supervised", "supcon_st.digits", "st"),
+        ("trades", "supervised_at.digits", "at"),
+        ("supervised_full_at", "supervised_at.digits", "full_at"),
+    ],
+)
+def test_what_comes_next_is_a_network_of_the_same_scheme_and_scenario(
+    tmp_path, name, model, scenario
+):
+    phases = ONE_PHASE if name == "trades" else TWO_PHASES
+    done = invoke(name, *phases, "--out", tmp_path / "a run")
+    assert done.exit_code == 0, done.output
+    weights = tmp_path / "a run" / "weights.safetensors"
+    assert done.stdout.endswith(f"next: clbench eval --model {model} --weights '{weights}'\n")
+    about = read_about(weights)
+    assert about["model"] == f"{name}.digits"
+    assert about["scenario"] == scenario
+
+
+def test_what_comes_next_names_the_protocol_of_another_data_set(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(40) % 10)
+    options = ("--dataset", "cifar10", "--recipe", "narrow", "--precision", "float32")
+    done = invoke(
+        *(
+            "supervised_st",
+            *options,
+            "--set",
+            "pretraining.epochs=1",
+            "--set",
+            "validation.steps=1",
+        ),
+        *("--data", tmp_path / "mine.npz", "--out", tmp_path / "run"),
+    )
+    assert done.exit_code == 0, done.output
+    assert done.stdout.endswith(" --protocol cifar10-linf --data-dir DIR\n")
+
+
+def test_a_field_given_twice_is_refused(tmp_path):
+    twice = ("--set", "pretraining.epochs=1", "--set", "pretraining.epochs=2")
+    done = invoke("supervised_st", *twice, "--out", tmp_path)
+    assert isinstance(done.exception, BadValueError)
+    assert str(done.exception) == "--set pretraining.epochs is there twice; leave one of them out"

@@ -3,7 +3,7 @@ import torch
 
 from clbench.data import near_duplicates as module
 from clbench.data.interface import Examples
-from clbench.data.near_duplicates import RMS_MAX, twins, unique_examples
+from clbench.data.near_duplicates import RMS_MAX, copies, twins, unique_examples
 
 
 def flat(levels, labels=None, size=8):
@@ -81,3 +81,46 @@ def test_labels_go_with_their_pictures():
 
 def test_one_file_alone_is_left_as_it_is():
     assert kept(flat([5, 5, 5])) == [[5, 5, 5]]
+
+
+# what is on two sides
+
+
+def pictures(n, seed=0):
+    return torch.rand(n, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+
+
+def test_equal_pictures_are_exact_copies_whatever_their_order():
+    images, others = pictures(30), pictures(20, seed=1)
+    others[[3, 17]] = images[[29, 0]]
+    found = copies(images, others)
+    assert found.exact.nonzero().flatten().tolist() == [0, 29]
+    assert not found.near.any()
+
+
+@pytest.mark.parametrize("levels", [0.5, -2, 5])
+def test_pictures_within_the_threshold_are_near_and_not_exact(levels):
+    others = pictures(20) * 0.2 + torch.linspace(0, 0.7, 20)[:, None, None, None]
+    found = copies(others[5:9] + levels / 255, others)
+    assert found.near.tolist() == [True] * 4
+    assert found.exact.tolist() == [False] * 4
+
+
+def test_other_pictures_are_neither():
+    found = copies(pictures(50), pictures(50, seed=1))
+    assert not (found.exact | found.near).any()
+
+
+@pytest.mark.parametrize("contrast", [1, 0.1, 0.01, 0.001])
+@pytest.mark.parametrize("level", [0, 0.5, 0.9])
+def test_the_threshold_heeds_how_far_pictures_are_apart(contrast, level):
+    images, others = (level + contrast * pictures(40, seed) / 10 for seed in (0, 1))
+    found = copies(images, others)
+    assert not (found.exact | found.near).any()
+    assert copies(others[:5], others).exact.all()
+
+
+def test_one_picture_alone_is_only_equal_to_itself():
+    one = pictures(1)
+    assert copies(one, one).exact.tolist() == [True]
+    assert copies(one * 0.999, one) == (torch.tensor([False]), torch.tensor([False]))
