@@ -1,18 +1,27 @@
 import json
+import re
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from clbench.data.datasets import DATASETS
+from clbench.data.near_duplicates import copies
+from clbench.data.readers.npz import load_arrays
 from clbench.models import ZOO
 from clbench.models.zoo import WEIGHTS_DIR
 from clbench.schema.dataclass_io import from_table
 from clbench.schema.names import SCENARIOS, SCHEMES
 from clbench.schema.protocol import find_protocol
 from clbench.training.augmentation import NO_VIEWS
+from clbench.training.images import training_images
 from clbench.training.recipe import Recipe
 from clbench.training.recipe_file import model_names, read_recipe, recipe_names
+
+SHIPPED = [spec for spec in ZOO if spec.weights]
+REAL = Path(__file__).parents[3] / "shared" / "data"
+FILES = [REAL / "cifar10_train_jpeg.parquet", REAL / "cifar10_train_head.npz"]
 
 MODELS = [
     (recipe, name, dataset)
@@ -152,7 +161,7 @@ def test_cifar100_is_trained_as_cifar10_is(read):
             assert replace(ten, dataset="cifar100") == hundred
 
 
-@pytest.mark.parametrize("spec", [spec for spec in ZOO if spec.weights], ids=lambda s: s.full_name)
+@pytest.mark.parametrize("spec", SHIPPED, ids=lambda s: s.full_name)
 def test_shipped_weights_are_of_the_recipe_in_their_card_which_is_the_one_of_today(read, spec):
     card = (WEIGHTS_DIR / f"{spec.full_name}.md").read_text(encoding="utf-8")
     table = json.loads(card.split("```json")[1].split("```")[0])
@@ -161,3 +170,52 @@ def test_shipped_weights_are_of_the_recipe_in_their_card_which_is_the_one_of_tod
     assert today == trained
     assert spec.weights.recipe_sha256 == today.sha256
     assert spec.weights.training_seed == str(today.seed) == str(trained.seed)
+
+
+# what the cards claim of images
+
+
+def facts_of(spec):
+    """The first table of a card."""
+    text = (WEIGHTS_DIR / f"{spec.full_name}.md").read_text(encoding="utf-8").partition("## ")[0]
+    return dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("spec", SHIPPED, ids=lambda s: s.full_name)
+def test_every_card_tells_of_test_images_and_of_choices_after_test_results(spec):
+    facts = facts_of(spec)
+    assert "no test image" not in facts["Data"]
+    late = spec.dataset == "cifar10" and spec.scheme == "supcon"
+    choices = facts["Choices after test results"]
+    assert choices.startswith("epochs") if late else choices.startswith("none: the recipe has not")
+    assert ("Compression" in facts) is (spec.dataset == "cifar10")
+
+
+def test_the_cards_of_digits_say_what_their_images_show():
+    found = training_images("digits", [])
+    n = f"digits: {len(found.train)} training images, {len(found.validation)} validation images"
+    for spec in SHIPPED:
+        if spec.dataset == "digits":
+            assert facts_of(spec)["Test images"] == found.test_images
+            assert facts_of(spec)["Data"].startswith(n)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not all(path.is_file() for path in FILES),
+    reason="the development data are not on this machine",
+)
+def test_the_cards_of_cifar10_say_what_their_images_show():
+    found = training_images("cifar10", FILES)
+    test = load_arrays(REAL / "cifar10_test_head.npz")
+    for images in (found.train, found.validation):
+        seen = copies(test.images, images.images)
+        assert not (seen.exact | seen.near).any()
+    (note,) = found.notes
+    assert note.startswith(f"1 of {len(found.train)} training images are near duplicates of valid")
+    for spec in SHIPPED:
+        if spec.dataset == "cifar10":
+            facts = facts_of(spec)
+            assert f": {len(found.train)} training images, 1000 validation images" in facts["Data"]
+            assert facts["Test images"].startswith(f"none of the first {len(test)} is among these")
+            assert facts["Duplicates"].startswith("1 of the training images is a near duplicate")
