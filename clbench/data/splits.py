@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from clbench.data.datasets import DATASETS
@@ -60,9 +60,10 @@ def training_files(
     labels = torch.cat([file.labels for file in files])
     _check_classes(info.name, labels)
     chosen = _validation(labels, one_in)
+    rest = torch.ones_like(labels, dtype=torch.bool).index_fill(0, chosen, value=False)
     train, validation = (
         make_image_set(f"{info.name}-{split}", images[kept], labels[kept], info.n_classes)
-        for split, kept in (("train", ~chosen), ("validation", chosen))
+        for split, kept in (("train", rest), ("validation", chosen))
     )
     return train, validation
 
@@ -82,18 +83,22 @@ def _check_classes(dataset: str, labels: Int[Tensor, " n"]) -> None:
         )
 
 
-def _validation(labels: Int[Tensor, " n"], one_in: int) -> Bool[Tensor, " n"]:
-    """Return which images are for validation: the last, or else the last of every class."""
+def _validation(labels: Int[Tensor, " n"], one_in: int) -> Int[Tensor, " m"]:
+    """Return which images are for validation: the last, or else the last of every class.
+
+    Those of the classes are mixed, so that the first few are of many.
+    """
     counts = labels.bincount()
-    last = torch.arange(len(labels)) >= len(labels) - max(1, len(labels) // one_in)
+    last = torch.arange(len(labels) - max(1, len(labels) // one_in), len(labels))
     found = labels[last].bincount(minlength=len(counts))
     if bool(((2 * one_in * found >= counts) & ((found < counts) | (counts == 0))).all()):
         return last
-    last = torch.zeros_like(last)
+    places: list[tuple[float, int]] = []
     for label, count in enumerate(counts.tolist()):
         if count >= _FEWEST:
-            last[(labels == label).nonzero().flatten()[-max(1, count // one_in) :]] = True
-    return last
+            own = (labels == label).nonzero().flatten()[-max(1, count // one_in) :].tolist()
+            places += [((k + 0.5) / len(own), place) for k, place in enumerate(own)]
+    return torch.tensor([place for _, place in sorted(places)])
 
 
 def _read(path: Path, info: DatasetInfo) -> Examples:

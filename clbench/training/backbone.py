@@ -90,10 +90,12 @@ def unseen_notes(
     """
     if (record.pretrained_sha256 or record.data_sha256) == images.sha256:
         return []
+    # warm-ups are those of this recipe too
+    notes = [f"backbone of {folder.name}: {one}" for one in record.notes if "warm-up" not in one]
     known = _read_pictures(folder)
     if known is None:
         old = f"the backbone of {folder.name} was trained on other images, by an older clbench"
-        return [f"{old}: whether validation images are among them is not known"]
+        return [*notes, f"{old}: whether validation images are among them is not known"]
     small = thumbnails(validation.images)
     seen = int(near(small, known).sum())
     if seen > _RARE * len(validation) or near(small, known, rms_max=_SAME).any():
@@ -102,7 +104,7 @@ def unseen_notes(
             "images, or near duplicates; give it the same --data, or train without --from"
         )
     few = f"{seen} of {len(validation)} validation images are near duplicates of images that"
-    return [f"{few} the backbone of {folder.name} was trained on"] if seen else []
+    return [*notes, *([f"{few} the backbone of {folder.name} was trained on"] if seen else [])]
 
 
 def _read_pictures(folder: Path) -> Thumbnails | None:

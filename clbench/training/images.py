@@ -22,6 +22,9 @@ NOT_COMPARED = "not compared with these images"
 
 _FEWEST = 2
 
+_SHOWN = 5
+"""Classes that a note names at most."""
+
 
 @dataclass(frozen=True)
 class TrainingImages:
@@ -56,6 +59,7 @@ def training_images(
         read = partial(training_set, dataset, data_dir=data_dir, download=download)
         train, validation = read("train"), read("validation")
     train, notes = _apart(train, validation, drop=bool(files))
+    notes += _absent(train)
     test_images = NOT_COMPARED
     tested: tuple[str, ...] = ()
     if at_hand(dataset, data_dir):
@@ -94,6 +98,15 @@ def _apart(train: ImageSet, validation: ImageSet, *, drop: bool) -> tuple[ImageS
             "of validation images; give files without duplicates"
         )
     return train.select((~exact).nonzero().flatten()), notes
+
+
+def _absent(train: ImageSet) -> list[str]:
+    """Return a note where classes of the data set are never seen."""
+    absent = [str(label) for label in range(train.n_classes) if not (train.labels == label).any()]
+    if not absent:
+        return []
+    few = ", ".join(absent[:_SHOWN]) + (", ..." if len(absent) > _SHOWN else "")
+    return [f"{len(absent)} of {train.n_classes} classes have no training image: {few}"]
 
 
 def _compared(test: ImageSet, *used: ImageSet) -> tuple[str, tuple[str, ...]]:

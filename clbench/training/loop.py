@@ -149,7 +149,7 @@ def train_recipe(
     validation = _validated(recipe, validation)
     check_fits(recipe, images, processes=fabric.world_size)
     reused = None if pretrained is None else pretrained_run(pretrained, recipe, out)
-    notes = warmup_notes(recipe, reused=() if reused is None else ("pretraining",))
+    notes = warmup_notes(recipe)
     if reused is not None and pretrained is not None:
         notes += unseen_notes(pretrained, reused, images, validation)
     for note in notes:

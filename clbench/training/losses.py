@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from clbench.schema.names import Scheme
+
 
 def supcon(
     projections: Float[Tensor, "views n d"], labels: Int[Tensor, " n"], *, temperature: float
@@ -98,6 +100,7 @@ class Loss:
     """A row of ``LOSSES``.
 
     Attributes:
+        scheme: What pretraining by it is called.
         views: How many augmented views of each image it compares.
         projected: It looks at a projector's output instead of the classifier's, and compares
             examples with each other, so that it needs the batch of all devices.
@@ -106,6 +109,7 @@ class Loss:
         compute: Its value.
     """
 
+    scheme: Scheme
     views: int
     projected: bool
     labelled: bool
@@ -141,8 +145,12 @@ def _trades(
 
 
 LOSSES: dict[str, Loss] = {
-    "nt_xent": Loss(views=2, projected=True, labelled=False, compute=_nt_xent),
-    "supcon": Loss(views=2, projected=True, labelled=True, compute=_supcon),
-    "cross_entropy": Loss(views=1, projected=False, labelled=True, compute=_cross_entropy),
-    "trades": Loss(views=1, projected=False, labelled=True, compute=_trades, anchored=True),
+    "nt_xent": Loss("simclr", views=2, projected=True, labelled=False, compute=_nt_xent),
+    "supcon": Loss("supcon", views=2, projected=True, labelled=True, compute=_supcon),
+    "cross_entropy": Loss(
+        "supervised", views=1, projected=False, labelled=True, compute=_cross_entropy
+    ),
+    "trades": Loss(
+        "supervised", views=1, projected=False, labelled=True, compute=_trades, anchored=True
+    ),
 }

@@ -1,15 +1,14 @@
 """What a recipe says and does not do: settings that its own length leaves without effect."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from clbench.schema.threat_model import format_eps
 from clbench.training.recipe import Phase, Recipe
 
 
-def warmup_notes(recipe: Recipe, *, reused: Collection[str] = ()) -> list[str]:
-    """Return a line for every warm-up that is longer than its phase; phases reused do not count."""
-    trained = ((name, phase) for name, phase in recipe.phases.items() if name not in reused)
-    return [note for name, phase in trained for note in _notes(name, phase)]
+def warmup_notes(recipe: Recipe) -> list[str]:
+    """Return a line for every warm-up that is longer than its phase."""
+    return [note for name, phase in recipe.phases.items() for note in _notes(name, phase)]
 
 
 def _notes(name: str, phase: Phase) -> Iterator[str]:

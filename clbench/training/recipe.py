@@ -30,6 +30,8 @@ CRITERION: dict[Scenario, Criterion] = {
 _LEAST_REACH = 0.1
 """With less, an adversary is one in name only."""
 
+_LEAST_BETA = 0.01
+
 _LARGEST_SEED = 2**32 - 1
 """numpy takes no larger one."""
 
@@ -140,8 +142,19 @@ class Phase:
         self._check_adversary()
 
     def _check_adversary(self) -> None:
-        if self.adversary is None and any(row.anchored for row in self.losses):
+        anchored = any(row.anchored for row in self.losses)
+        if self.adversary is None and anchored:
             raise BadValueError(f"loss {self.loss!r} needs an adversary, got none")
+        if self.adversary and anchored and self.adversary.start == "zero":
+            raise BadValueError(
+                f"loss {self.loss!r} has no slope where its adversary starts, got start = 'zero'; "
+                "set it to 'random'"
+            )
+        if anchored and self.beta < _LEAST_BETA:
+            raise BadValueError(
+                f"beta of loss {self.loss!r} must be at least {_LEAST_BETA:g}, got {self.beta!r}; "
+                "with less it hardly heeds its adversary"
+            )
         if self.adversary and self.adversary.reach < _LEAST_REACH:
             raise BadValueError(
                 f"steps of an adversary must reach at least {_LEAST_REACH:g} of eps together, "
@@ -240,6 +253,7 @@ class Recipe:
                 f"{self.full_name} needs a finetuning phase: pretraining with loss {last.loss!r} "
                 "trains no classifier"
             )
+        self._check_scheme()
         self._check_scenario()
 
     @property
@@ -266,6 +280,20 @@ class Recipe:
     def criterion(self) -> Criterion:
         """Which validation accuracy chooses between epochs."""
         return CRITERION[self.scenario]
+
+    def _check_scheme(self) -> None:
+        """Check that the scheme is that of pretraining, so that no file says another."""
+        phase = self.pretraining
+        if phase.objective.scheme != self.scheme:
+            raise BadValueError(
+                f"scheme {self.scheme!r} of {self.full_name} is not that of pretraining with loss "
+                f"{phase.loss!r}, which is {phase.objective.scheme!r}"
+            )
+        if phase.labelled_loss and self.name == f"{self.scheme}_{self.scenario}":
+            raise BadValueError(
+                f"{self.full_name} has one loss in pretraining, got labelled_loss = "
+                f"{phase.labelled_loss!r} too; train a model of another name, such as semi_..."
+            )
 
     def _check_scenario(self) -> None:
         """Check that the scenario is that of the phases, so that no file says another."""

@@ -104,6 +104,15 @@ def test_both_sides_have_every_class_however_a_file_is_sorted(save_npz, labels):
     assert not known & {one.tobytes() for one in (train.images * 255).round().byte().numpy()}
 
 
+@pytest.mark.parametrize("labels", [_blocks(5000, 10), _blocks(5000, 10)[::-1], _blocks(2000, 5)])
+def test_the_first_validation_images_of_a_sorted_file_are_of_all_classes(save_npz, labels):
+    x = np.zeros((len(labels), 8, 8, 1), np.uint8)
+    _, validation = split_files("digits", [save_npz(x, labels)])
+    n_classes = len(set(labels.tolist()))
+    for n in (2 * n_classes, 3 * n_classes):
+        assert validation.head(n).labels.bincount().tolist() == [n // n_classes] * n_classes
+
+
 @pytest.mark.parametrize("n", [1, 2, 80, 5000])
 @pytest.mark.parametrize("label", [0, 3, 9])
 def test_files_of_a_single_class_are_refused(save_npz, n, label):

@@ -19,6 +19,12 @@ from clbench.training.artifacts import (
 )
 from clbench.training.loop import train_recipe
 
+AT_ONCE = {
+    "pretraining.optimizer.warmup_epochs": "0",
+    "finetuning.optimizer.warmup_epochs": "0",
+}
+"""So that one epoch is no warm-up."""
+
 
 def part(images, *where):
     """Some examples of a set, as a set of its own."""
@@ -39,7 +45,7 @@ def run(make_recipe, digits, fabric, tmp_path):
 
     def train_short(name, folder, images=digits, *, source=None, changes=None, **options):
         return train_recipe(
-            make_recipe(name, changes, seed=options.pop("seed", None)),
+            make_recipe(name, AT_ONCE | (changes or {}), seed=options.pop("seed", None)),
             *(tmp_path / folder, *images),
             fabric=fabric,
             pretrained=tmp_path / source if source else None,
@@ -128,6 +134,14 @@ def test_a_backbone_of_an_older_clbench_is_reused_with_a_word(run, digits, tmp_p
     assert note in caplog.text
     assert note in (tmp_path / "full" / CARD).read_text(encoding="utf-8")
     assert not (tmp_path / "full" / PICTURES).exists()
+
+
+def test_what_was_wrong_with_the_images_of_a_backbone_is_said_of_the_network_too(run, digits):
+    train, validation = digits
+    first = (part(train, (0, 24)), validation)
+    run("simclr_at", "at", first, about={"notes": ("3 of 24 training images are such",)})
+    found = run("simclr_full_at", "full", (part(train, (24, 48)), validation), source="at")
+    assert found.notes == ("backbone of at: 3 of 24 training images are such",)
 
 
 @pytest.mark.parametrize("damage", [b"", b"nothing", None])

@@ -1,6 +1,7 @@
 """The same picture on both sides of a split, or among the test images, is found and said."""
 
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -124,3 +125,14 @@ def test_images_that_are_all_on_both_sides_are_refused(tmp_path):
         DataError, match=r"^0 training images are left, as 38 are duplicates of valid"
     ):
         training_images("digits", [tmp_path / "black.npz"])
+
+
+@pytest.mark.parametrize(
+    ("kept", "absent"), [(9, "1 of 10 cl.*: 9"), (3, "7 of 10 .*: 3, 4, 5, 6, 7, ...")]
+)
+def test_classes_without_a_training_image_are_said(tmp_path, caplog, kept, absent):
+    x = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(60) % kept)
+    (note,) = training_images("digits", [tmp_path / "mine.npz"]).notes
+    assert re.fullmatch(absent.replace("...", r"\.\.\."), note)
+    assert note in caplog.text

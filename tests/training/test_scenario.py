@@ -16,7 +16,6 @@ WRONG = [
     ("supervised_at", "pretraining.adversary", "none", "supervised_st"),
     ("simclr_at", "pretraining.adversary", "none", "simclr_st"),
     ("supcon_at", "pretraining.adversary", "none", "supcon_st"),
-    ("trades", "pretraining.loss", "cross_entropy", None),
     ("simclr_at", "finetuning.adversary", ADVERSARY, "simclr_partial_at"),
     ("supervised_st", "pretraining.adversary", ADVERSARY, "supervised_at"),
     ("simclr_st", "pretraining.adversary", ADVERSARY, "simclr_at"),
@@ -36,9 +35,6 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "field", "text", "is_rather"), WRONG)
 def test_a_training_that_is_not_what_it_is_called_is_refused(name, field, text, is_rather):
-    if is_rather is None:  # it may be called so: an adversary is there, and nothing says which loss
-        assert read_recipe(name, "digits", changes={field: text}).scenario == "at"
-        return
     scenario = read_recipe(name, "digits").scenario
     message = (
         rf"^scenario '{scenario}' of {name}\.digits means {MEANING[scenario]}, got .*{is_rather}"
@@ -70,6 +66,50 @@ def test_an_adversary_that_hardly_moves_is_refused(changes):
         BadValueError, match=r"^steps of an adversary must reach at least 0\.1 of e"
     ):
         read_recipe("simclr_at", "digits", changes=fields)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"adversary.start": "zero"},
+            "^loss 'trades' has no slope where its adversary starts, got",
+        ),
+        ({"beta": "0"}, r"^beta of loss 'trades' must be at least 0\.01, got 0\.0; with less it h"),
+        ({"beta": "1e-6"}, r"^beta of loss 'trades' must be at least 0\.01, got 1e-06; with less"),
+    ],
+)
+def test_trades_that_does_not_heed_its_adversary_is_refused(changes, message):
+    fields = {f"pretraining.{key}": text for key, text in changes.items()}
+    with pytest.raises(BadValueError, match=message):
+        read_recipe("trades", "digits", changes=fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "scheme"),
+    [
+        ("simclr_st", "supcon", "supcon"),
+        ("simclr_full_at", "supcon", "supcon"),
+        ("supcon_at", "nt_xent", "simclr"),
+        ("simclr_st", "cross_entropy", "supervised"),
+        ("semi_simclr_supervised", "supcon", "supcon"),
+        ("semi_supcon_supervised", "nt_xent", "simclr"),
+    ],
+)
+def test_a_loss_of_another_scheme_is_refused(name, loss, scheme):
+    own = read_recipe(name, "digits").scheme
+    message = rf"^scheme '{own}' of {name}\.digits is not that of pretraining with .* '{scheme}'$"
+    with pytest.raises(BadValueError, match=message):
+        read_recipe(name, "digits", changes={"pretraining.loss": loss})
+
+
+@pytest.mark.parametrize("name", ["simclr_st", "simclr_at", "supcon_st"])
+def test_a_semi_supervised_training_bears_a_name_of_its_own(name):
+    changes = {"pretraining.labelled": "0.2", "pretraining.labelled_loss": "cross_entropy"}
+    with pytest.raises(
+        BadValueError, match=rf"^{name}\.digits has one loss in pretraining, got lab"
+    ):
+        read_recipe(name, "digits", changes=changes)
 
 
 def test_every_shipped_recipe_is_what_it_is_called():
