@@ -14,7 +14,7 @@ from clbench.training.adversary import Adversary
 from clbench.training.augmentation import NO_VIEWS, Views
 from clbench.training.limits import MOST_EPOCHS, MOST_STEPS, check_limits
 from clbench.training.losses import LOSSES, Loss, Weights
-from clbench.training.scenario import MEANING, Part, scenario_of
+from clbench.training.scenario import Part, check_scenario
 
 Criterion = Literal["clean_acc", "robust_acc"]
 Precision = Literal["float32", "bfloat16"]
@@ -147,13 +147,11 @@ class Phase:
             raise BadValueError(f"loss {self.loss!r} needs an adversary, got none")
         if self.adversary and anchored and self.adversary.start == "zero":
             raise BadValueError(
-                f"loss {self.loss!r} has no slope where its adversary starts, got start = 'zero'; "
-                "set it to 'random'"
+                f"loss {self.loss!r} has no slope where its adversary starts, got start = 'zero'"
             )
         if anchored and self.beta < _LEAST_BETA:
             raise BadValueError(
-                f"beta of loss {self.loss!r} must be at least {_LEAST_BETA:g}, got {self.beta!r}; "
-                "with less it hardly heeds its adversary"
+                f"beta of loss {self.loss!r} must be at least {_LEAST_BETA:g}, got {self.beta!r}"
             )
         if self.adversary and self.adversary.reach < _LEAST_REACH:
             raise BadValueError(
@@ -254,7 +252,12 @@ class Recipe:
                 "trains no classifier"
             )
         self._check_scheme()
-        self._check_scenario()
+        check_scenario(
+            self.scenario,
+            self.full_name,
+            attacked=[name for name, phase in self.phases.items() if phase.adversary],
+            finetuned=self.finetuning.trains if self.finetuning else None,
+        )
 
     @property
     def full_name(self) -> str:
@@ -292,21 +295,5 @@ class Recipe:
         if phase.labelled_loss and self.name == f"{self.scheme}_{self.scenario}":
             raise BadValueError(
                 f"{self.full_name} has one loss in pretraining, got labelled_loss = "
-                f"{phase.labelled_loss!r} too; train a model of another name, such as semi_..."
+                f"{phase.labelled_loss!r} too; train a model of another name"
             )
-
-    def _check_scenario(self) -> None:
-        """Check that the scenario is that of the phases, so that no file says another."""
-        last = self.finetuning
-        found = scenario_of(
-            pretraining=self.pretraining.adversary is not None,
-            finetuning=last.trains if last and last.adversary else None,
-        )
-        if found == self.scenario:
-            return
-        attacked = [name for name, phase in self.phases.items() if phase.adversary]
-        raise BadValueError(
-            f"scenario {self.scenario!r} of {self.full_name} means {MEANING[self.scenario]}, got "
-            + (f"one in {' and '.join(attacked)}" if attacked else "none")
-            + (f", which is {self.scheme}_{found}" if found else ", which no scenario has")
-        )
