@@ -26,7 +26,7 @@ def save(tmp_path):
             where, change = repeats
             x = np.concatenate([change(x[where]), x])
             y = np.concatenate([(y if labels is None else labels(y))[where], y])
-        x = (x * contrast).astype(np.uint8) if contrast != 1 else x
+        x = (255 - (255 - x) * contrast).round().astype(np.uint8)
         np.savez(tmp_path / "mine.npz", x=x, y=y)
         return [tmp_path / "mine.npz"]
 
