@@ -56,9 +56,7 @@ class Adversary:
     def __post_init__(self) -> None:
         ThreatModel(self.norm, self.eps)  # checks the range
         if self.eps == 0:
-            raise BadValueError(
-                "eps of an adversary must be above 0, got '0'; leave it out instead"
-            )
+            raise BadValueError("eps of an adversary must be above 0, got '0'; train an st model")
         check_limits(
             "an adversary",
             self,

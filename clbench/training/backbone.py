@@ -90,11 +90,12 @@ def unseen_notes(
     """
     if (record.pretrained_sha256 or record.data_sha256) == images.sha256:
         return []
+    name = folder.resolve().name
     # warm-ups are those of this recipe too
-    notes = [f"backbone of {folder.name}: {one}" for one in record.notes if "warm-up" not in one]
+    notes = [f"backbone of {name}: {one}" for one in record.notes if "warm-up" not in one]
     known = _read_pictures(folder)
     if known is None:
-        old = f"the backbone of {folder.name} was trained on other images, by an older clbench"
+        old = f"the backbone of {name} was trained on other images, by an older clbench"
         return [*notes, f"{old}: whether validation images are among them is not known"]
     small = thumbnails(validation.images)
     seen = int(near(small, known).sum())
@@ -104,7 +105,10 @@ def unseen_notes(
             "images, or near duplicates; give it the same --data, or train without --from"
         )
     few = f"{seen} of {len(validation)} validation images are near duplicates of images that"
-    return [*notes, *([f"{few} the backbone of {folder.name} was trained on"] if seen else [])]
+    return [
+        *notes,
+        *([f"{few} the backbone of {name} was trained on"] if seen else []),
+    ]
 
 
 def _read_pictures(folder: Path) -> Thumbnails | None:

@@ -8,7 +8,6 @@ from clbench.schema.dataclass_io import to_table
 from clbench.schema.files import write_atomically
 from clbench.schema.training_record import TrainingRecord
 from clbench.training.artifacts import CARD
-from clbench.training.images import NOT_COMPARED
 from clbench.training.recipe import Phase, Recipe
 
 _AGAIN = (
@@ -50,7 +49,7 @@ def _facts(recipe: Recipe, record: TrainingRecord) -> dict[str, tuple[object, ..
         "Backbone": f"{recipe.backbone}, inputs in [0, 1] without normalisation, raw logits",
         "Data": f"{source}: {record.n_train} training images, sha256 {record.data_sha256}; "
         f"{record.n_validation} validation images, sha256 {record.validation_sha256}",
-        "Test images": record.test_images or NOT_COMPARED,
+        "Test images": record.test_images,
         **({"Backbone pretrained on": _backbone(record)} if record.pretrained_on else {}),
         "Seed": record.seed,
         "Epoch kept": f"highest validation {recipe.criterion}",
@@ -107,4 +106,9 @@ def _duration(seconds: float) -> str:
 
 def _table(heading: tuple[str, ...], rows: Mapping[str, tuple[object, ...]]) -> list[str]:
     lines = (heading, ("---",) * len(heading), *((name, *row) for name, row in rows.items()))
-    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]
+    return ["| " + " | ".join(map(_cell, line)) + " |" for line in lines]
+
+
+def _cell(value: object) -> str:
+    """Return a value as it can stand in a table, whatever names of files hold."""
+    return " ".join(str(value).replace("|", "\\|").split())

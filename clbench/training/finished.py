@@ -75,7 +75,7 @@ def _same_backbone(record: TrainingRecord, pretrained: Path | None) -> bool:
         return not record.pretrained_from
     kept = record.artifacts.get(BACKBONE)
     if kept is None:  # an older record
-        return record.pretrained_from == pretrained.name
+        return record.pretrained_from == pretrained.resolve().name
     return kept == sha256_of_file(pretrained / BACKBONE)
 
 

@@ -23,7 +23,7 @@ from clbench.training.card import write_card
 from clbench.training.checkpoint import discard_checkpoint
 from clbench.training.devices import make_fabric
 from clbench.training.finished import check_images, finished_run, source_of
-from clbench.training.images import at_hand, training_images
+from clbench.training.images import NOT_COMPARED, at_hand, training_images
 from clbench.training.notes import warmup_notes
 from clbench.training.phases import Job
 from clbench.training.preflight import check_fits
@@ -173,7 +173,9 @@ def train_recipe(
         sha256 = load_weights(network, out / WEIGHTS)  # the figures are those of this file
         record = _record(recipe, job, training, network, sha256)
         record = replace(record, **_reused(pretrained, reused), **(about or {}))
-        record = replace(record, notes=(*record.notes, *notes))
+        record = replace(
+            record, notes=(*record.notes, *notes), test_images=_test_images(record, reused)
+        )
         write_card(out, recipe, record)
         write_record(out, replace(record, artifacts=hashes(out)))
         discard_checkpoint(out)
@@ -187,12 +189,20 @@ def _validated(recipe: Recipe, images: ImageSet) -> ImageSet:
     return images.head(min(n, len(images))) if n else images
 
 
+def _test_images(record: TrainingRecord, reused: TrainingRecord | None) -> str:
+    """Return what is known of test images among those of a training, its backbone's included."""
+    own = record.test_images or NOT_COMPARED
+    if reused is None or record.pretrained_sha256 == record.data_sha256:
+        return own
+    return f"{own}; with those of the backbone: {reused.test_images or NOT_COMPARED}"
+
+
 def _reused(folder: Path | None, run: TrainingRecord | None) -> dict[str, Any]:
     """Return what a record tells of a reused backbone: who trained it in the first place."""
     if folder is None or run is None:
         return {}
     return {
-        "pretrained_from": folder.name,
+        "pretrained_from": folder.resolve().name,
         "pretrained_on": source_of(run),
         "pretrained_seed": run.seed if run.pretrained_seed is None else run.pretrained_seed,
         "pretrained_sha256": run.pretrained_sha256 or run.data_sha256,
@@ -257,7 +267,7 @@ def _command(
         *(("--set", f"{field}={text}") for field, text in changes.items()),
         *([("--precision", precision)] if precision else []),
         *(("--data", path.name) for path in files),
-        *([("--from", pretrained.name)] if pretrained else []),
+        *([("--from", pretrained.resolve().name)] if pretrained else []),
         *(("--seed", str(recipe.seed)), ("--out", "DIR")),
     ]
     words = ("clbench", "train", recipe.name, "--dataset", recipe.dataset, *chain(*options))

@@ -1,6 +1,7 @@
 """A backbone that is reused: whose it is, what it was trained on, and when it is refused."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -17,6 +18,7 @@ from clbench.training.artifacts import (
     read_record,
     write_record,
 )
+from clbench.training.images import NOT_COMPARED
 from clbench.training.loop import train_recipe
 
 AT_ONCE = {
@@ -44,11 +46,11 @@ def run(make_recipe, digits, fabric, tmp_path):
     """Return a function that trains a short recipe on images of its own; it returns the record."""
 
     def train_short(name, folder, images=digits, *, source=None, changes=None, **options):
+        options = {"pretrained": tmp_path / source if source else None} | options
         return train_recipe(
             make_recipe(name, AT_ONCE | (changes or {}), seed=options.pop("seed", None)),
             *(tmp_path / folder, *images),
             fabric=fabric,
-            pretrained=tmp_path / source if source else None,
             **options,
         )
 
@@ -67,6 +69,7 @@ def test_a_run_tells_the_seed_and_the_images_of_its_backbone(run, digits, tmp_pa
     found = run("supcon_full_at", "full", (part(train, (20, 48)), validation), source="at")
     assert (found.pretrained_from, found.pretrained_seed) == ("at", 5)
     assert found.pretrained_sha256 == first.data_sha256 != found.data_sha256
+    assert found.test_images == f"{NOT_COMPARED}; with those of the backbone: {NOT_COMPARED}"
     text = (tmp_path / "full" / CARD).read_text(encoding="utf-8")
     assert f"sha256 {first.data_sha256}, seed 5 |" in text
 
@@ -198,3 +201,11 @@ def test_an_unfinished_run_is_no_backbone(run, tmp_path):
     with pytest.raises(BadValueError, match="at holds no finished training, nothing to pretrain"):
         run("simclr_full_at", "full", source="at")
     assert not (tmp_path / "full" / WEIGHTS).exists()
+
+
+def test_a_backbone_in_the_folder_where_one_is_has_a_name(run, tmp_path, monkeypatch):
+    run("simclr_at", "at")
+    monkeypatch.chdir(tmp_path / "at")
+    found = run("simclr_partial_at", "partial", pretrained=Path())
+    assert found.pretrained_from == "at"
+    assert "(reused from at)" in (tmp_path / "partial" / CARD).read_text(encoding="utf-8")

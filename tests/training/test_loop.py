@@ -258,7 +258,7 @@ def test_a_record_without_a_checksum_is_an_older_one_and_read(run):
     old = {key: value for key, value in table.items() if key not in new}
     (out / RECORD).write_text(json.dumps(old, indent=1), encoding="utf-8")
     assert read_record(out) == replace(
-        record, artifacts={}, recipe_sha256="", validation_sha256="", notes=()
+        record, artifacts={}, recipe_sha256="", validation_sha256="", notes=(), test_images=""
     )
 
 
@@ -444,3 +444,10 @@ def test_the_command_of_the_card_trains_the_same_again(run, make_recipe):
         "--set pretraining.optimizer.lr=0.05 --set validation.eps=1/5 "
         "--precision bfloat16 --data mine.npz --from 'first run' --seed 0 --out DIR"
     )
+
+
+def test_names_of_files_are_text_in_a_card(pictures, tmp_path):
+    path = pictures().rename(tmp_path / "a | b\nc `d`.npz")
+    train("supervised_st", out=tmp_path / "run", changes=ONE_PHASE, data=[path])
+    card = (tmp_path / "run" / CARD).read_text(encoding="utf-8")
+    assert "| Data | digits, a \\| b c `d`.npz: 38 training images" in card

@@ -49,7 +49,7 @@ def test_a_training_that_is_not_what_it_is_called_is_refused(name, field, text, 
     ("name", "phase"), [("supervised_at", "pretraining"), ("simclr_partial_at", "finetuning")]
 )
 def test_an_adversary_of_no_eps_is_none(name, phase, eps):
-    with pytest.raises(BadValueError, match=r"^eps of an adversary must be above 0, got '0'; l"):
+    with pytest.raises(BadValueError, match=r"^eps of an adversary must be above 0, got '0'; tr"):
         read_recipe(name, "digits", changes={f"{phase}.adversary.eps": eps})
 
 
