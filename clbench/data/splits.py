@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from clbench.data.apart import apart
 from clbench.data.datasets import DATASETS
 from clbench.data.image_set import ImageSet, check_labels, check_pixels, make_image_set, to_floats
 from clbench.data.interface import DatasetInfo, Examples
@@ -139,7 +140,8 @@ def probe_training(
     """Return images to fit linear probes on and images to choose by.
 
     They are those of the data set, or of the user's own files. Of many, evenly spaced ones are
-    taken, so that files sorted by class keep all classes.
+    taken, so that files sorted by class keep all classes. Of files, what is among ``images`` too is
+    not fitted on, which is logged.
 
     Args:
         images: What the probes will be scored on.
@@ -156,6 +158,10 @@ def probe_training(
         _, c, h, w = images.images.shape
         info = DatasetInfo(images.name, (c, h, w), images.n_classes, len(images))
         train, validation = training_files(info, files, one_in=_CHOSEN_BY_SHARE)
+        train, validation = (
+            apart(one, images, "the images that probes are scored on")[0]
+            for one in (train, validation)
+        )
     elif dataset is None or (data_dir is None and not DATASETS[dataset].packaged):
         where = "" if dataset is None else ", or --data-dir DIR"
         raise BadValueError(

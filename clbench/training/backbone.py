@@ -90,7 +90,7 @@ def unseen_notes(
     """
     if (record.pretrained_sha256 or record.data_sha256) == images.sha256:
         return []
-    name = folder.resolve().name
+    name = repr(folder.resolve().name)
     # warm-ups are those of this recipe too
     notes = [f"backbone of {name}: {one}" for one in record.notes if "warm-up" not in one]
     known = _read_pictures(folder)

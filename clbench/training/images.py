@@ -8,19 +8,17 @@ from pathlib import Path
 
 import torch
 
+from clbench.data.apart import apart
 from clbench.data.datasets import DATASETS
 from clbench.data.image_set import ImageSet
 from clbench.data.load import load_test_set, training_set
 from clbench.data.near_duplicates import copies
 from clbench.data.splits import training_files
-from clbench.schema.errors import DataError
 
 _LOGGER = logging.getLogger(__name__)
 
 NOT_COMPARED = "not compared with these images"
 """What is known of test images that are not at hand."""
-
-_FEWEST = 2
 
 _SHOWN = 5
 """Classes that a note names at most."""
@@ -58,46 +56,20 @@ def training_images(
     else:
         read = partial(training_set, dataset, data_dir=data_dir, download=download)
         train, validation = read("train"), read("validation")
-    train, notes = _apart(train, validation, drop=bool(files))
-    notes += _absent(train)
-    test_images = NOT_COMPARED
-    tested: tuple[str, ...] = ()
+    train, notes = apart(train, validation, "validation images", own=bool(files))
+    test_images, more = NOT_COMPARED, _absent(train)
     if at_hand(dataset, data_dir):
         test = load_test_set(dataset, data_dir=data_dir, download=download)
         test_images, tested = _compared(test, train, validation)
-    for note in (*notes, *tested) if files else ():
+        more += tested
+    for note in more if files else ():
         _LOGGER.warning(note)
-    return TrainingImages(train, validation, (*notes, *tested), test_images)
+    return TrainingImages(train, validation, (*notes, *more), test_images)
 
 
 def at_hand(dataset: str, data_dir: Path | None) -> bool:
     """Return whether the public images of a data set can be read."""
     return data_dir is not None or DATASETS[dataset].packaged
-
-
-def _apart(train: ImageSet, validation: ImageSet, *, drop: bool) -> tuple[ImageSet, list[str]]:
-    """Return the training images that are not validated with, and notes."""
-    exact, near = copies(train.images, validation.images)
-    notes = []
-    if exact.any():
-        n = int(exact.sum())
-        notes.append(
-            f"{n} of {len(train)} training images are duplicates of validation images"
-            + (" and were left out" if drop else "")
-        )
-    if near.any():
-        notes.append(
-            f"{int(near.sum())} of {len(train)} training images are near duplicates of validation "
-            "images: validation accuracy is too high"
-        )
-    if not (drop and exact.any()):
-        return train, notes
-    if int((~exact).sum()) < _FEWEST:
-        raise DataError(
-            f"{int((~exact).sum())} training images are left, as {int(exact.sum())} are duplicates "
-            "of validation images; give files without duplicates"
-        )
-    return train.select((~exact).nonzero().flatten()), notes
 
 
 def _absent(train: ImageSet) -> list[str]:
@@ -109,14 +81,14 @@ def _absent(train: ImageSet) -> list[str]:
     return [f"{len(absent)} of {train.n_classes} classes have no training image: {few}"]
 
 
-def _compared(test: ImageSet, *used: ImageSet) -> tuple[str, tuple[str, ...]]:
+def _compared(test: ImageSet, *used: ImageSet) -> tuple[str, list[str]]:
     """Return what is known of test images among those used, and notes."""
     found = [copies(test.images, images.images) for images in used]
     exact = torch.stack([one.exact for one in found]).any(dim=0)
     near = torch.stack([one.near for one in found]).any(dim=0) & ~exact
     if not (exact | near).any():
-        return f"none of {len(test)} is among these images, nor a near duplicate of one", ()
+        return f"none of {len(test)} is among these images, nor a near duplicate of one", []
     said = (
         f"{int(exact.sum())} of {len(test)} are among these images, {int(near.sum())} more nearly"
     )
-    return said, (f"of the test images, {said}: accuracy on them will be too high",)
+    return said, [f"of the test images, {said}: accuracy on them will be too high"]

@@ -10,6 +10,9 @@ from clbench.training.recipe import Phase, Recipe
 from clbench.training.sampling import Sampler
 
 _COLOUR = 3
+_MOST_ROWS = 2**15
+"""A matrix of all against all takes 4 GB then."""
+
 _FEWEST = 2
 """Images that batch norms and contrastive losses compare at least."""
 
@@ -57,6 +60,12 @@ def _check_ball(place: str, ball: ThreatModel, images: ImageSet) -> None:
 
 
 def _check_batches(name: str, phase: Phase, images: ImageSet, *, seed: int, processes: int) -> None:
+    rows = phase.objective.views * min(phase.batch_size, len(images))
+    if phase.projected and rows > _MOST_ROWS:
+        raise BadValueError(
+            f"{name} compares {rows} views with each other, at most {_MOST_ROWS} are possible; "
+            f"lower {name}.batch_size, got {phase.batch_size}"
+        )
     least = max(processes, _FEWEST if phase.trains == "everything" else 1)
     for what, n in Sampler(images.labels, phase, seed=seed).parts.items():
         if n < least:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from clbench.data.image_set import make_image_set, to_floats
+from clbench.data.splits import probe_training
 from clbench.data.splits import training_files as split_files
 from clbench.schema.errors import BadValueError, DataError, UnknownNameError
 
@@ -261,3 +263,25 @@ def test_a_compressed_cifar10_and_a_part_of_the_exact_one_are_50000_pictures():
     assert labels[-len(y) :] == y.tolist()
     assert torch.bincount(torch.tensor(labels)).tolist() == [5_000] * 10
     assert train.sha256.startswith("8fb51cef10ba")  # what the shipped networks were trained on
+
+
+# images that linear probes are fitted on
+
+
+@pytest.mark.parametrize("n", [0, 1, 30])
+def test_probes_are_not_fitted_on_what_they_are_scored_on(save_npz, caplog, n):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (100, 8, 8, 1), dtype=np.uint8)
+    scored = rng.integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+    x[:n] = scored[:n]
+    images = make_image_set("scored", to_floats(torch.from_numpy(scored).permute(0, 3, 1, 2)),
+                            torch.arange(40) % 10, 10)  # fmt: skip
+    train, validation = probe_training(images, None, files=[save_npz(x, np.arange(100) % 10)])
+    assert (len(train), len(validation)) == (90 - n, 10)
+    known = {one.numpy().tobytes() for one in images.images}
+    assert not known & {one.numpy().tobytes() for one in train.images}
+    notes = [record.getMessage() for record in caplog.records]
+    said = (
+        f"{n} of 90 training images are duplicates of the images that probes are scored on and were"
+    )
+    assert [note.startswith(said) for note in notes] == [True] * bool(n)

@@ -132,7 +132,9 @@ def test_a_backbone_of_an_older_clbench_is_reused_with_a_word(run, digits, tmp_p
     kept = {name: one for name, one in older.artifacts.items() if name != PICTURES}
     write_record(tmp_path / "at", replace(older, artifacts=kept))
     found = run("simclr_partial_at", "full", (part(train, (24, 48)), validation), source="at")
-    note = "the backbone of at was trained on other images, by an older clbench: whether validation"
+    note = (
+        "the backbone of 'at' was trained on other images, by an older clbench: whether validation"
+    )
     assert [one.startswith(note) for one in found.notes] == [True]
     assert note in caplog.text
     assert note in (tmp_path / "full" / CARD).read_text(encoding="utf-8")
@@ -144,7 +146,7 @@ def test_what_was_wrong_with_the_images_of_a_backbone_is_said_of_the_network_too
     first = (part(train, (0, 24)), validation)
     run("simclr_at", "at", first, about={"notes": ("3 of 24 training images are such",)})
     found = run("simclr_full_at", "full", (part(train, (24, 48)), validation), source="at")
-    assert found.notes == ("backbone of at: 3 of 24 training images are such",)
+    assert found.notes == ("backbone of 'at': 3 of 24 training images are such",)
 
 
 @pytest.mark.parametrize("damage", [b"", b"nothing", None])

@@ -67,7 +67,7 @@ def test_repeats_of_validation_images_are_left_out_and_said(save, caplog, where,
 def test_near_duplicates_are_said_and_stay(save, caplog, change, where):
     found = training_images("digits", save((where, change)))
     (note,) = found.notes
-    assert "training images are near duplicates of validation images: validation accur" in note
+    assert "training images are near duplicates of validation images: accuracy on these is" in note
     assert note in caplog.text
     assert len(found.train) + len(found.validation) == N + len(range(N)[where])
 

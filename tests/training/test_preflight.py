@@ -1,10 +1,13 @@
 """What does not go together is found before anything is trained."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from clbench.data.image_set import make_image_set
 from clbench.schema.errors import BadValueError
+from clbench.training.augmentation import NO_VIEWS
 from clbench.training.preflight import check_fits
 from clbench.training.recipe_file import model_names, read_recipe, recipe_names
 
@@ -107,3 +110,21 @@ def test_every_shipped_recipe_fits_its_data_set(dataset, processes):
     for recipe in read:
         check_fits(recipe, some, processes=processes)
     assert len(read) > 10
+
+
+@pytest.mark.parametrize(("loss", "name"), [("nt_xent", "simclr_st"), ("supcon", "supcon_st")])
+def test_more_views_than_can_be_compared_are_refused(loss, name):
+    some = images(20_000, size=1)
+    recipe = read_recipe(name, "digits", changes={"pretraining.batch_size": "100000"})
+    assert recipe.pretraining.loss == loss
+    with pytest.raises(
+        BadValueError, match=r"^pretraining compares 40000 views with each other, at"
+    ):
+        check_fits(without_views(recipe), some)
+    check_fits(without_views(read_recipe("supervised_st", "digits")), some)
+
+
+def without_views(recipe):
+    """The recipe with views that suit images of any size."""
+    plain = {name: replace(phase, views=NO_VIEWS) for name, phase in recipe.phases.items()}
+    return replace(recipe, **plain)
