@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from clbench.data.datasets import DATASETS
+from clbench.data.load import load_images
 from clbench.data.near_duplicates import copies
-from clbench.data.readers.npz import load_arrays
 from clbench.models import ZOO
 from clbench.models.zoo import WEIGHTS_DIR
 from clbench.schema.dataclass_io import from_table
@@ -207,7 +207,7 @@ def test_the_cards_of_digits_say_what_their_images_show():
 )
 def test_the_cards_of_cifar10_say_what_their_images_show():
     found = training_images("cifar10", FILES)
-    test = load_arrays(REAL / "cifar10_test_head.npz")
+    test = load_images(REAL / "cifar10_test_head.npz")
     for images in (found.train, found.validation):
         seen = copies(test.images, images.images)
         assert not (seen.exact | seen.near).any()
