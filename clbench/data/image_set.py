@@ -10,6 +10,9 @@ from torch import Tensor
 
 from clbench.schema.errors import BadValueError, DataError
 
+_FEW = 0.2
+"""The share of images that may be marked by a label that is no class."""
+
 PIXEL_MAX = 255
 """The brightest 8-bit pixel; it becomes 1.0."""
 
@@ -152,18 +155,22 @@ def count_examples(name: str, n_examples: int | None, *, available: int) -> int:
     return n_examples
 
 
-def check_labels(name: str, labels: Tensor, n_classes: int) -> None:
-    """Check that every label is a class.
+def check_labels(name: str, labels: Tensor, n_classes: int, why: str = "") -> None:
+    """Check that every label is a class; ``why`` says what knows how many classes there are.
 
     Raises:
         DataError: A label is negative, or ``n_classes`` or above; the message names the first.
     """
     wrong = ((labels < 0) | (labels >= n_classes)).nonzero().flatten()
     if len(wrong) > 0:
-        first = int(wrong[0])
+        first, share = int(wrong[0]), len(wrong) / len(labels)
+        from_1 = int(labels.min()) == 1 and int(labels.max()) == n_classes
+        hint = "; they count from 1: subtract 1" if from_1 else ""
+        if why and share < _FEW and not hint:
+            hint = f"; leave out the {len(wrong)} of {len(labels)} images that are of no class"
         raise DataError(
-            f"labels of {name} must be from 0 to {n_classes - 1}, "
-            f"got {int(labels[first])} at example {first}"
+            f"labels of {name} must be from 0 to {n_classes - 1}{f', as {why}' if why else ''}, "
+            f"got {int(labels[first])} at example {first}{hint}"
         )
 
 

@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from clbench.data.datasets import DATASETS
-from clbench.data.image_set import ImageSet
+from clbench.data.image_set import ImageSet, check_labels
+from clbench.models.argument import is_weights_file, read_argument
 from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.sources import python, robustbench, timm, zoo
 from clbench.models.validate import validate_network
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.hashing import state_sha256
-from clbench.schema.errors import BadValueError
+from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.names import NormName, look_up, unknown
 
 Model = str | nn.Module
@@ -26,6 +27,8 @@ _SOURCES: dict[str, Callable[[str, Wanted], LoadedModel]] = {
     "robustbench": robustbench.load,
 }
 """By what stands before the colon of a name."""
+
+_FEWEST_CLASSES = 2
 
 _VALIDATED_ON = 16
 """Images that show whether a network is a classifier for them."""
@@ -45,15 +48,15 @@ def load_model(
     Args:
         name: A zoo name ``scheme_scenario[.tag]``; ``timm:NAME``; ``robustbench:NAME``;
             ``FILE.py:FACTORY`` or ``pkg.mod:FACTORY``, a callable without arguments that returns a
-            network; a name that a package registered under ``clbench.models``; or a network, which
-            is taken as it is.
+            network; a name that a package registered under ``clbench.models``; ``NAME=`` before
+            one of these, which it is called then; or a network, which is taken as it is.
         dataset: What it will be run on; the default of a zoo name's tag. None for a user's images.
         n_classes: Number of classes; the data set's own where it is left out.
         shape: Channels, height and width of an image; likewise.
         norm: Which of RobustBench's tables to look in.
-        weights: A safetensors file to fill the network with, instead of its own weights. A timm
-            network then sees the images as they are; with timm's pretrained weights, it normalises
-            them as these want.
+        weights: A file to fill the network with, instead of its own weights: of safetensors, or
+            of ``torch.save``, of which nothing is run. A timm network sees the images normalised
+            as its configuration says, with either.
 
     Raises:
         UnknownNameError: Nothing has this name.
@@ -63,14 +66,17 @@ def load_model(
     """
     if isinstance(name, nn.Module):
         return _from_memory(name, weights)
-    wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights)
-    prefix, colon, rest = name.partition(":")
+    given = read_argument(name)
+    if given.weights and weights:
+        raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
+    wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)
+    prefix, colon, rest = given.what.partition(":")
     if prefix in _SOURCES and colon:
         loaded = _SOURCES[prefix](rest, wanted)
     else:
-        loaded = python.load(name, wanted) if colon else _from_name(name, wanted)
+        loaded = python.load(given.what, wanted) if colon else _from_name(given.what, wanted)
     loaded.network.eval()
-    return loaded
+    return replace(loaded, name=given.name or loaded.name)
 
 
 def load_for(
@@ -106,9 +112,11 @@ def load_for(
         weights=weights,
     )
     network, few = loaded.network.to(device), images.images[:_VALIDATED_ON].to(device)
-    flags = validate_network(network, few, images.n_classes, or_more=dataset is None)
+    least = _FEWEST_CLASSES if dataset is None else images.n_classes
+    flags = validate_network(network, few, least, or_more=dataset is None)
     with left_as_found(network), torch.no_grad():
         n_classes = network.eval()(few[:1]).shape[1]
+    check_labels(images.name, images.labels, n_classes, f"the network has {n_classes} outputs")
     loaded = replace(
         loaded,
         network=network,
@@ -144,7 +152,7 @@ def _what_is_wanted(
                 "a model needs to know its data: give a dataset, or n_classes and shape"
             )
         alike = (i.name for i in DATASETS.values() if (i.shape, i.n_classes) == (shape, n_classes))
-        return Wanted(next(alike, None), shape, n_classes, norm, weights)
+        return Wanted(next(alike, None), shape, n_classes, norm, weights, or_more=True)
     if n_classes is None or shape is None:
         info = look_up(DATASETS, dataset, "dataset")
         shape, n_classes = shape or info.shape, n_classes or info.n_classes
@@ -159,4 +167,9 @@ def _from_name(name: str, wanted: Wanted) -> LoadedModel:
         return python.load_from_package(name, registered[name], wanted)
     if name.endswith(".py"):
         return python.load(name, wanted)
+    if is_weights_file(name):
+        raise UnknownNameError(
+            f"{name!r} is a weights file, not a network; name the network, such as a zoo name, "
+            f"timm:NAME or FILE.py:FACTORY, and add --weights {name}"
+        )
     raise unknown(name, [*zoo_names(), *registered], "model")

@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+NONE = "none"
+"""What a record says where nothing stands before a network."""
+
 
 class Normalise:
     """A forward pre-hook that takes images in [0, 1] to what a network was trained on.
@@ -23,11 +26,17 @@ class Normalise:
         return ((images - self.mean.to(images)) / self.std.to(images), *others)
 
 
-def normalise_inside(network: nn.Module, cfg: Mapping[str, Any], channels: int) -> None:
-    """Make a timm network take images in [0, 1], by the mean and deviation of its configuration."""
+def normalise_inside(network: nn.Module, cfg: Mapping[str, Any], channels: int) -> str:
+    """Make a timm network take images in [0, 1], by the mean and deviation of its configuration.
+
+    Returns:
+        What was put before the network, in words, ``NONE`` where that is nothing.
+    """
     mean, std = (_per_channel(cfg[key], channels) for key in ("mean", "std"))
-    if set(mean) != {0.0} or set(std) != {1.0}:
-        network.register_forward_pre_hook(Normalise(mean, std))
+    if set(mean) == {0.0} and set(std) == {1.0}:
+        return NONE
+    network.register_forward_pre_hook(Normalise(mean, std))
+    return f"normalised by mean {_in_words(mean)} and std {_in_words(std)}"
 
 
 def _per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
@@ -35,3 +44,7 @@ def _per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
     if len(values) == channels:
         return tuple(values)
     return (sum(values) / len(values),) * channels
+
+
+def _in_words(values: Sequence[float]) -> str:
+    return ",".join(f"{value:g}" for value in values)

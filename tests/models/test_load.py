@@ -150,14 +150,20 @@ def test_timm_model_with_its_own_weights_normalises_inside(tiny_timm):
     torch.testing.assert_close(loaded.network(COLOUR), network((COLOUR - mean) / std))
     assert (loaded.name, loaded.backbone) == ("timm:clbench_test_net", "clbench_test_net")
     assert loaded.weights_sha256 == state_sha256(network)
-    assert loaded.source == f"timm {timm.__version__}"
+    assert loaded.source == f"timm {timm.__version__}, of {__name__}"
+    assert loaded.preprocessing == "normalised by mean 0.4,0.5,0.6 and std 0.2,0.25,0.5"
 
 
-def test_timm_model_with_a_users_weights_sees_the_images_as_they_are(tiny_timm):
-    network, file = tiny_timm
+def test_timm_model_with_a_users_weights_normalises_as_it_is_trained(tiny_timm, caplog):
+    _, file = tiny_timm
+    own = load_model("timm:clbench_test_net", n_classes=3, shape=(3, 16, 16))
     loaded = load_model("timm:clbench_test_net", n_classes=3, shape=(3, 16, 16), weights=file)
-    assert torch.equal(loaded.network(COLOUR), network(COLOUR))
+    assert torch.equal(loaded.network(COLOUR), own.network(COLOUR))
     assert loaded.weights_sha256 == sha256_of_file(file)
+    assert loaded.source.endswith(", normalised, tiny.safetensors")
+    assert loaded.preprocessing == own.preprocessing
+    (said,) = caplog.messages
+    assert said.endswith("normalised by mean 0.4,0.5,0.6 and std 0.2,0.25,0.5, as timm trains it")
 
 
 def test_timm_model_adapted_to_grey_is_normalised_by_the_average(tiny_timm):
@@ -183,7 +189,7 @@ def test_timm_model_takes_size_and_channels_of_the_data(make_network, tmp_path):
         "timm:test_vit", n_classes=10, shape=(1, 32, 32), weights=tmp_path / "vit.safetensors"
     )
     grey = torch.rand(1, 1, 32, 32)
-    assert torch.equal(loaded.network(grey), network(grey))
+    assert torch.equal(loaded.network(grey), network((grey - 0.5) / 0.5))
 
 
 def test_zoo_model_by_its_timm_name_is_the_same():

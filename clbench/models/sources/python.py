@@ -1,6 +1,7 @@
 """Networks from a user's own code: ``FILE.py:FACTORY``, ``pkg.mod:FACTORY``, and entry points."""
 
 from importlib.metadata import EntryPoint
+from pathlib import PurePath
 from typing import Any
 
 from torch import nn
@@ -42,8 +43,19 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
     with importable(found.code.folder):
         network = _call(name, found.value)
     return loaded_from_elsewhere(
-        network, name, wanted.weights, source=found.source, code=found.code
+        network, _recorded(name), wanted.weights, source=found.source, code=found.code
     )
+
+
+def _recorded(name: str) -> str:
+    """Return a name without the folders of the user's machine; below the working folder it stays.
+
+    >>> _recorded("/home/someone/net.py:make"), _recorded("nets/net.py:make")
+    ('net.py:make', 'nets/net.py:make')
+    """
+    where = PurePath(name.rpartition(":")[0])
+    outside = where.is_absolute() or where.parts[:1] in {("..",), ("~",)}
+    return f"{where.name}:{name.rpartition(':')[2]}" if outside else name
 
 
 def _call(name: str, factory: Any) -> nn.Module:  # noqa: ANN401 - whatever the user named

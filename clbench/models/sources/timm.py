@@ -1,9 +1,17 @@
 """Networks of timm: ``timm:NAME``."""
 
+import logging
+from collections.abc import Mapping
+from typing import Any
+
 import timm
+from torch import nn
 
 from clbench.models.interface import LoadedModel, Wanted, loaded_from_elsewhere
-from clbench.models.normalization import normalise_inside
+from clbench.models.normalization import NONE, normalise_inside
+from clbench.models.register import check_owner, owner_of, zoo_row
+from clbench.models.sources.zoo import check_shape
+from clbench.models.weights import rows_in
 from clbench.schema.errors import (
     ClbenchError,
     ModelError,
@@ -13,31 +21,58 @@ from clbench.schema.errors import (
 )
 from clbench.schema.names import closest
 
+log = logging.getLogger(__name__)
+
+_HUB = ("hf-hub:", "hf_hub:", "local-dir:")
+"""How timm's names of networks outside of its own table begin."""
+
+_AT_HOME = ("timm", "clbench")
+"""The packages whose models need no other owner's name in a record."""
+
 
 def load(name: str, wanted: Wanted) -> LoadedModel:
     """Return timm's network for these images, with its pretrained weights or with a user's.
 
-    With timm's pretrained weights, it normalises the images as these want; with others, it sees
-    them as they are.
+    It normalises the images as its configuration says, which is what trainings with timm do; the
+    images keep their size.
 
     Raises:
-        UnknownNameError: timm has no such model.
-        ModelError: It cannot be built for these images.
+        UnknownNameError: timm has no such model, or it is on a hub.
+        ModelError: It cannot be built for these images, or two packages registered the name.
+        BadValueError: It is of the zoo, whose networks are for images of another size.
         WeightsError: The weights are of other classes, missing, damaged, or of another network.
     """
     cfg = _pretrained_cfg(name)
+    check_owner(name)
+    if row := zoo_row(name):
+        check_shape(f"timm:{name}", row, wanted)
+    network = _build(name, cfg, wanted)
+    settings: Mapping[str, Any] = network.pretrained_cfg  # type: ignore[assignment] # timm's
+    preprocessing = normalise_inside(network, settings, wanted.shape[0])
+    _tell(name, settings, wanted, preprocessing)
+    owner = "" if owner_of(name).partition(".")[0] in _AT_HOME else f", of {owner_of(name)}"
+    how = ", normalised" if wanted.weights and preprocessing != NONE else ""
+    return loaded_from_elsewhere(
+        network,
+        f"timm:{name}",
+        wanted.weights,
+        source=f"timm {timm.__version__}{owner}{how}",
+        backbone=name.partition(".")[0],
+        preprocessing=preprocessing,
+    )
+
+
+def _build(name: str, cfg: object, wanted: Wanted) -> nn.Module:
     pretrained = wanted.weights is None
-    trained = getattr(cfg, "num_classes", wanted.n_classes)
-    if pretrained and trained != wanted.n_classes:
-        raise WeightsError(
-            f"timm model '{name}' was trained on {trained} classes, the data has "
-            f"{wanted.n_classes}; give other weights with --weights"
-        )
     channels, *size = wanted.shape
     options = {"img_size": tuple(size)} if getattr(cfg, "fixed_input_size", False) else {}
     try:
-        network = timm.create_model(
-            name, pretrained, num_classes=wanted.n_classes, in_chans=channels, **options
+        network: nn.Module = timm.create_model(
+            name,
+            pretrained,
+            num_classes=_n_classes(name, cfg, wanted),
+            in_chans=channels,
+            **options,
         )
     except ClbenchError:
         raise
@@ -47,18 +82,51 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
         raise ModelError(
             f"timm model '{name}' cannot be built {where}: {describe(error)}; {hint}"
         ) from error
-    if pretrained:
-        normalise_inside(network, network.pretrained_cfg, channels)
-    return loaded_from_elsewhere(
-        network,
-        f"timm:{name}",
-        wanted.weights,
-        source=f"timm {timm.__version__}",
-        backbone=name.partition(".")[0],
-    )
+    return network
+
+
+def _n_classes(name: str, cfg: object, wanted: Wanted) -> int:
+    """Return how many outputs to build: as many as the weights have, if the labels allow it.
+
+    Raises:
+        WeightsError: timm's weights have fewer than the data, or others.
+    """
+    classifier = getattr(cfg, "classifier", None)
+    if wanted.weights is None:
+        trained = getattr(cfg, "num_classes", wanted.n_classes)
+    else:
+        trained = rows_in(wanted.weights, classifier) if isinstance(classifier, str) else None
+    if trained is None or trained == wanted.n_classes:
+        return wanted.n_classes
+    if wanted.or_more and trained > wanted.n_classes:
+        return int(trained)
+    if wanted.weights is None:
+        raise WeightsError(
+            f"timm model '{name}' was trained on {trained} classes, the data has "
+            f"{wanted.n_classes}; give other weights with --weights"
+        )
+    return wanted.n_classes  # filling it says what does not fit
+
+
+def _tell(name: str, cfg: Mapping[str, Any], wanted: Wanted, preprocessing: str) -> None:
+    """Say what was assumed of images that are not as the configuration has them."""
+    height, width = cfg["input_size"][1:]
+    if wanted.weights and preprocessing != NONE:
+        log.warning("timm model '%s' sees images %s, as timm trains it", name, preprocessing)
+    if (height, width) != wanted.shape[1:]:
+        log.warning(
+            "timm model '%s' is configured for images of %dx%d, it sees these as they are, %dx%d",
+            *(name, height, width, *wanted.shape[1:]),
+        )
 
 
 def _pretrained_cfg(name: str) -> object:
+    if name.startswith(_HUB):
+        raise UnknownNameError(
+            f"timm model {name!r} is on a hub, and clbench does not download from any; fetch its "
+            "files by hand and name the architecture that its config.json tells: "
+            "--model timm:ARCHITECTURE --weights model.safetensors"
+        )
     known = timm.list_models(include_tags=True)
     if name in known or name in timm.list_models():
         return timm.get_pretrained_cfg(name)
