@@ -232,7 +232,8 @@ def _load_all(
             name = f"{name}@{one.weights.resolve().parent.name}"
         if name in models:
             raise BadValueError(
-                f"models must have different names, got {name!r} twice; name one by NAME={one.typed}"
+                f"models must have different names, got {name!r} twice; "
+                f"name one: --model NAME={one.typed}"
             )
         models[name] = replace(loaded, name=name)
         classes.setdefault(seen.n_classes, one.typed)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.evaluation.attacked_model import AttackedModel
+from clbench.evaluation.chance import AT_CHANCE
 from clbench.models.validate import RANDOMIZED, is_randomized
 
 
@@ -44,6 +45,11 @@ FLAGS: dict[str, Flag] = {
     ),
     "nan_adversarial": Flag(
         "an attack returned NaN or infinite pixels; those images count as not broken", True
+    ),
+    AT_CHANCE: Flag(
+        "the clean accuracy is not above chance: weights forgotten, images normalised twice or on "
+        "another scale, labels shifted, or an encoder without a classifier",
+        True,
     ),
     "nan_logits": Flag(
         "the network returned NaN; those images count as misclassified", True

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from clbench.attacks.interface import AttackStep
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
+from clbench.evaluation.chance import AT_CHANCE, is_at_chance
 from clbench.evaluation.confirm import Batch, attack_and_confirm
 from clbench.evaluation.progress import OnProgress, Progress, Saver
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
@@ -197,6 +198,8 @@ class _Run:
         state.flags.update(flags)
         state.flags.update(examine(self.model, self._at(parts[0]).images))
         state.flags.update({"nan_logits": int((clean_pred < 0).sum())})
+        guessed = is_at_chance(clean_pred, self.images.labels, self.images.n_classes)
+        state.flags.update({AT_CHANCE: int(guessed)})
         state.flags.update({"zero_gradient": self._zero_gradients(state)})
         state.flags = +state.flags  # without those that no image raised
         self._count(state, time.perf_counter() - started)
