@@ -36,7 +36,7 @@ def is_at_chance(predicted: Int[Tensor, " n"], labels: Int[Tensor, " n"], n_outp
     n, right = len(labels), int((predicted == labels).sum())
     if n < _FEWEST:
         return False
-    shown = min(len(labels.unique()), n_outputs)
+    shown = min(len(set(labels.tolist())), n_outputs)
     chance = max(1 / n_outputs, 1 / max(shown, _MOST_CLASSES_GUESSED))
     honest = max(_HONEST, chance + 0.1 * (1 - chance))
     guessed = 1 - _at_most(right - 1, n, chance) > _SIGNIFICANCE
