@@ -88,7 +88,7 @@ def evaluate(
     from clbench.data.splits import probe_training
     from clbench.evaluation.session import begin
     from clbench.leaderboard.table import build
-    from clbench.models.load import load_for
+    from clbench.models.load import load_for, tell_of_default_images
     from clbench.probes.table import probes_to_run, run_probes
     from clbench.runtime.devices import find_device
     from clbench.schema.protocol import resolve
@@ -119,6 +119,8 @@ def evaluate(
         device=place,
         weights=weights,
     )
+    if protocol is None and not own:
+        tell_of_default_images(loaded, images)
     training = None
     if linear_probes:
         training = probe_training(

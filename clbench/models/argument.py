@@ -48,5 +48,5 @@ def is_weights_file(text: str) -> bool:
 
 def _is_file(text: str) -> bool:
     """Say whether a text is ``FILE`` or ``FILE:NAME`` of a file that exists."""
-    where, colon, _ = text.rpartition(":")
-    return Path(text).is_file() or (bool(colon) and Path(where).is_file())
+    where, colon, name = text.rpartition(":")
+    return Path(text).is_file() or (bool(colon) and "=" not in name and Path(where).is_file())

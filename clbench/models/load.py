@@ -1,9 +1,11 @@
 """One name, one network: what ``--model`` reads."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import timm as timm_package
 import torch
 from torch import nn
 
@@ -17,7 +19,9 @@ from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import BadValueError, UnknownNameError
-from clbench.schema.names import NormName, look_up, unknown
+from clbench.schema.names import NormName, closest, look_up
+
+log = logging.getLogger(__name__)
 
 Model = str | nn.Module
 """A name, as ``load_model`` reads it, or a network."""
@@ -126,6 +130,15 @@ def load_for(
     return loaded, replace(images, n_classes=n_classes)
 
 
+def tell_of_default_images(loaded: LoadedModel, images: ImageSet) -> None:
+    """Say that a network from outside the zoo is run on images that nobody asked for."""
+    if not loaded.tag:
+        log.warning(
+            "%s runs on %s, the images of the default protocol; others by --data or --protocol",
+            *(loaded.name, images.name),
+        )
+
+
 def _from_memory(network: nn.Module, weights: Path | None) -> LoadedModel:
     if weights is not None:
         raise BadValueError(f"a network in memory has its weights, got {weights} too; leave it out")
@@ -167,9 +180,21 @@ def _from_name(name: str, wanted: Wanted) -> LoadedModel:
         return python.load_from_package(name, registered[name], wanted)
     if name.endswith(".py"):
         return python.load(name, wanted)
-    if is_weights_file(name):
-        raise UnknownNameError(
-            f"{name!r} is a weights file, not a network; name the network, such as a zoo name, "
-            f"timm:NAME or FILE.py:FACTORY, and add --weights {name}"
+    raise _unknown(name, [*zoo_names(), *registered])
+
+
+def _unknown(name: str, known: list[str]) -> UnknownNameError:
+    """Return the error of a name that is no model's, with what was likely meant."""
+    path = Path(name)
+    if path.is_dir() or is_weights_file(name):
+        what = "folder" if path.is_dir() else "weights file"
+        file = path / "weights.safetensors" if path.is_dir() else path
+        return UnknownNameError(
+            f"{name!r} is a {what}, not a network; name the network, such as a zoo name, "
+            f"timm:NAME or FILE.py:FACTORY, and add --weights {file}"
         )
-    raise unknown(name, [*zoo_names(), *registered], "model")
+    near = closest(name, known)
+    if timm_package.is_model(name.partition(".")[0]):
+        near = f"timm:{name}"
+    hint = f"did you mean {near!r}?" if near else "clbench models lists them"
+    return UnknownNameError(f"unknown model {name!r}; {hint}")

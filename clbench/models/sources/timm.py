@@ -42,8 +42,8 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
         BadValueError: It is of the zoo, whose networks are for images of another size.
         WeightsError: The weights are of other classes, missing, damaged, or of another network.
     """
-    cfg = _pretrained_cfg(name)
     check_owner(name)
+    cfg = _pretrained_cfg(name)
     if row := zoo_row(name):
         check_shape(f"timm:{name}", row, wanted)
     network = _build(name, cfg, wanted)
