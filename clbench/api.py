@@ -53,11 +53,11 @@ def evaluate(
     Args:
         model: A name, as ``--model`` reads it, or a network that takes images in [0, 1].
         protocol: How to evaluate; digits-linf unless given. Values given by hand override it.
-        data: Images instead of the protocol's: a data set, a .npz file, an image set, or images
-            [n, c, h, w], uint8 or floats in [0, 1], and labels [n].
+        data: Images instead of the protocol's: a data set, a .npz or .parquet file, an image set,
+            or images [n, c, h, w], uint8 or floats in [0, 1], and labels [n].
         data_dir: The folder with the public archives of a data set.
         download: Whether to fetch a data set that is not there.
-        weights: A safetensors file instead of the model's own weights.
+        weights: A file of safetensors or of torch.save instead of the model's own weights.
         norm: Linf, L2 or L1.
         eps: Largest perturbation in units of the pixel range, like "8/255"; exact, so no float.
         n_examples: The first so many examples.
@@ -161,7 +161,7 @@ def load_model(
     Args:
         name: As for ``evaluate``.
         dataset: What it will be run on; the default of a zoo name's tag.
-        weights: A safetensors file instead of its own weights.
+        weights: As for ``evaluate``.
 
     Raises:
         ClbenchError: There is no such model, or it cannot be built.
