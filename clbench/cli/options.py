@@ -44,7 +44,8 @@ Download = Annotated[
     bool, typer.Option("--download", help="Fetch a public data set that is not there.")
 ]
 Weights = Annotated[
-    Path | None, typer.Option(help="A file (.safetensors, .pt, .pth) instead of the model's own weights.")
+    Path | None,
+    typer.Option(help="A file (.safetensors, .pt, .pth) instead of the model's own weights."),
 ]
 Norm = Annotated[
     str | None,

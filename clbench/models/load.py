@@ -174,6 +174,7 @@ def _what_is_wanted(
 
 def _from_name(name: str, wanted: Wanted) -> LoadedModel:
     registered = python.registered_models()
+    python.check_only_owner(name, zoo=name in zoo_names())
     if name in zoo_names():
         return zoo.load(name, wanted)
     if name in registered:

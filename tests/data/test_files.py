@@ -189,6 +189,17 @@ def test_more_floats_than_memory_holds_are_refused(save, monkeypatch):
         load_file(file)
 
 
+def test_more_pictures_than_memory_holds_are_refused(save_parquet, encode, monkeypatch):
+    picture = encode(np.zeros((8, 8, 3), np.uint8))
+    file = save_parquet("p.parquet", image=[picture] * 40, label=[0] * 40)
+    monkeypatch.setattr("clbench.runtime.archives.available_memory", lambda: 1 << 12)
+    monkeypatch.setattr("clbench.runtime.archives._HARMLESS", 1 << 12)
+    with pytest.raises(
+        DataError, match=r"claims 7.68 kB of memory, 4.1 kB are free; give fewer im"
+    ):
+        load_file(file)
+
+
 @pytest.mark.parametrize(
     "write",
     [

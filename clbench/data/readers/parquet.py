@@ -15,7 +15,8 @@ from pyarrow.parquet import ParquetFile
 
 from clbench.data.interface import Examples
 from clbench.data.readers.npz import check_path
-from clbench.schema.errors import DataError
+from clbench.runtime.archives import check_memory
+from clbench.schema.errors import BadValueError, DataError
 
 Picture = UInt8[np.ndarray, "h w c"]
 
@@ -52,13 +53,16 @@ def read_parquet(path: Path, n_channels: int | None = 3) -> Examples:
     no picture has colours; transparency is dropped.
 
     Raises:
-        DataError: The file is missing, unreadable, empty or holds something else, or a picture is
-            unreadable, 16-bit grey or of another size than the first; the message says which row.
+        DataError: The file is missing, unreadable, empty or holds something else, or more than
+            memory can hold, or a picture is unreadable, 16-bit grey or of another size than the
+            first; the message says which row.
     """
     check_path(path, f"a .parquet file with {LAYOUT}")
     try:
         with path.open("rb") as file, ParquetFile(file) as table:
             return _read(path.name, table, n_channels)
+    except BadValueError as error:
+        raise DataError(f"'{path}' {error}; give fewer images") from error
     except PermissionError as error:
         raise DataError(f"cannot read '{path}': {error.strerror}") from error
     except _DAMAGED as error:
@@ -80,6 +84,8 @@ def _read(name: str, table: ParquetFile, n_channels: int | None) -> Examples:
             )
         if number is None or number > _LABEL_MAX:
             raise DataError(f"label of row {row} of {name} must be a class number, got {number}")
+        if not pictures:
+            check_memory(picture.nbytes * table.metadata.num_rows)
         pictures.append(picture)
         labels.append(number)
     if not pictures:

@@ -1,6 +1,6 @@
 """Networks from a user's own code: ``FILE.py:FACTORY``, ``pkg.mod:FACTORY``, and entry points."""
 
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import PurePath
 from typing import Any
 
@@ -17,6 +17,22 @@ ENTRY_POINT_GROUP = "clbench.models"
 def registered_models() -> dict[str, EntryPoint]:
     """Return the models that installed packages registered, by name."""
     return registered(ENTRY_POINT_GROUP)
+
+
+def check_only_owner(name: str, *, zoo: bool) -> None:
+    """Check that one package alone has this name; ``zoo`` says that the zoo has it too.
+
+    Raises:
+        ModelError: Several do.
+    """
+    points = sorted({one.value for one in entry_points(group=ENTRY_POINT_GROUP, name=name)})
+    owners = ["clbench"] * zoo + points
+    if len(owners) > 1:
+        other = f"; clbench's own is --model timm:{name}" if zoo else ""
+        raise ModelError(
+            f"model {name!r} was registered by {' and by '.join(owners)}; "
+            f"name the one that is meant: --model {points[0]}{other}"
+        )
 
 
 def load_from_package(name: str, point: EntryPoint, wanted: Wanted) -> LoadedModel:
