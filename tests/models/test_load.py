@@ -171,7 +171,7 @@ def test_timm_model_with_a_users_weights_normalises_as_it_is_trained(tiny_timm, 
     assert loaded.source.endswith(", normalised, tiny.safetensors")
     assert loaded.preprocessing == own.preprocessing
     (said,) = caplog.messages
-    assert said.endswith("normalised by mean 0.4,0.5,0.6 and std 0.2,0.25,0.5, as timm trains it")
+    assert said.endswith("normalised by mean 0.4,0.5,0.6 and std 0.2,0.25,0.5, as timm has it")
 
 
 def test_timm_model_adapted_to_grey_is_normalised_by_the_average(tiny_timm):

@@ -3,8 +3,12 @@
 import pytest
 import timm
 import torch
+from timm.data import create_transform
+from torchvision.transforms.functional import to_pil_image
 
 from clbench.models import load_model, save_weights
+from clbench.models.normalization import normalise_inside, resize_inside
+from clbench.schema.errors import WeightsError
 
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 NAMES = [
@@ -72,3 +76,65 @@ def test_another_size_than_the_configurations_is_said(tmp_path, caplog):
         height, width = size[1:]
         line = f"configured for images of {height}x{width}, it sees these as they are, 64x64"
         assert (line in caplog.text) == said
+
+
+def photograph(height, width):
+    """A smooth picture, as bytes: noise would tell rounding in resizing from nothing else."""
+    small = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(1))
+    smooth = torch.nn.functional.interpolate(small, (height, width), mode="bicubic").clamp(0, 1)
+    return (smooth[0] * 255).round().to(torch.uint8)
+
+
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
+@pytest.mark.parametrize(
+    ("crop", "crop_mode"), [(0.875, "center"), (0.9, "squash"), (1.0, "center")]
+)
+@pytest.mark.parametrize("size", [(32, 32), (100, 100), (80, 60)])
+def test_resizing_inside_is_what_timm_does_to_pictures(size, crop, crop_mode, mode):
+    picture = photograph(*size)
+    cfg = {
+        "input_size": (3, 64, 64),
+        "crop_pct": crop,
+        "crop_mode": crop_mode,
+        "interpolation": mode,
+    }
+    network = torch.nn.Identity()
+    said = resize_inside(network, cfg)
+    pil = to_pil_image(picture)
+    transform = create_transform(
+        (3, 64, 64),
+        interpolation=mode,
+        crop_pct=crop,
+        crop_mode=crop_mode,
+        mean=[0] * 3,
+        std=[1] * 3,
+    )
+    found = network(picture[None] / 255)
+    torch.testing.assert_close(found[0], transform(pil), rtol=0, atol=2.5 / 255)
+    assert said == f"resized to 64x64 ({mode}, crop {crop:g})"
+    images = (picture[None] / 255).requires_grad_()
+    network(images).sum().backward()
+    assert images.grad.abs().sum() > 0
+
+
+def test_weights_of_a_fixed_size_see_resized_images(tmp_path, caplog):
+    network = timm.create_model("test_vit", num_classes=10).eval()
+    size = network.pretrained_cfg["input_size"][1:]
+    assert size != IMAGES.shape[2:]
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    loaded = load_model(
+        "timm:test_vit", n_classes=10, shape=(3, 64, 64), weights=tmp_path / "w.pth"
+    )
+    reference = torch.nn.Identity()
+    resize_inside(reference, network.pretrained_cfg)
+    normalise_inside(reference, network.pretrained_cfg, 3)
+    assert torch.equal(loaded.network(IMAGES), network(reference(IMAGES)))
+    assert loaded.preprocessing.startswith(f"resized to {size[0]}x{size[1]} (bicubic")
+    assert ", resized, normalised, w.pth" in loaded.source
+    assert "as they are" not in caplog.text
+
+
+def test_weights_that_fit_no_size_say_what_does_not_fit(tmp_path):
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="are of another network"):
+        load_model("timm:test_vit", n_classes=10, shape=(3, 64, 64), weights=tmp_path / "w.pth")

@@ -1,14 +1,15 @@
 """Networks of timm: ``timm:NAME``."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
 from torch import nn
 
+from clbench.models.checkpoints.fill import DoesNotFitError
 from clbench.models.interface import LoadedModel, Wanted, loaded_from_elsewhere
-from clbench.models.normalization import NONE, normalise_inside
+from clbench.models.normalization import NONE, normalise_inside, resize_inside
 from clbench.models.register import check_owner, owner_of, zoo_row
 from clbench.models.sources.zoo import check_shape
 from clbench.models.weights import rows_in
@@ -33,8 +34,9 @@ _AT_HOME = ("timm", "clbench")
 def load(name: str, wanted: Wanted) -> LoadedModel:
     """Return timm's network for these images, with its pretrained weights or with a user's.
 
-    It normalises the images as its configuration says, which is what trainings with timm do; the
-    images keep their size.
+    It normalises the images as its configuration says, which is what trainings with timm do. With
+    timm's weights, it resizes them too; with a user's, it does so only where these fit no other
+    size, as they may have been trained on images of this one.
 
     Raises:
         UnknownNameError: timm has no such model, or it is on a hub.
@@ -46,26 +48,45 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
     cfg = _pretrained_cfg(name)
     if row := zoo_row(name):
         check_shape(f"timm:{name}", row, wanted)
-    network = _build(name, cfg, wanted)
+    other_size = tuple(getattr(cfg, "input_size", wanted.shape))[1:] != wanted.shape[1:]
+    if wanted.weights is None:
+        return _load(name, cfg, wanted, resized=other_size)
+    try:
+        return _load(name, cfg, wanted, resized=False)
+    except DoesNotFitError:
+        # a network of a fixed size may have been trained at its own, and not at that of the images
+        if not (other_size and getattr(cfg, "fixed_input_size", False)):
+            raise
+        return _load(name, cfg, wanted, resized=True)
+
+
+def _load(name: str, cfg: object, wanted: Wanted, *, resized: bool) -> LoadedModel:
+    network = _build(name, cfg, wanted, resized=resized)
     settings: Mapping[str, Any] = network.pretrained_cfg  # type: ignore[assignment] # timm's
-    preprocessing = normalise_inside(network, settings, wanted.shape[0])
-    _tell(name, settings, wanted, preprocessing)
-    owner = "" if owner_of(name).partition(".")[0] in _AT_HOME else f", of {owner_of(name)}"
-    how = ", normalised" if wanted.weights and preprocessing != NONE else ""
-    return loaded_from_elsewhere(
+    steps = [resize_inside(network, settings)] if resized else []
+    normalised = normalise_inside(network, settings, wanted.shape[0])
+    steps += [normalised] if normalised != NONE else []
+    changed = ["resized"] if resized else []
+    changed += ["normalised"] if wanted.weights and normalised != NONE else []
+    owner = owner_of(name)
+    of = [] if owner.partition(".")[0] in _AT_HOME else [f"of {owner}"]
+    loaded = loaded_from_elsewhere(
         network,
         f"timm:{name}",
         wanted.weights,
-        source=f"timm {timm.__version__}{owner}{how}",
+        source=", ".join([f"timm {timm.__version__}", *of, *changed]),
         backbone=name.partition(".")[0],
-        preprocessing=preprocessing,
+        preprocessing=", ".join(steps) or NONE,
     )
+    _tell(loaded, settings, wanted, changed)
+    return loaded
 
 
-def _build(name: str, cfg: object, wanted: Wanted) -> nn.Module:
+def _build(name: str, cfg: object, wanted: Wanted, *, resized: bool) -> nn.Module:
     pretrained = wanted.weights is None
     channels, *size = wanted.shape
-    options = {"img_size": tuple(size)} if getattr(cfg, "fixed_input_size", False) else {}
+    fixed = getattr(cfg, "fixed_input_size", False) and not resized
+    options = {"img_size": tuple(size)} if fixed else {}
     try:
         network: nn.Module = timm.create_model(
             name,
@@ -108,15 +129,18 @@ def _n_classes(name: str, cfg: object, wanted: Wanted) -> int:
     return wanted.n_classes  # filling it says what does not fit
 
 
-def _tell(name: str, cfg: Mapping[str, Any], wanted: Wanted, preprocessing: str) -> None:
-    """Say what was assumed of images that are not as the configuration has them."""
-    height, width = cfg["input_size"][1:]
-    if wanted.weights and preprocessing != NONE:
-        log.warning("timm model '%s' sees images %s, as timm trains it", name, preprocessing)
-    if (height, width) != wanted.shape[1:]:
+def _tell(
+    loaded: LoadedModel, cfg: Mapping[str, Any], wanted: Wanted, changed: Sequence[str]
+) -> None:
+    """Say what was assumed of images and weights that are not as the configuration has them."""
+    size = "x".join(map(str, wanted.shape[1:]))
+    configured = "x".join(map(str, cfg["input_size"][1:]))
+    if changed:
+        log.warning("%s sees images %s, as timm has it", loaded.name, loaded.preprocessing)
+    if configured != size and "resized" not in changed:
         log.warning(
-            "timm model '%s' is configured for images of %dx%d, it sees these as they are, %dx%d",
-            *(name, height, width, *wanted.shape[1:]),
+            "%s is configured for images of %s, it sees these as they are, %s",
+            *(loaded.name, configured, size),
         )
 
 
