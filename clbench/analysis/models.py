@@ -24,7 +24,7 @@ from clbench.data.splits import probe_training
 from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK
 from clbench.models.argument import read_argument
 from clbench.models.interface import LoadedModel
-from clbench.models.load import load_for
+from clbench.models.load import load_for, tell_of_default_images
 from clbench.probes.layers import Layers, select_layers
 from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
 from clbench.probes.similarity.estimators import find_estimator
@@ -148,6 +148,9 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
         load_for, images=images, dataset=dataset, norm=protocol.threat_model.norm, device=device
     )
     models = _load_all(given, load, on_progress)
+    if options.protocol is None and not options.own_data:
+        for model in models.values():
+            tell_of_default_images(model, images)
     names = {name: name for name in models}
     names |= {one.typed: name for one, name in zip(given, models, strict=True)}
     common = look_up(names, options.common, "model") if options.common else ""

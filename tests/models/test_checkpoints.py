@@ -404,6 +404,33 @@ def test_two_values_of_a_shared_tensor_are_refused(tmp_path):
         load_weights(tied(), tmp_path / "w.pth")
 
 
+def test_networks_of_other_make_are_filled(tmp_path):
+    saved = make(1)
+    torch.save(saved.state_dict(), tmp_path / "w.pth")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that torch gives torch.jit up
+        with torch.inference_mode():
+            made_so = make(2)
+        others = {
+            "scripted": torch.jit.script(make(2)),
+            "traced": torch.jit.trace(make(2), IMAGES),
+            "exported": torch.export.export(make(2), (IMAGES,)).module(),
+            "compiled": torch.compile(make(2), backend="eager"),
+            "in inference mode": made_so,
+        }
+        for name, network in others.items():
+            load_weights(network, tmp_path / "w.pth")
+            with torch.no_grad():
+                torch.testing.assert_close(network(IMAGES), outputs(saved), msg=name)
+
+
+def test_a_lazy_network_is_filled(tmp_path):
+    torch.save(nn.Linear(6, 3).state_dict(), tmp_path / "w.pth")
+    network = nn.LazyLinear(3)
+    load_weights(network, tmp_path / "w.pth")
+    assert network.weight.shape == (3, 6)
+
+
 class Failing(nn.Linear):
     def set_extra_state(self, state):
         raise ValueError("two\nlines")

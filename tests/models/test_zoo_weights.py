@@ -49,6 +49,15 @@ def test_other_weights_are_recorded_as_what_they_are(told, name, about, known, c
     assert said.endswith(f"not as {name}: recorded as that")
 
 
+@pytest.mark.parametrize("about", [about for about, _ in OTHERS if "scheme" in about])
+def test_timms_name_of_a_row_does_not_hide_what_they_are(told, about, caplog):
+    loaded = load_model("timm:simclr_at.digits", dataset="digits", weights=told(**about))
+    assert (loaded.name, loaded.scenario) == ("semi_simclr_supervised", "st")
+    assert "not as timm:simclr_at.digits: recorded as that" in caplog.text
+    own = load_model("timm:simclr_at", dataset="digits", weights=told(model="simclr_at.digits"))
+    assert own.name == "timm:simclr_at"
+
+
 @pytest.mark.parametrize("about", [{}, {"model": "simclr_at.digits"}, {"model": "simclr_at"}])
 def test_its_own_weights_are_taken_without_a_word(told, about, caplog):
     loaded = load_model("simclr_at", dataset="digits", weights=told(**about))

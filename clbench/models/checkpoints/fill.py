@@ -42,7 +42,9 @@ def fill(network: nn.Module, weights: Mapping[str, object], path: Path) -> None:
     check_tensors(weights, expected, path)
     complete = _with_shared(weights, expected, path) | _extra_states(weights, expected)
     try:
-        with _all_or_nothing(network):
+        # a network that was made in inference mode can only be filled there
+        made_so = any(not is_lazy(one) and one.is_inference() for one in network.parameters())
+        with torch.inference_mode(mode=made_so), _all_or_nothing(network):
             network.load_state_dict(complete)
     except ClbenchError:
         raise

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import timm
@@ -11,7 +12,7 @@ from clbench.models.checkpoints.fill import DoesNotFitError
 from clbench.models.interface import LoadedModel, Wanted, loaded_from_elsewhere
 from clbench.models.normalization import NONE, normalise_inside, resize_inside
 from clbench.models.register import check_owner, owner_of, zoo_row
-from clbench.models.sources.zoo import check_shape
+from clbench.models.sources.zoo import check_shape, trained_as
 from clbench.models.weights import rows_in
 from clbench.schema.errors import (
     ClbenchError,
@@ -45,6 +46,15 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
         WeightsError: The weights are of other classes, missing, damaged, or of another network.
     """
     check_owner(name)
+    loaded = _load_at_a_size(name, wanted)
+    row = zoo_row(name)
+    if row is None or wanted.weights is None:
+        return loaded
+    trained = trained_as(loaded.name, row, wanted.weights)
+    return loaded if trained.name == row.name else replace(loaded, **trained._asdict())
+
+
+def _load_at_a_size(name: str, wanted: Wanted) -> LoadedModel:
     cfg = _pretrained_cfg(name)
     if row := zoo_row(name):
         check_shape(f"timm:{name}", row, wanted)

@@ -1,14 +1,14 @@
 """Networks of the zoo: ``scheme_scenario[.tag]``."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from clbench.data.datasets import DATASETS
 from clbench.models.backbones.resnet import build_backbone
 from clbench.models.checkpoints.read import read_about
 from clbench.models.interface import LoadedModel, Wanted, seed_in
+from clbench.models.normalization import NONE
 from clbench.models.register import create
 from clbench.models.spec import ModelSpec
 from clbench.models.weights import availability
@@ -62,61 +62,72 @@ def _with_its_own(spec: ModelSpec) -> LoadedModel:
         source=availability(spec),
         training_seed=seed_in(vars(spec.weights)),
         recipe_sha256=spec.weights.recipe_sha256,
-        preprocessing="none",
+        preprocessing=NONE,
     )
 
 
 def _with_a_users(name: str, spec: ModelSpec, weights: Path) -> LoadedModel:
     # a recipe may have trained another backbone than the row's, and its weights tell which
-    about = read_about(weights)
-    told = about | (_packaged(weights) if "model" not in about else {})
-    backbone = about.get("backbone", spec.backbone)
-    loaded = LoadedModel(
+    backbone = read_about(weights).get("backbone", spec.backbone)
+    trained = trained_as(name, spec, weights)
+    return LoadedModel(
         network=build_backbone(backbone, spec.info.shape[0], spec.info.n_classes),
-        name=spec.name,
-        scheme=spec.scheme,
-        scenario=spec.scenario,
+        name=trained.name,
+        scheme=trained.scheme,
+        scenario=trained.scenario,
         backbone=backbone,
         tag=spec.dataset,
-        preprocessing="none",
-    )
-    return _as_told(name, loaded, told, weights).filled(weights)
+        preprocessing=NONE,
+    ).filled(weights)
 
 
-def _packaged(weights: Path) -> dict[str, str]:
-    """Return what is known of a file that is one of the zoo's own: those tell no name."""
-    if not weights.is_file():
-        return {}
-    sha256 = sha256_of_file(weights)
-    rows = (spec for spec in ZOO if spec.weights and spec.weights.sha256 == sha256)
-    return next(({"model": spec.full_name} for spec in rows), {})
+class TrainedAs(NamedTuple):
+    """What weights were trained as; ``scheme`` and ``scenario`` are "" where that is unknown."""
+
+    name: str
+    scheme: str
+    scenario: str
 
 
-def _as_told(name: str, loaded: LoadedModel, told: Mapping[str, str], weights: Path) -> LoadedModel:
-    """Return the model under the name, scheme and scenario that its weights tell, if they do.
+def trained_as(name: str, spec: ModelSpec, weights: Path) -> TrainedAs:
+    """Return what weights tell that they were trained as, else what their row says.
+
+    Where that is not what they are given as, it is said.
+
+    Args:
+        name: What they are given as.
+        spec: The row of that.
+        weights: The file.
 
     Raises:
         WeightsError: They are of another data set.
     """
-    if "model" not in told:
-        return loaded
-    stem, _, tag = told["model"].partition(".")
-    if tag in DATASETS and tag != loaded.tag:
+    row = TrainedAs(spec.name, spec.scheme, spec.scenario)
+    about = read_about(weights)
+    told = about.get("model") or _packaged(weights)
+    if not told:
+        return row
+    stem, _, tag = told.partition(".")
+    if tag in DATASETS and tag != spec.dataset:
         raise WeightsError(
-            f"weights {weights} are of {told['model']!r}, trained on {tag}, the data is "
-            f"{loaded.tag}; give --model {stem}.{tag} with images of {tag}"
+            f"weights {weights} are of {told!r}, trained on {tag}, the data is {spec.dataset}; "
+            f"give --model {stem}.{tag} with images of {tag}"
         )
-    row = next((spec for spec in ZOO if spec.name == stem), None)
-    known = (
-        stem,
-        told.get("scheme", row.scheme if row else ""),
-        told.get("scenario", row.scenario if row else ""),
-    )
-    if known == (loaded.name, loaded.scheme, loaded.scenario):
-        return loaded
-    scheme, scenario = (known[at] or "none" for at in (1, 2))
-    log.warning(
-        "weights %s were trained as %s (scheme %s, scenario %s), not as %s: recorded as that",
-        *(weights, stem, scheme, scenario, name),
-    )
-    return replace(loaded, name=stem, scheme=known[1], scenario=known[2])
+    known = ((one.scheme, one.scenario) for one in ZOO if one.name == stem)
+    scheme, scenario = next(known, ("", ""))
+    found = TrainedAs(stem, about.get("scheme", scheme), about.get("scenario", scenario))
+    if found != row:
+        log.warning(
+            "weights %s were trained as %s (scheme %s, scenario %s), not as %s: recorded as that",
+            *(weights, stem, found.scheme or "unknown", found.scenario or "unknown", name),
+        )
+    return found
+
+
+def _packaged(weights: Path) -> str:
+    """Return the name of a file that is one of the zoo's own, as those tell none; otherwise ""."""
+    if not weights.is_file():
+        return ""
+    sha256 = sha256_of_file(weights)
+    rows = (spec for spec in ZOO if spec.weights and spec.weights.sha256 == sha256)
+    return next((spec.full_name for spec in rows), "")
