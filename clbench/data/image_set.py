@@ -22,6 +22,9 @@ _INK_MAX = 16
 _DARK = 0.25
 """The share of the scale below which even the brightest pixel of bright pictures hardly lies."""
 
+_FAR = 0.5
+"""Images from -1 to 1 hardly stay within this."""
+
 _MANY = 8
 """Images that do not share their brightest pixel by chance."""
 
@@ -202,8 +205,20 @@ def check_pixels(name: str, images: Tensor) -> None:
     if low < 0 or high > 1:
         raise DataError(
             f"images of {name} must be in [0, 1], got values from {low:g} to {high:g}"
-            + ("; divide them by 255" if 1 < high <= PIXEL_MAX and low >= 0 else "")
+            + _to_the_right_scale(low, high)
         )
+
+
+def _to_the_right_scale(low: float, high: float) -> str:
+    """Return what brings images with these extremes into [0, 1], as the end of a line; or ""."""
+    if low >= 0 and high <= PIXEL_MAX:
+        white = _INK_MAX if _INK_MAX / 2 < high <= _INK_MAX else PIXEL_MAX
+        return f"; divide them by {white}"
+    if -1 <= low < -_FAR and _FAR < high <= 1:
+        return "; take (x + 1) / 2"
+    if low < -1 and high > 1:
+        return "; undo their normalisation, which belongs into the network"
+    return ""
 
 
 def check_scale(name: str, images: Tensor) -> None:

@@ -245,6 +245,23 @@ def test_images_on_another_scale_are_refused(save, case):
         load_images((torch.tensor(x).permute(0, 3, 1, 2), torch.zeros(len(x), dtype=torch.int64)))
 
 
+@pytest.mark.parametrize(
+    ("scale", "shift", "hint"),
+    [
+        (255, 0, "divide them by 255"),
+        (200, 0, "divide them by 255"),
+        (16, 0, "divide them by 16"),
+        (12, 0, "divide them by 16"),
+        (2, -1, r"take \(x \+ 1\) / 2"),
+        (5, -2.5, "undo their normalisation, which belongs into the network"),
+    ],
+)
+def test_floats_outside_of_the_range_are_told_what_brings_them_in(save, scale, shift, hint):
+    x = (X / X.max() * scale + shift).astype(np.float32)
+    with pytest.raises(DataError, match=rf"must be in \[0, 1\], got values from .*; {hint}$"):
+        load_images(save(x))
+
+
 DIM = {
     "0 to 15": inked(most=15),
     "0 to 31": inked(most=31),

@@ -43,7 +43,7 @@ def fill(network: nn.Module, weights: Mapping[str, object], path: Path) -> None:
     complete = _with_shared(weights, expected, path) | _extra_states(weights, expected)
     try:
         # a network that was made in inference mode can only be filled there
-        made_so = any(not is_lazy(one) and one.is_inference() for one in network.parameters())
+        made_so = any(one.is_inference() for one in _tensors(network))
         with torch.inference_mode(mode=made_so), _all_or_nothing(network):
             network.load_state_dict(complete)
     except ClbenchError:
@@ -137,11 +137,16 @@ def _extra_states(
     }
 
 
+def _tensors(network: nn.Module) -> list[Tensor]:
+    """Return the parameters and buffers that have values already."""
+    tensors = [*network.parameters(), *network.buffers()]
+    return [one for one in tensors if not is_lazy(one)]
+
+
 @contextmanager
 def _all_or_nothing(network: nn.Module) -> Iterator[None]:
     """Set parameters and buffers back where the block fails: torch copies one after another."""
-    tensors = [*network.parameters(), *network.buffers()]
-    before = [(one, one.detach().clone()) for one in tensors if not is_lazy(one)]
+    before = [(one, one.detach().clone()) for one in _tensors(network)]
     try:
         yield
     except BaseException:
