@@ -1,4 +1,4 @@
-"""Is a clean accuracy what guessing gives? Told from counts, so that few images stay silent."""
+"""Is a clean accuracy about what guessing gives? Told from counts; few images stay silent."""
 
 import math
 
@@ -17,16 +17,20 @@ _MOST_CLASSES_GUESSED = 10
 _FEWEST = 14
 """Of fewer images, even none right says little."""
 
+_UNTRAINED, _UNTRAINED_BY = 1.5, 0.05
+"""Networks without training are right more often than guesses, by a factor, or so much at most."""
+
 _SIGNIFICANCE, _CONFIDENCE = 0.05, 0.02
 
 
 def is_at_chance(predicted: Int[Tensor, " n"], labels: Int[Tensor, " n"], n_outputs: int) -> bool:
     """Say whether predictions are no better than guesses, where there are enough to tell.
 
-    Two questions have to be answered yes. Can guessing have so many right? (The binomial tail above
-    them is over 5 %.) And can no trained classifier have so few? (The tail below them is under 2 %
-    for an accuracy of a quarter, or well above chance with few classes.) Fewer than 14 images
-    never raise the flag, and networks that are right at a quarter of their images hardly ever do.
+    Two questions have to be answered yes. Can a network without training have so many right, which
+    is somewhat better than guessing? (The binomial tail above them is over 5 %.) And can no trained
+    classifier have so few? (The tail below them is under 2 % for an accuracy of a quarter, or well
+    above chance with few classes.) Fewer than 14 images never raise the flag, and networks that are
+    right at a quarter of their images hardly ever do.
 
     Args:
         predicted: The class of each image; any number outside of the classes is wrong.
@@ -39,7 +43,8 @@ def is_at_chance(predicted: Int[Tensor, " n"], labels: Int[Tensor, " n"], n_outp
     shown = min(len(set(labels.tolist())), n_outputs)
     chance = max(1 / n_outputs, 1 / max(shown, _MOST_CLASSES_GUESSED))
     honest = max(_HONEST, chance + 0.1 * (1 - chance))
-    guessed = 1 - _at_most(right - 1, n, chance) > _SIGNIFICANCE
+    untrained = min(_UNTRAINED * chance, chance + _UNTRAINED_BY)
+    guessed = 1 - _at_most(right - 1, n, untrained) > _SIGNIFICANCE
     return guessed and _at_most(right, n, honest) < _CONFIDENCE
 
 

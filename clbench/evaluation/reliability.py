@@ -47,8 +47,8 @@ FLAGS: dict[str, Flag] = {
         "an attack returned NaN or infinite pixels; those images count as not broken", True
     ),
     AT_CHANCE: Flag(
-        "the clean accuracy is not above chance: weights forgotten, images normalised twice or on "
-        "another scale, labels shifted, or an encoder without a classifier",
+        "the clean accuracy is hardly above chance: weights forgotten, images normalised twice or "
+        "on another scale, labels shifted, or an encoder without a classifier",
         True,
     ),
     "nan_logits": Flag(
