@@ -74,11 +74,12 @@ def load_model(
     if given.weights and weights:
         raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
     wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)
-    prefix, colon, rest = given.what.partition(":")
+    what = f"timm:{given.what}" if given.what.startswith(timm.HUBS) else given.what
+    prefix, colon, rest = what.partition(":")
     if prefix in _SOURCES and colon:
         loaded = _SOURCES[prefix](rest, wanted)
     else:
-        loaded = python.load(given.what, wanted) if colon else _from_name(given.what, wanted)
+        loaded = python.load(what, wanted) if colon else _from_name(what, wanted)
     loaded.network.eval()
     return replace(loaded, name=given.name or loaded.name)
 

@@ -250,8 +250,9 @@ def test_timm_model_that_cannot_be_built_is_one_line(make_weights):
 @pytest.mark.parametrize("name", ["hf-hub:someone/net", "hf_hub:someone/net", "local-dir:folder"])
 def test_timm_names_of_hubs_are_refused_with_what_to_do(name):
     message = rf"^timm model '{name}' is on a hub, .*: --model timm:ARCHITECTURE --weights model.sa"
-    with pytest.raises(UnknownNameError, match=message):
-        load_model(f"timm:{name}", dataset="cifar10")
+    for given in (f"timm:{name}", name):
+        with pytest.raises(UnknownNameError, match=message):
+            load_model(given, dataset="cifar10")
 
 
 # labels that do not show every class

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from clbench.models.checkpoints.fill import DoesNotFitError, fill
 from clbench.models.checkpoints.read import TORCH, Checkpoint, needs_code, read_checkpoint
-from clbench.models.checkpoints.rename import renamings
+from clbench.models.checkpoints.rename import bare, beside, renamings
 from clbench.models.checkpoints.unwrap import StateDict, state_dicts, whole_networks
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import WeightsError
@@ -75,6 +75,15 @@ def _fill_from(network: nn.Module, found: Checkpoint) -> str:
         others = ", ".join(f"'{other.where}'" for other in _rivals(one, candidates[number + 1 :]))
         also = f"{others} holds other values under the same names" if others else ""
         return "; ".join(filter(None, (", ".join(filter(None, (where, did))), also)))
+    expected = _tensor_names(network)
+    for one in candidates:
+        if found_beside := beside(one.weights, expected):
+            prefix, other = found_beside
+            raise WeightsError(
+                f"weights {found.path} hold all of the network under {prefix!r}, but also "
+                f"{other!r}, which may change what it answers; build the network with that, or "
+                f"save only what is under {prefix!r}"
+            )
     raise min(faults, key=lambda fault: fault.distance)
 
 
@@ -82,8 +91,7 @@ def _fill_renamed(
     network: nn.Module, one: StateDict, path: Path, faults: list[DoesNotFitError]
 ) -> str | None:
     """Fill the network under the first names that fit, and return what was done; None if none."""
-    expected = [key for key, v in network.state_dict().items() if isinstance(v, Tensor)]
-    for renamed in renamings(one.weights, expected):
+    for renamed in renamings(one.weights, _tensor_names(network)):
         try:
             fill(network, renamed.weights, path)
         except DoesNotFitError as fault:
@@ -91,6 +99,10 @@ def _fill_renamed(
         else:
             return renamed.did
     return None
+
+
+def _tensor_names(network: nn.Module) -> list[str]:
+    return [key for key, value in network.state_dict().items() if isinstance(value, Tensor)]
 
 
 def _candidates(found: Checkpoint) -> Sequence[StateDict]:
@@ -111,15 +123,17 @@ def _candidates(found: Checkpoint) -> Sequence[StateDict]:
 
 
 def _rivals(taken: StateDict, others: Sequence[StateDict]) -> Iterator[StateDict]:
-    """Yield state dicts of the same names and shapes as the one taken, but of other values."""
+    """Yield state dicts of the same names, but for prefixes, as the one taken, but other values."""
+    own = bare(taken.weights)
     for other in others:
-        if other.weights.keys() == taken.weights.keys() and not _equal(taken, other):
+        rival = bare(other.weights)
+        if rival.keys() == own.keys() and not _equal(own, rival):
             yield other
 
 
-def _equal(one: StateDict, other: StateDict) -> bool:
+def _equal(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     return all(
         torch.equal(value, rival)
-        for key, value in one.weights.items()
-        if isinstance(value, Tensor) and isinstance(rival := other.weights[key], Tensor)
+        for key, value in one.items()
+        if isinstance(value, Tensor) and isinstance(rival := other[key], Tensor)
     )

@@ -6,6 +6,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 Weights = Mapping[str, object]
+
 PREFIXES = (
     *("module.", "model.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."),
     *("network.", "net.", "backbone.", "encoder.", "classifier.", "student.", "ema."),
@@ -53,6 +54,23 @@ def renamings(weights: Weights, expected: Iterable[str]) -> Iterator[Renamed]:
         yield Renamed(kept, without)
     for renamed in (*_without_prefixes(kept), *_with_prefixes(kept, wanted), *_others(kept)):
         yield Renamed(renamed.weights, ", ".join(filter(None, (without, renamed.did))))
+
+
+def bare(weights: Weights) -> Weights:
+    """Return weights without counters, and without all known prefixes that their names share."""
+    kept = {key: v for key, v in weights.items() if key.rpartition(".")[2] not in _COUNTERS}
+    *_, last = (Renamed(kept, ""), *_without_prefixes(kept))
+    return last.weights
+
+
+def beside(weights: Weights, expected: Iterable[str]) -> tuple[str, str] | None:
+    """Return the prefix under which a whole network is, and a name that has it not; else None."""
+    wanted = set(expected)
+    for prefix in PREFIXES:
+        others = [key for key in weights if not key.startswith(prefix)]
+        if others and wanted and all(prefix + key in weights for key in wanted):
+            return prefix, others[0]
+    return None
 
 
 def _without_prefixes(weights: Weights) -> Iterator[Renamed]:

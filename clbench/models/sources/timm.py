@@ -25,7 +25,7 @@ from clbench.schema.names import closest
 
 log = logging.getLogger(__name__)
 
-_HUB = ("hf-hub:", "hf_hub:", "local-dir:")
+HUBS = ("hf-hub:", "hf_hub:", "local-dir:")
 """How timm's names of networks outside of its own table begin."""
 
 _AT_HOME = ("timm", "clbench")
@@ -155,7 +155,7 @@ def _tell(
 
 
 def _pretrained_cfg(name: str) -> object:
-    if name.startswith(_HUB):
+    if name.startswith(HUBS):
         raise UnknownNameError(
             f"timm model {name!r} is on a hub, and clbench does not download from any; fetch its "
             "files by hand and name the architecture that its config.json tells: "
