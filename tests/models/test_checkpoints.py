@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import copy
+import importlib
 import io
 import logging
 import pathlib
@@ -459,52 +460,90 @@ def test_a_network_that_fails_while_it_is_filled_is_left_as_it_was(tmp_path):
 NET = """
 from torch import nn
 
-class Net(nn.Linear):
-    pass
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU())
+        self.act = nn.functional.relu
+        self.head = nn.Linear(6, 3)
+        self.register_buffer("unsaved", __import__("torch").ones(1), persistent=False)
+        self.sizes = [6, 3]
+
+    def forward(self, x):
+        return self.head(self.act(self.layers(x))) * self.unsaved
 
 def make():
-    return nn.Sequential(Net(6, 3)).eval()
+    return Net().eval()
 """
 
 
-def whole(network, file):
-    torch.save(network, file)
-
-
-def inside(network, file):
-    torch.save({"net": network, "acc": 0.9}, file)
-
-
-def scripted(network, file):
-    torch.jit.script(network).save(str(file))
-
-
-def traced(network, file):
-    torch.jit.trace(network, torch.ones(1, 6)).save(str(file))
-
-
-@pytest.mark.filterwarnings("ignore:`torch.jit")
-@pytest.mark.parametrize("save", [whole, inside, scripted, traced])
-def test_the_advice_for_networks_with_their_code_works(save, tmp_path, monkeypatch):
-    (tmp_path / "my net.py").write_text(NET)
+@pytest.fixture
+def net(tmp_path, monkeypatch):
+    """Return a module of a user's own with a network, in the working folder."""
     (tmp_path / "net.py").write_text(NET)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     sys.modules.pop("net", None)
-    import net
+    yield importlib.import_module("net")
+    sys.modules.pop("net", None)
 
-    saved, file = net.make(), pathlib.Path("it's mine.pt")
-    save(saved, file)
+
+WHOLE = {
+    "alone": (lambda n: n, "the whole network"),
+    "under a key": (lambda n: {"net": n, "acc": 0.9}, "the whole network 'net'"),
+    "wrapped": (nn.DataParallel, "the whole network, without the prefix 'module.'"),
+    "beside its averages": (
+        lambda n: {"ema": copy.deepcopy(n).requires_grad_(requires_grad=False), "model": n},
+        "the whole network 'model'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_a_whole_network_gives_its_weights_and_its_code_is_not_run(net, case):
+    wrap, where = WHOLE[case]
+    saved, file = net.make(), pathlib.Path("w.pt")
+    saved.layers[1].running_mean.uniform_()
+    torch.save(wrap(saved), file)
+    network = net.make()
+    del sys.modules["net"]
+    pathlib.Path("net.py").write_text("raise SystemExit('this was run')")
+    assert load_checkpoint(network, file).did == f"taken from {where}"
+    assert torch.equal(network(torch.ones(2, 6)), saved(torch.ones(2, 6)))
+
+
+def test_a_whole_network_in_the_legacy_format_is_one_line(net):
+    torch.save(net.make(), "w.pt", _use_new_zipfile_serialization=False)
     with pytest.raises(
-        WeightsError, match=r"that could run any code; where you trust the"
-    ) as caught:
-        load_weights(net.make(), file)
+        WeightsError, match=r"hold objects that only running code could read; where"
+    ):
+        load_weights(net.make(), pathlib.Path("w.pt"))
+
+
+def traced(network):
+    return torch.jit.trace(network, torch.ones(1, 6))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+@pytest.mark.parametrize("compiled", [torch.jit.script, traced])
+def test_the_advice_for_compiled_networks_works(compiled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    saved, file = nn.Linear(6, 3).eval(), pathlib.Path("it's mine.pt")
+    compiled(saved).save(str(file))
+    with pytest.raises(WeightsError, match=r"compiled by torch.jit with its code; where") as caught:
+        load_weights(nn.Linear(6, 3), file)
     command = str(caught.value).partition("run: python ")[2]
     subprocess.run([sys.executable, *shlex.split(command)], check=True, timeout=60)
-    network = net.make()
+    network = nn.Linear(6, 3)
     load_weights(network, pathlib.Path("weights.pt"))
-    assert torch.equal(network(torch.ones(2, 6)), saved(torch.ones(2, 6)))
-    del sys.modules["net"]
+    assert torch.equal(network.weight, saved.weight)
+
+
+@pytest.mark.parametrize("content", [argparse.Namespace(lr=1), {"args": argparse.Namespace()}])
+def test_objects_that_are_no_networks_are_no_weights(content, tmp_path):
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"hold no tensors by name, but .*Namespace|'args'"):
+        load_weights(make(), tmp_path / "w.pth")
 
 
 class Bomb:

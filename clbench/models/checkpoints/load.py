@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from clbench.models.checkpoints.fill import DoesNotFitError, fill
-from clbench.models.checkpoints.read import TORCH, Checkpoint, needs_code, read_checkpoint
+from clbench.models.checkpoints.read import TORCH, Checkpoint, read_checkpoint
 from clbench.models.checkpoints.rename import bare, beside, renamings
-from clbench.models.checkpoints.unwrap import StateDict, state_dicts, whole_networks
+from clbench.models.checkpoints.unwrap import StateDict, state_dicts
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import WeightsError
 
@@ -71,8 +71,8 @@ def _fill_from(network: nn.Module, found: Checkpoint) -> str:
         did = _fill_renamed(network, one, found.path, faults)
         if did is None:
             continue
-        where = f"taken from '{one.where}'" if one.where else ""
-        others = ", ".join(f"'{other.where}'" for other in _rivals(one, candidates[number + 1 :]))
+        where = f"taken from {one.where}" if one.where else ""
+        others = ", ".join(other.where for other in _rivals(one, candidates[number + 1 :]))
         also = f"{others} holds other values under the same names" if others else ""
         return "; ".join(filter(None, (", ".join(filter(None, (where, did))), also)))
     expected = _tensor_names(network)
@@ -110,8 +110,6 @@ def _candidates(found: Checkpoint) -> Sequence[StateDict]:
     if not candidates and (found.kind != TORCH or found.content == {}):
         return [StateDict((), {})]  # a network without parameters has such weights
     if not candidates:
-        for key, value in whole_networks(found.content):
-            raise needs_code(found.path, value, key)
         held = f"an object of type {type(found.content).__name__}"
         if isinstance(found.content, Mapping):
             held = f"the keys {', '.join(map(repr, found.content))[:100]}"

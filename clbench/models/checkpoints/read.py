@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from clbench.models.checkpoints.stand_ins import StandIn, with_stand_ins
+from clbench.models.checkpoints.stand_ins import with_stand_ins
 from clbench.runtime.archives import check_archive
 from clbench.schema.errors import BadValueError, WeightsError
 from clbench.schema.files import DAMAGED_NPZ, sha256_of
@@ -61,8 +61,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Read are safetensors files and those of ``torch.save``, whatever they are called.
 
     Raises:
-        WeightsError: The file is missing, damaged, of another kind, or an object whose code would
-            have to be run.
+        WeightsError: The file is missing, damaged or of another kind, or only running code could
+            read it.
     """
     data = bytes_of(path)
     for magic, what in _OTHERS:
@@ -139,24 +139,7 @@ def _from_torch(path: Path, data: bytes) -> Checkpoint:
         raise _damaged(path, error) from error
     except _DAMAGED as error:
         raise _damaged(path, error) from error
-    if isinstance(content, StandIn):
-        raise needs_code(path, content)
     return Checkpoint(path, TORCH, sha256_of(data), content)
-
-
-def needs_code(path: Path, network: StandIn, key: str | None = None) -> WeightsError:
-    """Return the error of a file that holds a whole network, itself or under a key."""
-    what = f"a whole object of class {type(network).__module__}.{type(network).__qualname__}"
-    at = "" if key is None else f"[{key!r}]"
-    return _convert(path, what, f"torch.load({str(path)!r}, 'cpu', weights_only=False){at}")
-
-
-def _convert(path: Path, what: str, load: str) -> WeightsError:
-    code = f"import torch; torch.save({load}.state_dict(), 'weights.pt')"
-    return WeightsError(
-        f"weights {path} hold {what}, and reading that could run any code; where you trust the "
-        f"file and have its code, run: python -c {shlex.quote(code)}"
-    )
 
 
 def _damaged(path: Path, error: Exception) -> WeightsError:
@@ -183,8 +166,11 @@ def _check_zip(path: Path, data: bytes) -> None:
             f"weights {path} are damaged: the sum of {broken!r} is wrong; copy them again"
         )
     if "constants.pkl" in names:
-        raise _convert(
-            path, "a network compiled by torch.jit", f"torch.jit.load({str(path)!r}, 'cpu')"
+        load = f"torch.jit.load({str(path)!r}, 'cpu')"
+        code = f"import torch; torch.save({load}.state_dict(), 'weights.pt')"
+        raise WeightsError(
+            f"weights {path} hold a network compiled by torch.jit with its code; where you trust "
+            f"the file, run: python -c {shlex.quote(code)}"
         )
     if "data.pkl" not in names or "exported_programs" in parts:
         held = "a network of torch.export" if ".pt2" in path.suffix else ", ".join(sorted(names))

@@ -3,8 +3,9 @@
 import builtins
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pickle import UnpicklingError
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch.serialization
@@ -18,7 +19,9 @@ _NAMED_AS_A_DICT = re.compile(r"(dict|cfgnode)$", re.IGNORECASE)
 
 
 class StandIn:
-    """Takes the place of an object: it accepts whatever it is made of, and keeps nothing."""
+    """Takes the place of an object: it accepts whatever it is made of, and keeps its attributes."""
+
+    attributes: Mapping[str, object] = MappingProxyType({})
 
     def __new__(cls, *_args: object, **_options: object) -> Any:  # noqa: ANN401 - or a subclass's own
         """Accept whatever an object is made of."""
@@ -26,8 +29,9 @@ class StandIn:
 
     def __init__(self, *_args: object, **_options: object) -> None: ...
 
-    def __setstate__(self, _state: object) -> None:
-        """Keep nothing of it."""
+    def __setstate__(self, state: object) -> None:
+        """Keep it where it is a table of attributes."""
+        self.attributes = state if isinstance(state, Mapping) else self.attributes
 
 
 class _DictStandIn(StandIn):

@@ -21,15 +21,20 @@ _DEPTH = 4
 
 
 class StateDict(NamedTuple):
-    """Tensors by name, and by which keys of the checkpoint they are found."""
+    """Tensors by name, and by which keys of the checkpoint they are found.
+
+    ``whole`` says that it is of a network that was saved with its code, which is not run.
+    """
 
     keys: tuple[str, ...]
     weights: Mapping[str, object]
+    whole: bool = False
 
     @property
     def where(self) -> str:
-        """The keys, as a user reads them; "" for a file that is nothing else."""
-        return ".".join(self.keys)
+        """Where it is, in words; "" for a file that is nothing else."""
+        at = f"'{'.'.join(self.keys)}'" if self.keys else ""
+        return f"the whole network {at}".strip() if self.whole else at
 
 
 def state_dicts(content: object) -> list[StateDict]:
@@ -40,14 +45,9 @@ def state_dicts(content: object) -> list[StateDict]:
     return sorted(_found(content, ()), key=lambda one: [_rank(key) for key in one.keys])
 
 
-def whole_networks(content: object) -> list[tuple[str, StandIn]]:
-    """Return the objects in a checkpoint that may be networks with their code, by usual names."""
-    items = content.items() if isinstance(content, Mapping) else ()
-    found = [(key, value) for key, value in items if isinstance(value, StandIn)]
-    return sorted(found, key=lambda item: _rank(str(item[0])))
-
-
 def _found(content: object, keys: tuple[str, ...]) -> Iterator[StateDict]:
+    if isinstance(content, StandIn) and (weights := _weights_of(content)):
+        yield StateDict(keys, weights, whole=True)
     if not isinstance(content, Mapping) or len(keys) > _DEPTH:
         return
     named = {key: value for key, value in content.items() if isinstance(key, str)}
@@ -56,6 +56,29 @@ def _found(content: object, keys: tuple[str, ...]) -> Iterator[StateDict]:
         yield StateDict(keys, weights)
     for key, value in named.items():
         yield from _found(value, (*keys, key))
+
+
+def _weights_of(module: StandIn, prefix: str = "") -> dict[str, object]:
+    """Return the state dict of an ``nn.Module`` that a stand-in took the place of; else nothing."""
+    unsaved = _table(module, "_non_persistent_buffers_set")
+    own = {**_table(module, "_parameters"), **_table(module, "_buffers")}
+    found: dict[str, object] = {
+        f"{prefix}{name}": value
+        for name, value in own.items()
+        if isinstance(value, Tensor) and name not in unsaved
+    }
+    for name, child in _table(module, "_modules").items():
+        if isinstance(child, StandIn):
+            found |= _weights_of(child, f"{prefix}{name}.")
+    return found
+
+
+def _table(module: StandIn, attribute: str) -> dict[str, object]:
+    """Return a table of a module by name; a set becomes one of its members."""
+    found = module.attributes.get(attribute)
+    if isinstance(found, Mapping):
+        return dict(found)
+    return dict.fromkeys(found) if isinstance(found, set) else {}
 
 
 def _is_weight(key: str, value: object) -> bool:
