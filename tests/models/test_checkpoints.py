@@ -546,6 +546,18 @@ def test_objects_that_are_no_networks_are_no_weights(content, tmp_path):
         load_weights(make(), tmp_path / "w.pth")
 
 
+def test_tables_and_modules_that_hold_each_other_end(tmp_path):
+    table = {f"key {number}": None for number in range(50)}
+    table |= dict.fromkeys(table, table)
+    module = nn.Module()
+    for name in "abcdefgh":
+        module._modules[name] = module
+    torch.save({"table": table, "net": module, "model": make(1).state_dict()}, tmp_path / "w.pth")
+    network = make(2)
+    load_weights(network, tmp_path / "w.pth")
+    assert torch.equal(outputs(network), outputs(make(1)))
+
+
 class Bomb:
     def __init__(self, file):
         self.file = file

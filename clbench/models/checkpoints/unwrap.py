@@ -18,6 +18,10 @@ EXTRA_STATE = "_extra_state"
 """How the name of what a module's ``get_extra_state`` gives ends."""
 
 _DEPTH = 4
+"""Tables around a state dict, at most."""
+
+_DEEPEST = 50
+"""Modules within modules, at most; only made-up files have more."""
 
 
 class StateDict(NamedTuple):
@@ -42,24 +46,29 @@ def state_dicts(content: object) -> list[StateDict]:
 
     Optimizers keep no tensors by name, only by number, so that they are none.
     """
-    return sorted(_found(content, ()), key=lambda one: [_rank(key) for key in one.keys])
+    return sorted(_found(content, (), set()), key=lambda one: [_rank(key) for key in one.keys])
 
 
-def _found(content: object, keys: tuple[str, ...]) -> Iterator[StateDict]:
-    if isinstance(content, StandIn) and (weights := _weights_of(content)):
+def _found(content: object, keys: tuple[str, ...], seen: set[int]) -> Iterator[StateDict]:
+    """Yield state dicts; ``seen`` are what was looked into, as tables may hold each other."""
+    if isinstance(content, StandIn) and (weights := _weights_of(content, "", seen)):
         yield StateDict(keys, weights, whole=True)
-    if not isinstance(content, Mapping) or len(keys) > _DEPTH:
+    if not isinstance(content, Mapping) or len(keys) > _DEPTH or id(content) in seen:
         return
+    seen.add(id(content))
     named = {key: value for key, value in content.items() if isinstance(key, str)}
     weights = {key: value for key, value in named.items() if _is_weight(key, value)}
     if any(isinstance(value, Tensor) for value in weights.values()):
         yield StateDict(keys, weights)
     for key, value in named.items():
-        yield from _found(value, (*keys, key))
+        yield from _found(value, (*keys, key), seen)
 
 
-def _weights_of(module: StandIn, prefix: str = "") -> dict[str, object]:
+def _weights_of(module: StandIn, prefix: str, seen: set[int]) -> dict[str, object]:
     """Return the state dict of an ``nn.Module`` that a stand-in took the place of; else nothing."""
+    if id(module) in seen or prefix.count(".") > _DEEPEST:
+        return {}
+    seen.add(id(module))
     unsaved = _table(module, "_non_persistent_buffers_set")
     own = {**_table(module, "_parameters"), **_table(module, "_buffers")}
     found: dict[str, object] = {
@@ -69,7 +78,7 @@ def _weights_of(module: StandIn, prefix: str = "") -> dict[str, object]:
     }
     for name, child in _table(module, "_modules").items():
         if isinstance(child, StandIn):
-            found |= _weights_of(child, f"{prefix}{name}.")
+            found |= _weights_of(child, f"{prefix}{name}.", seen)
     return found
 
 
