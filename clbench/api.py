@@ -54,11 +54,11 @@ def evaluate(
     Args:
         model: A name, as ``--model`` reads it, or a network that takes images in [0, 1].
         protocol: How to evaluate; digits-linf unless given. Values given by hand override it.
-        data: Images instead of the protocol's: a data set, a .npz file, an image set, or images
-            [n, c, h, w], uint8 or floats in [0, 1], and labels [n].
+        data: Images instead of the protocol's: a data set, a .npz or .parquet file, an image set,
+            or images [n, c, h, w], uint8 or floats in [0, 1], and labels [n].
         data_dir: The folder with the public archives of a data set.
         download: Whether to fetch a data set that is not there.
-        weights: A safetensors file instead of the model's own weights.
+        weights: A file of safetensors or of torch.save instead of the model's own weights.
         norm: Linf, L2 or L1.
         eps: Largest perturbation in units of the pixel range, like "8/255"; exact, so no float.
         n_examples: The first so many examples.
@@ -89,7 +89,7 @@ def evaluate(
     from clbench.data.splits import probe_training
     from clbench.evaluation.session import begin
     from clbench.leaderboard.table import build
-    from clbench.models.load import load_for
+    from clbench.models.load import load_for, tell_of_default_images
     from clbench.probes.table import probes_to_run, run_probes
     from clbench.runtime.devices import find_device
     from clbench.schema.protocol import resolve
@@ -120,6 +120,8 @@ def evaluate(
         device=place,
         weights=weights,
     )
+    if protocol is None and not own:
+        tell_of_default_images(loaded, images)
     training = None
     if linear_probes:
         training = probe_training(
@@ -160,7 +162,7 @@ def load_model(
     Args:
         name: As for ``evaluate``.
         dataset: What it will be run on; the default of a zoo name's tag.
-        weights: A safetensors file instead of its own weights.
+        weights: As for ``evaluate``.
 
     Raises:
         ClbenchError: There is no such model, or it cannot be built.

@@ -23,8 +23,9 @@ from clbench.data.image_set import ImageSet
 from clbench.data.load import Data, evaluated_images
 from clbench.data.splits import probe_training
 from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK
+from clbench.models.argument import read_argument
 from clbench.models.interface import LoadedModel
-from clbench.models.load import load_for
+from clbench.models.load import load_for, tell_of_default_images
 from clbench.probes.layers import Layers, select_layers
 from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
 from clbench.probes.similarity.estimators import find_estimator
@@ -37,9 +38,6 @@ from clbench.schema.protocol import Protocol, resolve
 
 DEFAULT_STEPS, QUICK_STEPS = PROBE_ATTACK.steps, QUICK_ATTACK.steps
 """Steps of the attack, and of a shorter one that comes before it; as for the CKA columns."""
-
-WEIGHTS = ".safetensors"
-"""How the names of weights files end."""
 
 UNATTACKED = "0"
 """The eps of images that nobody needs to name one for, as only clean ones are compared."""
@@ -159,6 +157,9 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
         load_for, images=images, dataset=dataset, norm=protocol.threat_model.norm, device=device
     )
     models = _load_all(given, load, on_progress)
+    if options.protocol is None and not options.own_data:
+        for model in models.values():
+            tell_of_default_images(model, images)
     names = {name: name for name in models}
     names |= {one.typed: name for one, name in zip(given, models, strict=True)}
     common = look_up(names, options.common, "model") if options.common else ""
@@ -212,21 +213,14 @@ def _named(
 ) -> list[_Named]:
     if isinstance(models, Mapping):
         return [_Named(name, _spelled(what)) for name, what in models.items()]
-    return [_read(one) if isinstance(one, str) else _Named("", _spelled(one)) for one in models]
+    return [
+        _Named(*read_argument(one)) if isinstance(one, str) else _Named("", _spelled(one))
+        for one in models
+    ]
 
 
 def _spelled(what: str | Path | nn.Module) -> str | nn.Module:
     return str(what) if isinstance(what, Path) else what
-
-
-def _read(text: str) -> _Named:
-    """Return what ``WHAT``, ``NAME=WHAT`` or ``WHAT=FILE.safetensors`` says."""
-    first, sign, second = text.partition("=")
-    if not sign:
-        return _Named("", text)
-    if second.endswith(WEIGHTS) or (Path(second).is_file() and not second.endswith(".py")):
-        return _Named("", first, Path(second))
-    return _Named(first, second)
 
 
 def _load_all(
@@ -244,10 +238,15 @@ def _load_all(
             here = f" (here: --model {one.typed}=FILE)" if "--weights" in str(error) else ""
             raise type(error)(f"{one.typed}: {error}{here}") from error
         name = one.name or loaded.name
-        if one.weights:  # called after the folder of the training, so that several can be told
+        if (
+            one.weights and not one.name
+        ):  # called after the folder of the training, so that several can be told
             name = f"{name}@{one.weights.resolve().parent.name}"
         if name in models:
-            raise BadValueError(f"models must have different names, got {name!r} twice")
+            raise BadValueError(
+                f"models must have different names, got {name!r} twice; "
+                f"name one: --model NAME={one.typed}"
+            )
         models[name] = replace(loaded, name=name)
         classes.setdefault(seen.n_classes, one.typed)
     if len(classes) > 1:

@@ -24,7 +24,7 @@ Model = Annotated[
     str,
     typer.Option(
         help="Zoo name (see clbench models), timm:NAME, robustbench:NAME, FILE.py:FACTORY or "
-        "pkg.mod:FACTORY.",
+        "pkg.mod:FACTORY; NAME=WHAT names it.",
         show_default=False,
     ),
 ]
@@ -37,14 +37,16 @@ Protocol = Annotated[
     ),
 ]
 Data = Annotated[
-    Path | None, typer.Option(help="Your own images: .npz with x (n, h, w, c) and y (n).")
+    Path | None,
+    typer.Option(help="Your own images: .npz with x (n, h, w, c) and y (n), or .parquet."),
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Folder with the public CIFAR archives.")]
 Download = Annotated[
     bool, typer.Option("--download", help="Fetch a public data set that is not there.")
 ]
 Weights = Annotated[
-    Path | None, typer.Option(help="A safetensors file instead of the model's own weights.")
+    Path | None,
+    typer.Option(help="A file (.safetensors, .pt, .pth) instead of the model's own weights."),
 ]
 Norm = Annotated[
     str | None,
@@ -106,7 +108,7 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="As for clbench eval; NAME=WHAT names one, NAME=FILE.safetensors gives it other "
+        help="As for clbench eval; NAME=WHAT names one, MODEL=WEIGHTS gives it other "
         "weights; once for every model.",
     ),
 ]

@@ -6,16 +6,27 @@ from typing import Any, Literal
 import torch
 
 from clbench.data.datasets import DATASETS, name_by_content
-from clbench.data.image_set import ImageSet, count_examples, make_image_set, to_floats
+from clbench.data.image_set import (
+    ImageSet,
+    check_labels,
+    check_scale,
+    count_examples,
+    make_image_set,
+    to_floats,
+)
 from clbench.data.interface import DatasetInfo, Examples, Split
-from clbench.data.readers.npz import load_arrays
+from clbench.data.readers.files import read_file
+from clbench.runtime.archives import check_memory
 from clbench.runtime.user_code import is_own, load_own
-from clbench.schema.errors import DataError, describe
+from clbench.schema.errors import BadValueError, DataError, describe
 from clbench.schema.names import look_up
 from clbench.schema.protocol import Protocol
 
 ENTRY_POINT_GROUP = "clbench.readers"
 """Where other packages register a name for a function that returns images and labels."""
+
+_BYTES_A_PIXEL = 8
+"""A float32, and its copy while it is put in order."""
 
 Data = str | Path | ImageSet | tuple[Any, Any]
 """A name of ``DATASETS``, a file, an image set, or images [n, c, h, w] and labels [n]."""
@@ -32,8 +43,8 @@ def load_images(
     """Return the images that ``data`` says, the first ones in its order.
 
     Args:
-        data: A name of ``DATASETS``; a .npz file (see ``load_arrays``), which bears the name of a
-            data set where it holds its first test images; ``FILE.py:NAME`` or a name registered
+        data: A name of ``DATASETS``; a file (see ``load_file``), which bears the name of a data set
+            where it holds its first test images; ``FILE.py:NAME`` or a name registered
             under ``clbench.readers``, a function that returns images and labels; an image set; or
             images, uint8 or floats in [0, 1] of
             shape [n, c, h, w], and labels [n], as arrays or tensors.
@@ -55,10 +66,40 @@ def load_images(
         case str() | Path() if is_own(str(data), ENTRY_POINT_GROUP):
             return _from_own_code(str(data), n_examples, n_classes)
         case str() | Path():
-            found = load_arrays(Path(data), n_examples=n_examples, n_classes=n_classes)
+            found = load_file(Path(data), n_examples=n_examples, n_classes=n_classes)
             return found.named(name_by_content(found.sha256, found.name))
         case images, labels:
             return _from_memory(images, labels, n_examples, n_classes)
+
+
+def load_file(
+    path: Path, n_examples: int | None = None, *, n_classes: int | None = None
+) -> ImageSet:
+    """Return the first examples of a file of one of the ``FILE_FORMATS``.
+
+    The set is called after the file, its ending included, so that it is never taken for a data set
+    that clbench knows.
+
+    Args:
+        path: The file.
+        n_examples: How many to take from the beginning; all of them where None.
+        n_classes: How many classes there are; where None, the largest label of the whole file
+            plus 1, which does not depend on ``n_examples``.
+
+    Raises:
+        DataError: The file is missing, unreadable, holds something else than images and labels, or
+            more than memory can hold.
+        BadValueError: ``n_examples`` is not from 1 to what there is.
+    """
+    images, labels = read_file(path)
+    classes = max(int(labels.max()), 0) + 1 if n_classes is None else n_classes
+    check_labels(path.name, labels, classes)
+    n = count_examples(path.name, n_examples, available=len(labels))
+    try:
+        check_memory(_BYTES_A_PIXEL * images[:n].numel())
+    except BadValueError as error:
+        raise DataError(f"'{path}' {error}; take fewer images with --n-examples") from error
+    return make_image_set(path.name, to_floats(images[:n]), labels[:n], classes)
 
 
 def evaluated_images(
@@ -119,6 +160,7 @@ def _from_memory(
         raise DataError(
             f"images must be [n, c, h, w], got {list(images.shape)}; move the channels to the front"
         )
+    check_scale("arrays", images)
     if labels.is_floating_point():
         raise DataError(f"labels must be whole numbers, got {labels.dtype}")
     known = n_classes or (int(labels.max()) + 1 if labels.numel() else 1)

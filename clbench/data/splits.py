@@ -1,6 +1,6 @@
 """Training and validation images from files of the user's own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,16 +13,9 @@ from clbench.data.image_set import ImageSet, check_labels, check_pixels, make_im
 from clbench.data.interface import DatasetInfo, Examples
 from clbench.data.load import training_set
 from clbench.data.near_duplicates import unique_examples
-from clbench.data.readers.npz import read_arrays
-from clbench.data.readers.parquet import read_parquet
+from clbench.data.readers.files import read_file
 from clbench.schema.errors import BadValueError, DataError
 from clbench.schema.names import look_up
-
-FILE_READERS: dict[str, Callable[[Path, int], Examples]] = {
-    ".npz": lambda path, _: read_arrays(path),
-    ".parquet": read_parquet,
-}
-"""Who reads files with this ending; given the path and how many channels are wanted."""
 
 VALIDATION_SHARE = 50
 """One image in so many is kept for validation."""
@@ -44,7 +37,7 @@ def training_files(
     Args:
         dataset: A name of ``DATASETS``, or what to know of another data set; the images must have
             its shape, the labels its classes.
-        paths: Files ending in .npz (as for ``load_arrays``) or .parquet (as for ``read_parquet``).
+        paths: Files of any of the ``FILE_FORMATS``.
         one_in: One image in so many is for validation.
 
     Raises:
@@ -104,10 +97,7 @@ def _validation(labels: Int[Tensor, " n"], one_in: int) -> Int[Tensor, " m"]:
 
 def _read(path: Path, info: DatasetInfo) -> Examples:
     """Return the examples of a file, checked against the data set."""
-    reader = FILE_READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"'{path}' must end in {' or '.join(FILE_READERS)}")
-    examples = reader(path, info.shape[0])
+    examples = read_file(path, info.shape[0])
     shape = list(examples.images.shape[1:])
     if shape != list(info.shape):
         raise DataError(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.evaluation.attacked_model import AttackedModel
+from clbench.evaluation.chance import AT_CHANCE
 from clbench.models.validate import (
     BATCH_DEPENDENT,
     GRADIENT_MODE,
@@ -79,6 +80,10 @@ FLAGS: dict[str, Flag] = {
     ),
     "nan_adversarial": Flag(
         "an attack returned NaN or infinite pixels; those images count as not broken"
+    ),
+    AT_CHANCE: Flag(
+        "the clean accuracy is hardly above chance: weights forgotten, images normalised twice or "
+        "on another scale, labels shifted, or an encoder without a classifier"
     ),
     "nan_logits": Flag("the network returned NaN; those images count as misclassified"),
 }

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from clbench.attacks.interface import AttackStep
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
+from clbench.evaluation.chance import AT_CHANCE, is_at_chance
 from clbench.evaluation.confirm import Batch, attack_and_confirm
 from clbench.evaluation.logit_scale import is_distorted, log2_factors, same_factor
 from clbench.evaluation.progress import OnProgress, Progress, Saver
@@ -200,6 +201,8 @@ class _Run:
         state.flags.update(flags)
         state.flags.update(examine(self.model, self._at(parts[0]).images))
         state.flags.update({"nan_logits": int((clean_pred < 0).sum())})
+        guessed = is_at_chance(clean_pred, self.images.labels, self.images.n_classes)
+        state.flags.update({AT_CHANCE: int(guessed)})
         for where in torch.split(state.pending(0), self.batch_size):
             if len(where):
                 state.log2_factors[where] = self._log2_factors(where)

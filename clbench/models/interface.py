@@ -1,13 +1,13 @@
 """What a loaded model is, and what a source of models is asked for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from torch import nn
 
-from clbench.models.weights import load_weights, read_about
+from clbench.models.checkpoints.load import load_checkpoint
 from clbench.runtime.hashing import state_sha256
 from clbench.runtime.user_code import Code
 from clbench.schema.names import NormName
@@ -18,6 +18,7 @@ class Wanted(NamedTuple):
     """What a network is to be run on, and the weights file a user gave for it.
 
     ``dataset`` is None for images of the user's own; ``norm`` is RobustBench's table to look in.
+    ``or_more`` allows more outputs than there are classes, which labels need not all show.
     """
 
     dataset: str | None
@@ -25,6 +26,7 @@ class Wanted(NamedTuple):
     n_classes: int
     norm: NormName
     weights: Path | None
+    or_more: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class LoadedModel:
     """A network in eval mode, ready for images in [0, 1], and what is known about it.
 
     ``scheme``, ``scenario`` and ``tag`` are "" outside the zoo. ``weights_sha256`` is of the
-    weights file, or of the network's state where there is none. ``files`` are the modules of a
+    weights file, or of the network's state where there is none or where only a part of it was
+    taken; ``file_sha256`` is then of the file. ``files`` are the modules of a
     user's own ``code`` that it is made of, each with its sha256.
     ``training_seed`` and ``recipe_sha256`` are those of its training, where they are known.
     ``flags`` are those of ``validate_network``.
@@ -51,6 +54,29 @@ class LoadedModel:
     training_seed: int | None = None
     recipe_sha256: str = ""
     flags: tuple[str, ...] = ()
+    file_sha256: str | None = None
+    preprocessing: str | None = None
+
+    def filled(self, weights: Path) -> "LoadedModel":
+        """Return it with the weights of a file in its network.
+
+        Raises:
+            WeightsError: They are missing, damaged, or of another network.
+        """
+        found = load_checkpoint(self.network, weights)
+        file = f"{weights.name} ({found.did})" if found.did else weights.name
+        return replace(
+            self,
+            weights_sha256=found.weights_sha256,
+            file_sha256=found.file_sha256,
+            source=", ".join(filter(None, (self.source, file))),
+            training_seed=seed_in(found.about),
+            recipe_sha256=found.about.get("recipe_sha256", ""),
+        )
+
+    def with_its_own(self) -> "LoadedModel":
+        """Return it known by the weights that its network has."""
+        return replace(self, weights_sha256=state_sha256(self.network))
 
     @property
     def entry(self) -> ModelEntry:
@@ -66,28 +92,22 @@ def loaded_from_elsewhere(
     source: str,
     backbone: str = "",
     code: Code | None = None,
+    preprocessing: str | None = None,
 ) -> LoadedModel:
     """Return a network from outside the zoo, filled from ``weights`` where a user gave some.
 
     Raises:
         WeightsError: The weights are missing, damaged, or of another network.
     """
-    about: dict[str, str] = {}
-    if weights:
-        sha256, about = load_weights(network, weights), read_about(weights)
-        source = f"{source}, {weights.name}"
-    else:
-        sha256 = state_sha256(network)
-    return LoadedModel(
+    loaded = LoadedModel(
         network=network,
         name=name,
         backbone=backbone or type(network).__name__,
-        weights_sha256=sha256,
         source=source,
         code=code,
-        training_seed=seed_in(about),
-        recipe_sha256=about.get("recipe_sha256", ""),
+        preprocessing=preprocessing,
     )
+    return loaded.filled(weights) if weights else loaded.with_its_own()
 
 
 def seed_in(about: Mapping[str, str]) -> int | None:

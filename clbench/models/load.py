@@ -1,22 +1,27 @@
 """One name, one network: what ``--model`` reads."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import timm as timm_package
 import torch
 from torch import nn
 
 from clbench.data.datasets import DATASETS
-from clbench.data.image_set import ImageSet
+from clbench.data.image_set import ImageSet, check_labels
+from clbench.models.argument import is_weights_file, read_argument
 from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.sources import python, robustbench, timm, zoo
 from clbench.models.validate import validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
-from clbench.schema.errors import BadValueError
-from clbench.schema.names import NormName, look_up, unknown
+from clbench.schema.errors import BadValueError, UnknownNameError
+from clbench.schema.names import NormName, closest, look_up
+
+log = logging.getLogger(__name__)
 
 Model = str | nn.Module
 """A name, as ``load_model`` reads it, or a network."""
@@ -26,6 +31,8 @@ _SOURCES: dict[str, Callable[[str, Wanted], LoadedModel]] = {
     "robustbench": robustbench.load,
 }
 """By what stands before the colon of a name."""
+
+_FEWEST_CLASSES = 2
 
 _VALIDATED_ON = 16
 """Images that show whether a network is a classifier for them."""
@@ -45,15 +52,15 @@ def load_model(
     Args:
         name: A zoo name ``scheme_scenario[.tag]``; ``timm:NAME``; ``robustbench:NAME``;
             ``FILE.py:FACTORY`` or ``pkg.mod:FACTORY``, a callable without arguments that returns a
-            network; a name that a package registered under ``clbench.models``; or a network, which
-            is taken as it is.
+            network; a name that a package registered under ``clbench.models``; ``NAME=`` before
+            one of these, which it is called then; or a network, which is taken as it is.
         dataset: What it will be run on; the default of a zoo name's tag. None for a user's images.
         n_classes: Number of classes; the data set's own where it is left out.
         shape: Channels, height and width of an image; likewise.
         norm: Which of RobustBench's tables to look in.
-        weights: A safetensors file to fill the network with, instead of its own weights. A timm
-            network then sees the images as they are; with timm's pretrained weights, it normalises
-            them as these want.
+        weights: A file to fill the network with, instead of its own weights: of safetensors, or
+            of ``torch.save``, of which nothing is run. A timm network sees the images normalised
+            as its configuration says, with either.
 
     Raises:
         UnknownNameError: Nothing has this name.
@@ -63,14 +70,18 @@ def load_model(
     """
     if isinstance(name, nn.Module):
         return _from_memory(name, weights)
-    wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights)
-    prefix, colon, rest = name.partition(":")
+    given = read_argument(name)
+    if given.weights and weights:
+        raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
+    wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)
+    what = f"timm:{given.what}" if given.what.startswith(timm.HUBS) else given.what
+    prefix, colon, rest = what.partition(":")
     if prefix in _SOURCES and colon:
         loaded = _SOURCES[prefix](rest, wanted)
     else:
-        loaded = python.load(name, wanted) if colon else _from_name(name, wanted)
+        loaded = python.load(what, wanted) if colon else _from_name(what, wanted)
     in_eval_mode(loaded.network)
-    return loaded
+    return replace(loaded, name=given.name or loaded.name)
 
 
 def load_for(
@@ -107,7 +118,10 @@ def load_for(
     )
     network = with_ordinary_tensors(loaded.network).to(device)
     few = images.images[:_VALIDATED_ON].to(device)
-    validated = validate_network(network, few, images.n_classes, or_more=dataset is None)
+    least = _FEWEST_CLASSES if dataset is None else images.n_classes
+    validated = validate_network(network, few, least, or_more=dataset is None)
+    outputs = f"the network has {validated.n_classes} outputs"
+    check_labels(images.name, images.labels, validated.n_classes, outputs)
     loaded = replace(
         loaded,
         network=validated.network,
@@ -115,6 +129,15 @@ def load_for(
         files=loaded.code.files() if loaded.code else loaded.files,
     )
     return loaded, replace(images, n_classes=validated.n_classes)
+
+
+def tell_of_default_images(loaded: LoadedModel, images: ImageSet) -> None:
+    """Say that a network from outside the zoo is run on images that nobody asked for."""
+    if not loaded.tag:
+        log.warning(
+            "%s runs on %s, the images of the default protocol; others by --data or --protocol",
+            *(loaded.name, images.name),
+        )
 
 
 def _from_memory(network: nn.Module, weights: Path | None) -> LoadedModel:
@@ -143,7 +166,7 @@ def _what_is_wanted(
                 "a model needs to know its data: give a dataset, or n_classes and shape"
             )
         alike = (i.name for i in DATASETS.values() if (i.shape, i.n_classes) == (shape, n_classes))
-        return Wanted(next(alike, None), shape, n_classes, norm, weights)
+        return Wanted(next(alike, None), shape, n_classes, norm, weights, or_more=True)
     if n_classes is None or shape is None:
         info = look_up(DATASETS, dataset, "dataset")
         shape, n_classes = shape or info.shape, n_classes or info.n_classes
@@ -152,10 +175,28 @@ def _what_is_wanted(
 
 def _from_name(name: str, wanted: Wanted) -> LoadedModel:
     registered = python.registered_models()
+    python.check_only_owner(name, zoo=name in zoo_names())
     if name in zoo_names():
         return zoo.load(name, wanted)
     if name in registered:
         return python.load_from_package(name, registered[name], wanted)
     if name.endswith(".py"):
         return python.load(name, wanted)
-    raise unknown(name, [*zoo_names(), *registered], "model")
+    raise _unknown(name, [*zoo_names(), *registered])
+
+
+def _unknown(name: str, known: list[str]) -> UnknownNameError:
+    """Return the error of a name that is no model's, with what was likely meant."""
+    path = Path(name)
+    if path.is_dir() or is_weights_file(name):
+        what = "folder" if path.is_dir() else "weights file"
+        file = path / "weights.safetensors" if path.is_dir() else path
+        return UnknownNameError(
+            f"{name!r} is a {what}, not a network; name the network, such as a zoo name, "
+            f"timm:NAME or FILE.py:FACTORY, and add --weights {file}"
+        )
+    near = closest(name, known)
+    if timm_package.is_model(name.partition(".")[0]):
+        near = f"timm:{name}"
+    hint = f"did you mean {near!r}?" if near else "clbench models lists them"
+    return UnknownNameError(f"unknown model {name!r}; {hint}")

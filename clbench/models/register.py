@@ -1,12 +1,15 @@
 """Makes every zoo model a timm model, under timm's own name and the one RobustBench asks for."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from timm.models import (
     build_model_with_cfg,
     generate_default_cfgs,
     is_model,
+    model_entrypoint,
     register_model,
 )
 from torch import Tensor, nn
@@ -15,7 +18,9 @@ from clbench.models.backbones.resnet import BACKBONES, CifarResNet
 from clbench.models.spec import ModelSpec
 from clbench.models.weights import locate, no_weights_yet
 from clbench.models.zoo import WEIGHTS_DIR, ZOO
-from clbench.schema.errors import WeightsError
+from clbench.schema.errors import ModelError, WeightsError
+
+log = logging.getLogger(__name__)
 
 __all__ = ["register"]  # timm adds the name of each model to it
 
@@ -35,10 +40,58 @@ def robustbench_name(spec: ModelSpec) -> str:
 
 
 def register() -> None:
-    """Register all zoo models in timm; those already there are left as they are."""
+    """Register all zoo models in timm.
+
+    A name that somebody else took before stays theirs in timm, which is said; whoever asks clbench
+    for a model of the zoo gets the zoo's own.
+    """
     for name, specs in _architectures().items():
         if not is_model(name):
             register_model(_entrypoint(name, specs))
+        elif owner_of(name) != __name__:
+            log.warning(
+                "timm model '%s' is %s's; clbench's own is --model %s, or clbench.load_model('%s')",
+                *(name, owner_of(name), name, name),
+            )
+
+
+def owner_of(name: str) -> str:
+    """Return the module that registered a timm name, with or without a tag; "" where none did."""
+    stem = name.partition(".")[0]
+    return str(model_entrypoint(stem).__module__) if is_model(stem) else ""
+
+
+def check_owner(name: str) -> None:
+    """Check that a timm name which the zoo has is the zoo's own in timm too.
+
+    Raises:
+        ModelError: Somebody else registered it, before or after clbench.
+    """
+    stem, owner = name.partition(".")[0], owner_of(name)
+    if stem in _architectures() and owner != __name__:
+        raise ModelError(
+            f"timm model {stem!r} was registered by clbench and by {owner!r}; "
+            f"clbench's own is --model {stem}, rename the other one to evaluate it"
+        )
+
+
+def zoo_row(name: str) -> ModelSpec | None:
+    """Return the row of the zoo that a timm name, with or without a tag, is of; None if of none."""
+    stem, _, tag = name.partition(".")
+    rows = _architectures().get(stem, {})
+    return rows.get(tag) if tag else next(iter(rows.values()), None)
+
+
+def create(spec: ModelSpec) -> nn.Module:
+    """Return a row's network with its weights, whoever registered its name in timm.
+
+    Raises:
+        WeightsError: There are no weights yet, or they are not those of the row.
+    """
+    cfg = default_cfgs[spec.name].cfgs[spec.dataset]
+    cfg = replace(cfg, file=None, architecture=spec.name, tag=spec.dataset)
+    build = _entrypoint(spec.name, _architectures()[spec.name])
+    return build(pretrained=True, pretrained_cfg=cfg)
 
 
 def _architectures() -> dict[str, dict[str, ModelSpec]]:

@@ -1,9 +1,8 @@
-"""Weights files: safetensors only, loaded strictly, known by their sha256."""
+"""Weights: where those of the zoo are, read and written, known by their sha256."""
 
 import json
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,17 +10,19 @@ from urllib.parse import urlsplit
 import safetensors.torch
 import torch
 import torch.hub
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from clbench.models.checkpoints.load import load_checkpoint, the_weights
+from clbench.models.checkpoints.read import (
+    bytes_of,
+    read_about,  # noqa: F401 - of the same files
+    read_checkpoint,
+)
 from clbench.models.spec import ModelSpec, WeightsRow
 from clbench.models.zoo import WEIGHTS_DIR
 from clbench.schema.errors import StorageError, WeightsError
 from clbench.schema.files import sha256_of, write_atomically
 
-_PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
-_ZIP_MAGIC = b"PK\x03\x04"
-_PICKLE_MAGIC = re.compile(rb"\x80[\x02-\x05]")
 _JSON_AT = 8
 """Where the header of a safetensors file begins, after its length."""
 
@@ -73,55 +74,39 @@ def availability(spec: ModelSpec) -> str:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, in the precision they are stored in.
+    """Return the tensors of a weights file, in the precision they are stored in.
 
     Raises:
-        WeightsError: The file is missing, damaged, or a pickle, which could run any code.
+        WeightsError: The file is missing, damaged, or holds no tensors by name.
     """
-    return _parse(_bytes_of(path), path)
+    return {k: v for k, v in the_weights(read_checkpoint(path)).items() if isinstance(v, Tensor)}
 
 
-def read_about(path: Path) -> dict[str, str]:
-    """Return what a safetensors file tells of its weights; nothing where it cannot be read."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError):
-        return {}
+def rows_in(path: Path, layer: str) -> int | None:
+    """Return how many outputs a layer has in a weights file; None where the file has none such.
+
+    Raises:
+        WeightsError: The file is missing or damaged.
+    """
+    names = (f".{layer}.weight", f".{layer}.bias")
+    found = the_weights(read_checkpoint(path)).items()
+    sizes = (
+        len(value)
+        for key, value in found
+        if isinstance(value, Tensor) and value.ndim and f".{key}".endswith(names)
+    )
+    return next(sizes, None)
 
 
 def load_weights(network: nn.Module, path: Path) -> str:
-    """Fill ``network`` from a safetensors file, exactly, and return the file's sha256.
+    """Fill ``network`` from a weights file, strictly, and return what tells these weights.
+
+    It is the sha256 of a safetensors file that was taken as it is, otherwise of the network.
 
     Raises:
         WeightsError: The file cannot be read, or is of another network.
     """
-    data = _bytes_of(path)
-    fill(network, _parse(data, path), path)
-    return sha256_of(data)
-
-
-def fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Copy ``weights`` into ``network``, whose own precision and device stay.
-
-    Raises:
-        WeightsError: A name is missing or unknown, or a shape differs; nothing was changed.
-    """
-    expected = {key: v for key, v in network.state_dict().items() if isinstance(v, Tensor)}
-    shared = expected.keys() & weights.keys()
-    other = {key for key in shared if expected[key].shape != weights[key].shape}
-    faults = [
-        _brief("it lacks", expected.keys() - weights.keys()),
-        _brief("it has", weights.keys() - expected.keys(), "which the network has not"),
-        *(
-            f"'{key}' is {list(weights[key].shape)}, the network's is {list(expected[key].shape)}"
-            for key in sorted(other)[:1]
-        ),
-    ]
-    if any(faults):
-        found = "; ".join(fault for fault in faults if fault)
-        raise WeightsError(f"weights {path} are of another network: {found}")
-    network.load_state_dict(dict(weights))
+    return load_checkpoint(network, path).weights_sha256
 
 
 def save_weights(
@@ -169,40 +154,8 @@ def _stored(tensor: Tensor, *, half: bool) -> Tensor:
     return rounded if torch.equal(rounded.isfinite(), plain.isfinite()) else plain
 
 
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"weights {path} cannot be read: {error.strerror}") from error
-
-
-def _parse(data: bytes, path: Path) -> dict[str, Tensor]:
-    # the length of a safetensors header may begin with the same bytes as a pickle
-    pickled = _PICKLE_MAGIC.match(data) and data[_JSON_AT : _JSON_AT + 1] != b"{"
-    if path.suffix.lower() in _PICKLE_SUFFIXES or data.startswith(_ZIP_MAGIC) or pickled:
-        raise WeightsError(
-            f"weights {path} are a pickle, which could run any code; convert them where you trust "
-            "them: safetensors.torch.save_file(state_dict, 'x.safetensors')"
-        )
-    try:
-        tensors: dict[str, Tensor] = safetensors.torch.load(data)
-    except SafetensorError as error:
-        raise WeightsError(
-            f"weights {path} are cut off or no safetensors file ({error}); copy them again"
-        ) from error
-    return tensors
-
-
-def _brief(what: str, keys: Iterable[str], after: str = "") -> str:
-    names = sorted(keys)
-    if not names:
-        return ""
-    more = f" and {len(names) - 1} more" if names[1:] else ""
-    return f"{what} '{names[0]}'{more}{f', {after}' if after else ''}"
-
-
 def _verified(path: Path, name: str, sha256: str, remedy: str) -> Path:
-    found = sha256_of(_bytes_of(path))
+    found = sha256_of(bytes_of(path))
     if found != sha256:
         raise WeightsError(
             f"weights of '{name}': sha256 is {found[:12]}, expected {sha256[:12]}; {remedy}"

@@ -1,6 +1,7 @@
 """Hashes of networks."""
 
 import hashlib
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +11,28 @@ from torch.nn.parameter import is_lazy
 def state_sha256(network: nn.Module) -> str:
     """Return a sha256 over names, types, shapes and values of a network's state.
 
-    It tells networks without a weights file from each other; where they run does not matter.
+    It tells networks without a weights file from each other; where they run does not matter. Lazy
+    parameters, which have neither shape nor values yet, count with their names.
     """
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
-        # nothing is known yet of lazy layers, and nothing at all of tensors on no device
-        if isinstance(value, Tensor) and not is_lazy(value) and not value.is_meta:
-            digest.update(f"{key} {value.dtype} {list(value.shape)}\n".encode())
-            plain = value.detach().cpu().contiguous().reshape(-1)
-            digest.update(plain.view(torch.uint8).numpy().tobytes())
+        if isinstance(value, Tensor):
+            shape = "lazy" if is_lazy(value) else list(value.shape)
+            digest.update(f"{key} {value.dtype} {shape}\n".encode())
+            for plain in _parts(value):
+                digest.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _parts(value: Tensor) -> Iterator[Tensor]:
+    """Yield plain tensors that hold all values of one, which may be sparse or quantised."""
+    if is_lazy(value) or value.is_meta:
+        return
+    value = value.detach().cpu()
+    if value.is_sparse:
+        together = value.coalesce()
+        yield from (together.indices().contiguous(), together.values().contiguous())
+    elif value.is_quantized:
+        yield from (value.dequantize().contiguous(), value.int_repr().contiguous())
+    else:
+        yield value.resolve_conj().resolve_neg().contiguous()

@@ -50,7 +50,10 @@ class ModelEntry:
 
     ``files`` are the modules of a user's own code that the network is made of, by their path from
     its folder, each with its sha256. ``training_seed`` and ``recipe_sha256`` are those of the
-    training, where they are known: they are not the evaluation's.
+    training, where they are known: they are not the evaluation's. ``file_sha256`` is of the file
+    that weights were taken out of, where ``weights_sha256`` is not of that file but of the
+    network's state. ``preprocessing`` is what clbench puts before the network, "none" where that is
+    nothing; None where only the network's own code says what it does.
     """
 
     name: str
@@ -63,6 +66,8 @@ class ModelEntry:
     files: dict[str, str] | None = None
     training_seed: int | None = None
     recipe_sha256: str = ""
+    file_sha256: str | None = None
+    preprocessing: str | None = None
 
 
 @dataclass(frozen=True)

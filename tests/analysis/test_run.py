@@ -16,7 +16,7 @@ from clbench.api import evaluate
 from clbench.data.image_set import make_image_set
 from clbench.models.zoo import WEIGHTS_DIR
 from clbench.probes.similarity.summaries import SUMMARIES
-from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
+from clbench.schema.errors import BadValueError, DataError, UnknownNameError, WeightsError
 
 PAIR = ("simclr_st", "supcon_st")
 
@@ -186,7 +186,8 @@ def test_a_network_in_a_list_is_called_after_its_class(own_images):
 
 
 def test_a_network_of_other_classes_is_refused(own_images):
-    with pytest.raises(ModelError, match=r"^Small: the model must return logits \[8, 4\] or more"):
+    message = r"^labels of own must be from 0 to 2, as the network has 3 outputs, .*at least 4$"
+    with pytest.raises(DataError, match=message):
         quick(None, models=[Small(n_classes=3)], data=own_images, eps="0.1")
     with pytest.raises(BadValueError, match="models must be of the same data, got classes: 4 of"):
         quick(None, models={"a": Small(), "b": Small(n_classes=7)}, data=own_images, eps="0.1")

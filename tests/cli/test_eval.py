@@ -124,7 +124,7 @@ def test_bad_options_are_met_with_one_line(evaluate, tmp_path, options, message)
         ("return torch.nn.Conv2d(3, 4, 3)", "the model fails on images [12, 1, 8, 8]"),
         (
             "return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))",
-            "or more, got [12, 3]",
+            "must be from 0 to 2, as the network has 3 outputs, got 3 at example 3; these labels",
         ),
         ("return torch.nn.Sequential(Bands(), torch.nn.Threshold(9, float('nan')))", "NaN"),
     ],

@@ -108,7 +108,7 @@ def test_a_model_can_be_given_a_name(compare, nets):
         *("--model", f"mine={nets('a')}", "--comparison", "clean-clean", "--json", "--no-figures"),
         models=("b",),
     )
-    assert [model["name"] for model in json.loads(done.out)["models"]] == [nets("b"), "mine"]
+    assert [model["name"] for model in json.loads(done.out)["models"]] == ["nets.py:make_b", "mine"]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_findings_of_a_comparison_are_shown_and_written(
     eps = [
         part
         for which, at in (("a", "0"), ("b", "8/255"))
-        for part in ("--trained-at", f"{nets(which)}={at}")
+        for part in ("--trained-at", f"nets.py:make_{which}={at}")
     ]
     done = clbench(
         *("probe", "findings", "--records", evaluated, "--probe", tmp_path / "out"),

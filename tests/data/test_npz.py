@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from clbench.data.datasets import DATASETS
-from clbench.data.load import load_images
-from clbench.data.readers.npz import load_arrays
+from clbench.data.load import load_file, load_images
 from clbench.schema.errors import BadValueError, DataError
 from clbench.testing.damage import cuts, flips
 
@@ -32,7 +31,7 @@ def bytes_and_labels(n=5, shape=(4, 6, 3)):
 
 def test_bytes_are_read_as_numbers_from_0_to_1_with_channels_first(save):
     x, y = bytes_and_labels()
-    image_set = load_arrays(save(x=x, y=y))
+    image_set = load_file(save(x=x, y=y))
     assert image_set.images.shape == (5, 3, 4, 6)
     assert image_set.images.equal(torch.tensor(x).permute(0, 3, 1, 2) / 255)
     assert image_set.labels.tolist() == y.tolist()
@@ -43,28 +42,28 @@ def test_bytes_are_read_as_numbers_from_0_to_1_with_channels_first(save):
 def test_floats_are_taken_as_they_are(save, dtype):
     x, y = bytes_and_labels(shape=(4, 4, 1))
     floats = (x / 255).astype(dtype)
-    image_set = load_arrays(save(x=floats, y=y))
+    image_set = load_file(save(x=floats, y=y))
     assert image_set.images.equal(torch.tensor(floats.astype(np.float32)).permute(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", ">i4", "uint64", "int64"])
 def test_labels_may_be_any_integers(save, dtype):
     x, y = bytes_and_labels()
-    assert load_arrays(save(x=x, y=y.astype(dtype))).labels.tolist() == y.tolist()
+    assert load_file(save(x=x, y=y.astype(dtype))).labels.tolist() == y.tolist()
 
 
 def test_fewer_examples_do_not_change_the_number_of_classes(save):
     x, y = bytes_and_labels()
-    image_set = load_arrays(save(x=x, y=y), 2)
+    image_set = load_file(save(x=x, y=y), 2)
     assert (len(image_set), image_set.n_classes) == (2, 4)
-    assert load_arrays(save(x=x, y=y), 2, n_classes=10).n_classes == 10
+    assert load_file(save(x=x, y=y), 2, n_classes=10).n_classes == 10
 
 
 def test_the_same_numbers_have_the_same_hash_however_they_are_stored(save, tmp_path):
     x, y = bytes_and_labels()
-    plain = load_arrays(save(x=x, y=y))
+    plain = load_file(save(x=x, y=y))
     np.savez_compressed(tmp_path / "other.npz", x=x, y=y.astype(np.uint8), note="extra")
-    assert load_arrays(tmp_path / "other.npz").sha256 == plain.sha256
+    assert load_file(tmp_path / "other.npz").sha256 == plain.sha256
 
 
 @pytest.mark.skipif(not CIFAR_HEAD.is_file(), reason="the development data are not on this machine")
@@ -79,7 +78,7 @@ def test_the_head_of_the_cifar10_test_set_is_read():
 def test_a_file_is_called_a_data_set_only_for_what_it_holds(save, monkeypatch):
     x, y = bytes_and_labels()
     file = save(x=x, y=y)
-    known = load_arrays(file, 3)
+    known = load_file(file, 3)
     row = replace(DATASETS["cifar10"], known=(known.sha256,))
     monkeypatch.setitem(DATASETS, "cifar10", row)
     names = [load_images(file, n_examples=n).name for n in (2, 3, 4)]
@@ -108,7 +107,7 @@ def test_images_are_read_by_a_function_of_ones_own(tmp_path):
 def test_a_wrong_number_of_examples_says_how_many_there_are(save, n):
     x, y = bytes_and_labels()
     with pytest.raises(BadValueError, match=f"from 1 to 5, all that mine.npz has, got {n}"):
-        load_arrays(save(x=x, y=y), n)
+        load_file(save(x=x, y=y), n)
 
 
 def filled(value, dtype="float32", shape=(5, 4, 4, 3)):
@@ -172,29 +171,29 @@ WRONG = {
 def test_wrong_arrays_are_refused_in_one_line(save, case):
     arrays, message = WRONG[case]
     with pytest.raises(DataError, match=message) as caught:
-        load_arrays(save(**arrays))
+        load_file(save(**arrays))
     assert "\n" not in str(caught.value)
 
 
 def test_a_label_beyond_the_protocols_classes_is_refused(save):
     with pytest.raises(DataError, match="must be from 0 to 2, got 3 at example 3"):
-        load_arrays(save(x=X, y=Y), n_classes=3)
+        load_file(save(x=X, y=Y), n_classes=3)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"absent.npz' does not exist; --data takes a .npz file"):
-        load_arrays(tmp_path / "absent.npz")
+        load_file(tmp_path / "absent.npz")
 
 
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(DataError, match=r"' is a folder; --data takes a .npz file with x uint8"):
-        load_arrays(tmp_path)
+        load_file(tmp_path)
 
 
 def test_a_file_of_one_array_is_refused(tmp_path):
     np.save(tmp_path / "x.npy", X)
     with pytest.raises(DataError, match="has no array 'x', got one array without a name"):
-        load_arrays(tmp_path / "x.npy")
+        load_file(tmp_path / "x.npy")
 
 
 def test_a_file_that_may_not_be_opened_says_so(save, monkeypatch):
@@ -205,12 +204,12 @@ def test_a_file_that_may_not_be_opened_says_so(save, monkeypatch):
 
     monkeypatch.setattr(Path, "open", refuse)  # root may open everything
     with pytest.raises(DataError, match=r"cannot read '.*mine.npz': Permission denied"):
-        load_arrays(path)
+        load_file(path)
 
 
 def test_pickled_objects_are_never_loaded(save):
     with pytest.raises(DataError, match=r"is cut off, damaged or no .npz file of plain numbers"):
-        load_arrays(save(x=np.array([object()] * 5), y=Y))
+        load_file(save(x=np.array([object()] * 5), y=Y))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x04K\x01.", b"PK\x03\x04"])
@@ -218,12 +217,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
     path = tmp_path / "mine.npz"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"write it with numpy.savez"):
-        load_arrays(path)
+        load_file(path)
 
 
 def sha256_or_message(path):
     try:
-        return load_arrays(path).sha256
+        return load_file(path).sha256
     except DataError as error:
         return str(error)
 

@@ -4,9 +4,17 @@ import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import BasicBlock, ResNet
 
+from clbench.data.load import load_images
 from clbench.models import ZOO, build_backbone, load_model, save_weights
+from clbench.models.load import load_for
 from clbench.runtime.hashing import state_sha256
-from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
+from clbench.schema.errors import (
+    BadValueError,
+    DataError,
+    ModelError,
+    UnknownNameError,
+    WeightsError,
+)
 from clbench.schema.files import sha256_of_file
 
 GREY = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -150,14 +158,20 @@ def test_timm_model_with_its_own_weights_normalises_inside(tiny_timm):
     torch.testing.assert_close(loaded.network(COLOUR), network((COLOUR - mean) / std))
     assert (loaded.name, loaded.backbone) == ("timm:clbench_test_net", "clbench_test_net")
     assert loaded.weights_sha256 == state_sha256(network)
-    assert loaded.source == f"timm {timm.__version__}"
+    assert loaded.source == f"timm {timm.__version__}, of {__name__}"
+    assert loaded.preprocessing == "normalised by mean 0.4,0.5,0.6 and std 0.2,0.25,0.5"
 
 
-def test_timm_model_with_a_users_weights_sees_the_images_as_they_are(tiny_timm):
-    network, file = tiny_timm
+def test_timm_model_with_a_users_weights_normalises_as_it_is_trained(tiny_timm, caplog):
+    _, file = tiny_timm
+    own = load_model("timm:clbench_test_net", n_classes=3, shape=(3, 16, 16))
     loaded = load_model("timm:clbench_test_net", n_classes=3, shape=(3, 16, 16), weights=file)
-    assert torch.equal(loaded.network(COLOUR), network(COLOUR))
+    assert torch.equal(loaded.network(COLOUR), own.network(COLOUR))
     assert loaded.weights_sha256 == sha256_of_file(file)
+    assert loaded.source.endswith(", normalised, tiny.safetensors")
+    assert loaded.preprocessing == own.preprocessing
+    (said,) = caplog.messages
+    assert said.endswith("normalised by mean 0.4,0.5,0.6 and std 0.2,0.25,0.5, as timm has it")
 
 
 def test_timm_model_adapted_to_grey_is_normalised_by_the_average(tiny_timm):
@@ -183,7 +197,7 @@ def test_timm_model_takes_size_and_channels_of_the_data(make_network, tmp_path):
         "timm:test_vit", n_classes=10, shape=(1, 32, 32), weights=tmp_path / "vit.safetensors"
     )
     grey = torch.rand(1, 1, 32, 32)
-    assert torch.equal(loaded.network(grey), network(grey))
+    assert torch.equal(loaded.network(grey), network((grey - 0.5) / 0.5))
 
 
 def test_zoo_model_by_its_timm_name_is_the_same():
@@ -231,3 +245,70 @@ def test_timm_model_that_cannot_be_built_is_one_line(make_weights):
     )
     with pytest.raises(ModelError, match=message):
         load_model("timm:clbench_test_broken", dataset="digits", weights=make_weights())
+
+
+@pytest.mark.parametrize("name", ["hf-hub:someone/net", "hf_hub:someone/net", "local-dir:folder"])
+def test_timm_names_of_hubs_are_refused_with_what_to_do(name):
+    message = rf"^timm model '{name}' is on a hub, .*: --model timm:ARCHITECTURE --weights model.sa"
+    for given in (f"timm:{name}", name):
+        with pytest.raises(UnknownNameError, match=message):
+            load_model(given, dataset="cifar10")
+
+
+# labels that do not show every class
+
+
+@pytest.mark.parametrize("shown", [2, 3])
+def test_labels_may_show_fewer_classes_than_timms_weights(tiny_timm, shown):
+    own = load_model("timm:clbench_test_net", n_classes=shown, shape=(3, 16, 16))
+    assert own.network(COLOUR).shape == (2, 3)
+    _, file = tiny_timm
+    given = load_model("timm:clbench_test_net", n_classes=shown, shape=(3, 16, 16), weights=file)
+    assert torch.equal(given.network(COLOUR), own.network(COLOUR))
+
+
+@pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s}])
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_vit", "resnet18"])
+def test_weights_of_1000_classes_are_run_on_labels_to_700(name, wrap, tmp_path):
+    network = timm.create_model(name, num_classes=1000).eval()
+    prefixed = {f"module.{key}": value for key, value in network.state_dict().items()}
+    torch.save(wrap(prefixed), tmp_path / "w.pth")
+    size = 160 if name == "test_vit" else 32
+    loaded = load_model(
+        f"timm:{name}", n_classes=701, shape=(3, size, size), weights=tmp_path / "w.pth"
+    )
+    assert loaded.network.num_classes == 1000
+
+
+def test_more_classes_than_the_weights_have_are_refused(tiny_timm):
+    _, file = tiny_timm
+    with pytest.raises(WeightsError, match=r"are of another network: 'fc.bias' is \[3\]"):
+        load_model("timm:clbench_test_net", n_classes=4, shape=(3, 16, 16), weights=file)
+    with pytest.raises(WeightsError, match=r"was trained on 3 classes, the data has 4"):
+        load_model("timm:clbench_test_net", n_classes=4, shape=(3, 16, 16))
+
+
+# labels that are no classes of the network
+
+
+OWN = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([*range(9), 255, *range(10)], "got 255 at example 9; leave out the 1 of 20 images"),
+        ([-1, *range(10), *range(9)], "got -1 at example 0"),
+        ([*range(1, 11), *range(1, 11)], "got 10 at example 9; they count from 1: subtract 1"),
+        ([*range(20)], "got 10 at example 10; these labels want at least 20"),
+    ],
+)
+def test_labels_outside_of_the_outputs_are_named(labels, message):
+    def load():
+        images = load_images((OWN, labels))
+        return load_for(
+            "simclr_at.digits", images, dataset=None, norm="Linf", device=torch.device("cpu")
+        )
+
+    with pytest.raises(DataError, match=rf"^labels of arrays must be from 0 to .*{message}"):
+        load()

@@ -46,7 +46,7 @@ def load(name):
 @pytest.mark.parametrize("factory", ["make_net", "Net", "Zoo.make"])
 def test_factory_in_a_file_is_called(code, factory):
     loaded = load(f"{code}:{factory}")
-    assert loaded.name == f"{code}:{factory}"
+    assert loaded.name == f"net.py:{factory}"  # no folder of anybody's machine
     assert loaded.backbone == type(loaded.network).__name__ == "Net"
     assert (loaded.scheme, loaded.scenario, loaded.tag) == ("", "", "")
     assert not loaded.network.training
@@ -161,11 +161,11 @@ def test_factory_that_returns_no_network_is_refused(code):
         load(f"{code}:make_dict")
 
 
-def install(folder, points):
+def install(folder, points, package="nets"):
     """Write what pip would write of a package that registers models."""
-    info = folder / "nets-1.2.dist-info"
+    info = folder / f"{package}-1.2.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nets\nVersion: 1.2\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
     lines = [f"[{ENTRY_POINT_GROUP}]", *(f"{name} = {value}" for name, value in points.items())]
     (info / "entry_points.txt").write_text("\n".join(lines))
 
@@ -178,6 +178,29 @@ def test_registered_model_is_found_by_its_name(code, monkeypatch):
     loaded = load("my_net")
     assert (loaded.name, loaded.backbone) == ("my_net", "Net")
     assert loaded.source == "registered_nets:make_net of nets 1.2"
+
+
+@pytest.mark.parametrize("name", ["simclr_at", "simclr_at.digits"])
+def test_a_package_that_takes_a_name_of_the_zoo_is_told_of(code, monkeypatch, name):
+    install(code.parent, {name: "registered_nets:make_net"})
+    monkeypatch.syspath_prepend(code.parent)
+    message = (
+        rf"^model '{name}' was registered by clbench and by registered_nets:make_net; name the one "
+        rf"that is meant: --model registered_nets:make_net; clbench's own is --model timm:{name}$"
+    )
+    with pytest.raises(ModelError, match=message):
+        load(name)
+    assert load(f"timm:{name}").network.num_classes == 10
+
+
+def test_two_packages_of_one_name_are_told_of(code, monkeypatch):
+    install(code.parent, {"my_net": "registered_nets:make_net"})
+    install(code.parent, {"my_net": "other_nets:make_net"}, package="others")
+    monkeypatch.syspath_prepend(code.parent)
+    with pytest.raises(
+        ModelError, match=r"by other_nets:make_net and by registered_nets:make_net; "
+    ):
+        load("my_net")
 
 
 def test_registered_model_is_suggested_for_a_mistyped_name(code, monkeypatch):

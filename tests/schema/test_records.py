@@ -200,3 +200,17 @@ def test_a_folder_that_is_a_file_is_named(tmp_path):
         StorageError, match=r"^cannot write .*one.json: (Not a directory|File exists)"
     ):
         write_atomically(tmp_path / "file" / "one.json", b"")
+
+
+def test_what_is_told_of_preprocessing_and_files_leaves_identities_and_older_files_as_they_are(
+    make_record, tmp_path
+):
+    record = make_record()
+    told = replace(record.model, preprocessing="normalised by ...", file_sha256="a" * 64)
+    assert replace(record, model=told).run.hash == record.run.hash
+    write_record(record, tmp_path / "old.json")
+    text = (tmp_path / "old.json").read_text()
+    assert "preprocessing" not in text
+    assert "file_sha256" not in text
+    write_record(replace(record, model=told), tmp_path / "new.json")
+    assert read_record(tmp_path / "new.json").model == told

@@ -1,58 +1,45 @@
 """Images and labels of the user's own, from a .npz file."""
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from clbench.data.image_set import ImageSet, check_labels, count_examples, make_image_set, to_floats
 from clbench.data.interface import Examples
-from clbench.schema.errors import DataError
+from clbench.runtime.archives import check_archive
+from clbench.schema.errors import BadValueError, DataError
 from clbench.schema.files import DAMAGED_NPZ
 
 Array = Shaped[np.ndarray, "..."]
 
 LAYOUT = "x uint8 or float [n, h, w, c] and y integer [n]"
 
+KEYS = ("x", "y")
+
+_NPY = b"\x93NUMPY"
+"""How a file of one array begins."""
+
+_WRITE = "write it with numpy.savez(path, x=images, y=labels)"
+
 _CHANNELS = (1, 3)
 """Grey and colour; used only to notice images whose channels come first."""
 
 
-def load_arrays(
-    path: Path, n_examples: int | None = None, *, n_classes: int | None = None
-) -> ImageSet:
-    """Return the first examples of a .npz file with images ``x`` and labels ``y``.
+def read_arrays(path: Path) -> Examples:
+    """Return all examples of a .npz file with images ``x`` and labels ``y``.
 
     ``x`` is uint8, or float in [0, 1], of shape [n, h, w, c] (grey images have c = 1); ``y`` is
-    integer, of shape [n]. Nothing is ever unpickled. The set is called after the file, its ending
-    included, so that it is never taken for a data set that clbench knows.
-
-    Args:
-        path: The file.
-        n_examples: How many to take from the beginning; all of them where None.
-        n_classes: How many classes there are; where None, the largest label of the whole file
-            plus 1, which does not depend on ``n_examples``.
+    integer, of shape [n]. Nothing is ever unpickled. What an array claims to hold is compared with
+    what is there before any memory is taken. Images are given as uint8, or float32 in no checked
+    range.
 
     Raises:
         DataError: The file is missing, unreadable or holds something else than the above.
-        BadValueError: ``n_examples`` is not from 1 to what there is.
-    """
-    name = path.name
-    images, labels = read_arrays(path)
-    classes = max(int(labels.max()), 0) + 1 if n_classes is None else n_classes
-    check_labels(name, labels, classes)
-    n = count_examples(name, n_examples, available=len(labels))
-    return make_image_set(name, to_floats(images[:n]), labels[:n], classes)
-
-
-def read_arrays(path: Path) -> Examples:
-    """Return all examples of such a file: images uint8, or float32 in no checked range.
-
-    Raises:
-        DataError: The file is missing, unreadable or holds something else.
     """
     name = path.name
     arrays = _read(path)
@@ -77,15 +64,18 @@ def _read(path: Path) -> dict[str, Array]:
     check_path(path, f"a .npz file with {LAYOUT}")
     try:
         with path.open("rb") as file:
-            found = _members(np.load(file, allow_pickle=False))
+            found = _members(path, file)
     except PermissionError as error:
         raise DataError(f"cannot read '{path}': {error.strerror}") from error
+    except MemoryError as error:
+        raise DataError(f"'{path}' does not fit into memory; give fewer images") from error
+    except BadValueError as error:
+        raise DataError(f"'{path}' {error}; {_WRITE}") from error
     except DAMAGED_NPZ as error:
         raise DataError(
-            f"'{path}' is cut off, damaged or no .npz file of plain numbers; "
-            f"write it with numpy.savez(path, x=images, y=labels)"
+            f"'{path}' is cut off, damaged or no .npz file of plain numbers; {_WRITE}"
         ) from error
-    for key in ("x", "y"):
+    for key in KEYS:
         if not isinstance(found.get(key), np.ndarray):
             raise DataError(
                 f"'{path}' has no array {key!r}, got {', '.join(sorted(found)) or 'nothing'}; "
@@ -94,11 +84,49 @@ def _read(path: Path) -> dict[str, Array]:
     return found
 
 
-def _members(loaded: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever numpy found in the file
-    if isinstance(loaded, np.ndarray):  # a .npy file
+def _members(path: Path, file: BinaryIO) -> dict[str, Any]:
+    """Return the arrays ``x`` and ``y``, and None for every other member.
+
+    Raises:
+        BadValueError: A member is there twice, or claims more than it has, or than memory has.
+    """
+    if file.read(len(_NPY)) == _NPY:
         return {"one array without a name": None}
-    with loaded:
-        return {key: loaded[key] if key in ("x", "y") else None for key in loaded}
+    with ZipFile(file) as archive:
+        check_archive(archive, path.stat().st_size)
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        if twice := next((key for key in KEYS if names.count(key) > 1), None):
+            raise BadValueError(f"holds {twice!r} twice, so that nobody can say which is meant")
+        for name in archive.namelist():
+            if name.removesuffix(".npy") in KEYS:
+                _check_claims(archive, archive.getinfo(name))
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as loaded:
+        return {key: loaded[key] if key in KEYS else None for key in loaded}
+
+
+def _check_claims(archive: ZipFile, member: ZipInfo) -> None:
+    """Check that an array is as long as its header says, without unpacking more than that.
+
+    Raises:
+        BadValueError: It is longer or shorter.
+        ValueError: It is no array of plain numbers.
+    """
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_2_0
+        if version == (1, 0):
+            read = np.lib.format.read_array_header_1_0
+        shape, _, dtype = read(stream)
+        there = member.file_size - stream.tell()
+    if dtype.hasobject:
+        raise ValueError(member.filename)
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed != there:
+        key = member.filename.removesuffix(".npy")
+        raise BadValueError(
+            f"claims {list(shape)} of {dtype} in {key!r}, {claimed:,} bytes, but has {there:,}"
+        )
 
 
 def _images(name: str, x: Array) -> Tensor:

@@ -8,7 +8,8 @@ from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import Tensor, nn
 
 from clbench.models.bn_folding import fold
-from clbench.models.weights import fill, read_weights
+from clbench.models.checkpoints.fill import fill
+from clbench.models.weights import read_weights
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import look_up
 

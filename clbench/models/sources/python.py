@@ -1,6 +1,7 @@
 """Networks from a user's own code: ``FILE.py:FACTORY``, ``pkg.mod:FACTORY``, and entry points."""
 
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import PurePath
 from typing import Any
 
 from torch import nn
@@ -17,6 +18,22 @@ ENTRY_POINT_GROUP = "clbench.models"
 def registered_models() -> dict[str, EntryPoint]:
     """Return the models that installed packages registered, by name."""
     return registered(ENTRY_POINT_GROUP)
+
+
+def check_only_owner(name: str, *, zoo: bool) -> None:
+    """Check that one package alone has this name; ``zoo`` says that the zoo has it too.
+
+    Raises:
+        ModelError: Several do.
+    """
+    points = sorted({one.value for one in entry_points(group=ENTRY_POINT_GROUP, name=name)})
+    owners = ["clbench"] * zoo + points
+    if len(owners) > 1:
+        other = f"; clbench's own is --model timm:{name}" if zoo else ""
+        raise ModelError(
+            f"model {name!r} was registered by {' and by '.join(owners)}; "
+            f"name the one that is meant: --model {points[0]}{other}"
+        )
 
 
 def load_from_package(name: str, point: EntryPoint, wanted: Wanted) -> LoadedModel:
@@ -43,8 +60,19 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
     with importable(found.code.folder):
         network = _call(name, found.value)
     return loaded_from_elsewhere(
-        network, name, wanted.weights, source=found.source, code=found.code
+        network, _recorded(name), wanted.weights, source=found.source, code=found.code
     )
+
+
+def _recorded(name: str) -> str:
+    """Return a name without the folders of the user's machine; below the working folder it stays.
+
+    >>> _recorded("/home/someone/net.py:make"), _recorded("nets/net.py:make")
+    ('net.py:make', 'nets/net.py:make')
+    """
+    where = PurePath(name.rpartition(":")[0])
+    outside = where.is_absolute() or where.parts[:1] in {("..",), ("~",)}
+    return f"{where.name}:{name.rpartition(':')[2]}" if outside else name
 
 
 def _call(name: str, factory: Any) -> nn.Module:  # noqa: ANN401 - whatever the user named

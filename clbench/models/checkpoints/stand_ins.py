@@ -1,0 +1,78 @@
+"""What stands for objects of other code in a pickle, so that nothing of it is run."""
+
+import builtins
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pickle import UnpicklingError
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import torch.serialization
+
+T = TypeVar("T")
+
+_NOT_ALLOWED = re.compile(r"GLOBAL (\S+) was not an allowed global")
+"""How torch names what it does not read with ``weights_only``."""
+
+_NAMED_AS_A_DICT = re.compile(r"(dict|cfgnode)$", re.IGNORECASE)
+
+
+class StandIn:
+    """Takes the place of an object: it accepts whatever it is made of, and keeps its attributes."""
+
+    attributes: Mapping[str, object] = MappingProxyType({})
+
+    def __new__(cls, *_args: object, **_options: object) -> Any:  # noqa: ANN401 - or a subclass's own
+        """Accept whatever an object is made of."""
+        return super().__new__(cls)
+
+    def __init__(self, *_args: object, **_options: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None:
+        """Keep it where it is a table of attributes."""
+        self.attributes = state if isinstance(state, Mapping) else self.attributes
+
+
+class _DictStandIn(StandIn):
+    """Takes the place of a dict of another class, which torch fills with items only if plain."""
+
+    def __new__(cls, *_args: object, **_options: object) -> Any:  # noqa: ANN401 - no instance of its own
+        """Return a plain dict for the items that follow."""
+        return OrderedDict()
+
+
+def with_stand_ins(read: Callable[[], T]) -> T:
+    """Return what ``read`` unpickles, with stand-ins for objects of other code.
+
+    ``read`` calls ``torch.load`` with ``weights_only``, which raises at the first class that it
+    does not know. That one gets a stand-in, and reading begins anew.
+
+    Raises:
+        UnpicklingError: The file wants something that no stand-in can be, such as a function of
+            Python's own.
+    """
+    known: dict[str, type] = {}
+    while True:
+        try:
+            with torch.serialization.safe_globals(list(known.values())):
+                return read()
+        except UnpicklingError as error:
+            found = _NOT_ALLOWED.search(str(error))
+            name = found[1] if found else ""
+            if not name or name in known or not ("." in name or _is_type(name)):
+                raise
+            known[name] = _stand_in(name)
+
+
+def _is_type(name: str) -> bool:
+    """Say whether a name is of a type of Python's own, and not of a function such as ``exec``."""
+    return isinstance(getattr(builtins, name, None), type)
+
+
+def _stand_in(name: str) -> type:
+    """Return a class that torch takes for the one of this name."""
+    module, _, attribute = name.rpartition(".")
+    module = module or "builtins"
+    kind = _DictStandIn if _NAMED_AS_A_DICT.search(attribute) else StandIn
+    return type(attribute, (kind,), {"__module__": module})
