@@ -18,6 +18,7 @@ from clbench.probes.similarity.measures import CKA, SimilarityMeasure, find_meas
 from clbench.probes.similarity.summaries import end_mean
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate, undefined
+from clbench.schema.group import Group
 from clbench.schema.names import SCENARIOS, SCHEMES, look_up
 from clbench.schema.probe_record import ProbeRecord
 from clbench.schema.records import EvaluationRecord, ModelEntry, read_records
@@ -208,13 +209,13 @@ def recorded_models(folder: Path, dataset: str) -> list[str]:
 def comparable(
     records: Sequence[EvaluationRecord], probed: ProbeRecord | None = None
 ) -> dict[str, EvaluationRecord]:
-    """Return records by model that agree in data set, threat model and attack.
+    """Return records by model that agree in data, threat model and attack.
 
     With the record of a comparison, only those of its networks, data set and threat model; the
     number of examples may be another one. Of several attacks, that with the most models is taken;
     where a model has several records, the first.
     """
-    groups: dict[tuple[str, str, str, str], dict[str, EvaluationRecord]] = {}
+    groups: dict[Group, dict[str, EvaluationRecord]] = {}
     for record in records:
         if probed is None or _is_of(record, probed):
             groups.setdefault(record.group, {}).setdefault(record.model.name, record)

@@ -23,6 +23,7 @@ from clbench.schema.files import make_folder, write_atomically
 from clbench.schema.progress import OnProgress, not_shown
 from clbench.schema.protocol import resolve
 from clbench.schema.provenance import commit, utc_now, versions
+from clbench.schema.text import visible
 
 SCHEMA_VERSION = 1
 
@@ -190,8 +191,13 @@ def _section(claim: Claim, rows: Sequence[Finding]) -> str:
         chance = "" if math.isnan(one.p_value) else f"permutation p = {one.p_value:.2g}"
         note = "; ".join(filter(None, (chance, one.note)))
         cells = (one.scheme, one.measured, effect, interval, str(one.n), one.verdict, note)
-        table.append(f"| {' | '.join(cells)} |")
+        table.append(f"| {' | '.join(map(_cell, cells))} |")
     return f"{head}\n\n" + "\n".join(table) + figure
+
+
+def _cell(text: str) -> str:
+    """Return a text that ends no cell of a table of Markdown."""
+    return visible(text).replace("|", "\\|")
 
 
 def _places(inputs: FindingInputs, out: Path) -> dict[str, str]:

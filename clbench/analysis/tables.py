@@ -12,6 +12,7 @@ from clbench.probes.similarity.matrix import SimilarityMatrix
 from clbench.probes.similarity.summaries import SUMMARIES, whole_mean
 from clbench.schema.errors import BadValueError
 from clbench.schema.estimate import Estimate, undefined
+from clbench.schema.text import no_formula
 
 Cell = str | int | float
 
@@ -99,7 +100,7 @@ def to_csv(rows: Sequence[Mapping[str, Cell]], columns: Sequence[str]) -> bytes:
 def _shown(cell: Cell) -> Cell:
     if isinstance(cell, float):
         return "" if math.isnan(cell) else round(cell, _DIGITS)
-    return cell
+    return no_formula(cell) if isinstance(cell, str) else cell
 
 
 def _measured(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from clbench.attacks.grammar import COMPONENTS
 from clbench.evaluation.evidence import Evidence, read_evidence
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, square_improves
 from clbench.leaderboard.table import CSV_NAME, render
 from clbench.schema.attack_spec import attack_hash
-from clbench.schema.errors import RecordError, UnknownNameError
+from clbench.schema.errors import RecordError
 from clbench.schema.records import (
     EvaluationRecord,
     evidence_of,
@@ -148,12 +149,9 @@ def _of_verdicts(record: EvaluationRecord, evidence: Evidence) -> Iterator[str]:
 
 def _black_box(record: EvaluationRecord) -> list[bool] | None:
     """Return which components use no gradients; None where one is not known here."""
-    from clbench.attacks.registry import component_row  # loads torch
-
-    try:
-        return [component_row(name).black_box for name in record.components]
-    except UnknownNameError:
+    if any(name not in COMPONENTS for name in record.components):
         return None
+    return [COMPONENTS[name].black_box for name in record.components]
 
 
 def _doubled(read: list[tuple[Path, EvaluationRecord]]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
@@ -11,16 +10,22 @@ from filelock import FileLock
 
 from clbench.schema.errors import RecordError, StorageError
 from clbench.schema.files import write_atomically
-from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, left_after, read_records
+from clbench.schema.group import Group
+from clbench.schema.records import (
+    CKA_COLUMNS,
+    EvaluationRecord,
+    left_after,
+    read_records,
+)
+from clbench.schema.text import no_formula, visible
 from clbench.schema.threat_model import parse_eps
 
 Cell = str | int | float | bool
 
 CSV_NAME = "leaderboard.csv"
 
-GROUP = ("dataset", "norm", "eps", "attack_hash")
-"""Only rows that agree in these are ranked together."""
-
+HASH_PREFIX = "h:"
+"""Before the hash of an attack: 53e700426816 alone is a number to whoever reads the file."""
 
 _ACCURACIES = ("clean_acc", "robust_acc")
 
@@ -45,9 +50,27 @@ def build(out: Path) -> Path:
     return path
 
 
+def read_ranked(out: Path) -> list[EvaluationRecord]:
+    """Return the records under ``out``.
+
+    Raises:
+        RecordError: There are none, or one cannot be read.
+    """
+    found = read_records(out)
+    if not found:
+        raise RecordError(f"no records under {out}; run clbench eval --out {out} first")
+    return found
+
+
 def render(records: Sequence[EvaluationRecord]) -> bytes:
-    """Return the leaderboard of ``records`` as CSV; the same records give the same bytes."""
-    csv: str = table(records).to_csv(index=False, lineterminator="\n", float_format=_digits)
+    """Return the leaderboard of ``records`` as CSV; the same records give the same bytes.
+
+    What others wrote is text in it: in one line, nothing hidden, and no formula.
+    """
+    board = table(records).map(lambda cell: no_formula(cell) if isinstance(cell, str) else cell)
+    board["eps_value"] = board["eps_value"].map(repr, na_action="ignore").astype(object)
+    board.columns = board.columns.map(no_formula)
+    csv: str = board.to_csv(index=False, lineterminator="\n", float_format=_digits)
     return csv.encode()
 
 
@@ -59,7 +82,7 @@ def table(records: Sequence[EvaluationRecord]) -> pd.DataFrame:
     ordered = sorted(records, key=_order)
     board = pd.DataFrame([row(record) for record in ordered], columns=columns(ordered))
     if ordered:
-        within = board.groupby(list(GROUP), sort=False)["robust_acc"]
+        within = board["robust_acc"].groupby(_numbered([record.group for record in ordered]))
         # a record without a robust accuracy has no rank
         board["rank"] = within.rank(method="min", ascending=False).astype("Int64")
     return board
@@ -72,7 +95,7 @@ def columns(records: Sequence[EvaluationRecord]) -> list[str]:
     probes = _distinct([m.name for r in records for m in r.measures if m.name not in fixed])
     return [
         *("rank", "model", "scheme", "scenario", "backbone"),
-        *("dataset", "norm", "eps", "n_examples"),
+        *("dataset", "norm", "eps", "eps_value", "n_examples"),
         *(f"{accuracy}{bound}" for accuracy in _ACCURACIES for bound in ("", "_low", "_high")),
         *("attack", "attack_backend", "attack_hash"),
         *attacks,
@@ -84,20 +107,24 @@ def columns(records: Sequence[EvaluationRecord]) -> list[str]:
 
 
 def row(record: EvaluationRecord) -> dict[str, Cell]:
-    """Return what one record shows, by column; ``rank`` is only known among others."""
-    dataset, norm, eps, attack_hash = record.group
+    """Return what one record shows, by column; ``rank`` is only known among others.
+
+    Whatever others wrote is visible text in one line.
+    """
+    threat, attack = record.threat_model, record.attack
     cells: dict[str, Cell] = {
         "model": record.model.name,
         "scheme": record.model.scheme,
         "scenario": record.model.scenario,
         "backbone": record.model.backbone,
-        "dataset": dataset,
-        "norm": norm,
-        "eps": eps,
+        "dataset": record.data.name,
+        "norm": threat.norm if threat else "",
+        "eps": threat.eps if threat else "",
+        "eps_value": float(parse_eps(threat.eps)) if threat else math.nan,
         "n_examples": record.data.n,
-        "attack": record.attack.name if record.attack else "",
-        "attack_backend": record.attack.backend if record.attack else "",
-        "attack_hash": attack_hash,
+        "attack": attack.name if attack else "",
+        "attack_backend": attack.backend if attack else "",
+        "attack_hash": f"{HASH_PREFIX}{attack.hash}" if attack else "",
         "unreliable": record.unreliable,
         "flags": " ".join(record.flags),
         "seed": record.seed,
@@ -110,15 +137,15 @@ def row(record: EvaluationRecord) -> dict[str, Cell]:
         "wall_s": round(record.wall_s, 1),
     }
     for measure in record.measures:
-        cells[measure.name] = measure.value
+        cells[visible(measure.name)] = measure.value
         if measure.name in _ACCURACIES:
             cells |= {f"{measure.name}_low": measure.low, f"{measure.name}_high": measure.high}
-    return cells
+    return {key: visible(of) if isinstance(of, str) else of for key, of in cells.items()}
 
 
 def _digits(value: object) -> str:
     # six digits give back the count among up to 500,000 examples
-    return str(round(cast("float", value), 6))
+    return str(round(float(cast("float", value)), 6))
 
 
 def _order(record: EvaluationRecord) -> tuple[object, ...]:
@@ -126,12 +153,11 @@ def _order(record: EvaluationRecord) -> tuple[object, ...]:
         measure = record.measure(name)
         return math.inf if measure is None or math.isnan(measure.value) else -measure.value
 
-    dataset, norm, eps, attack = record.group
+    group = record.group
     return (
-        dataset,
-        norm,
-        parse_eps(eps) if eps else Fraction(0),
-        attack,
+        record.data.name,
+        group.n_examples,
+        *group,
         descending("robust_acc"),
         descending("clean_acc"),
         record.model.name,
@@ -139,5 +165,11 @@ def _order(record: EvaluationRecord) -> tuple[object, ...]:
     )
 
 
+def _numbered(groups: Sequence[Group]) -> list[int]:
+    """Return a number for each, equal where they are."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return [numbers[group] for group in groups]
+
+
 def _distinct(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(map(visible, names)))

@@ -5,13 +5,16 @@ Also the options as users type them: ``steps=40,step_size=1/100``.
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from clbench.schema.errors import BadValueError
 from clbench.schema.files import sha256_of
 from clbench.schema.names import unknown
+from clbench.schema.numbers import LARGEST_COUNT, whole
+from clbench.schema.text import shown
 
 Parameter = int | float | str | bool
 """What an attack's parameter may be."""
@@ -19,15 +22,35 @@ Parameter = int | float | str | bool
 HASH_DIGITS = 12
 """Of a sha256, in hexadecimal: as many as names of attacks and of runs bear."""
 
+_NUMBER = re.compile(r"([0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(e[+-]?[0-9]{1,3}|/[0-9]{1,40})?")
+"""ASCII and of bearable length: an exponent of ten digits would fill the memory."""
+
+_SPELLINGS = (
+    ("steps", "n_iter"),
+    ("step_size", "alpha"),
+    ("restarts", "n_restarts"),
+)
+"""Options that attacks call differently: each is taken for the one that the attack has."""
+
 _WORDS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
 class Component:
-    """One attack of a cascade, with every effective parameter that it is run with."""
+    """One attack of a cascade, with every effective parameter that it is run with.
+
+    ``typed`` is how the user wrote the name, where that is a path on their machine, which neither
+    the hash nor a record has.
+    """
 
     name: str
     parameters: Mapping[str, Parameter]
+    typed: str = field(default="", compare=False)
+
+    @property
+    def code(self) -> str:
+        """Where the attack is found: what the user wrote, or its name."""
+        return self.typed or self.name
 
 
 @dataclass(frozen=True)
@@ -80,7 +103,8 @@ def read_options(
 ) -> dict[str, Parameter]:
     """Return the values that ``texts`` such as ``"steps=40"`` give to ``options``.
 
-    Counts are whole numbers from 1 up; other numbers may be fractions and are not negative.
+    Counts are whole numbers from 1 up; other numbers may be fractions and are not negative. What
+    another attack calls differently, such as ``n_iter`` for ``steps``, may be called so here.
 
     Raises:
         UnknownNameError: An option that the attack does not have.
@@ -99,6 +123,7 @@ def read_options(
             raise BadValueError(
                 f"attack {attack!r} takes no options, got {text!r}; its parameters are fixed"
             )
+        key = _as_spelled(key, options)
         if key not in options:
             raise unknown(key, options, f"option of attack {attack!r}")
         if key in values:
@@ -107,10 +132,18 @@ def read_options(
     return values
 
 
+def _as_spelled(key: str, options: Mapping[str, Option]) -> str:
+    """Return the attack's own spelling of an option."""
+    alike = [one for spellings in _SPELLINGS if key in spellings for one in spellings]
+    return key if key in options else next((one for one in alike if one in options), key)
+
+
 def _read_value(attack: str, key: str, text: str, option: Option) -> Parameter:
     value, wanted = _convert(text, option)
     if value is None:
-        raise BadValueError(f"option {key!r} of attack {attack!r} must be {wanted}, got {text!r}")
+        raise BadValueError(
+            f"option {key!r} of attack {attack!r} must be {wanted}, got {shown(text)}"
+        )
     return value
 
 
@@ -123,15 +156,23 @@ def _convert(text: str, option: Option) -> tuple[Parameter | None, str]:
         case bool():
             return _WORDS.get(text.lower()), "true or false"
         case int():
-            counts = text.isdecimal() and int(text) >= option.least
-            return (int(text) if counts else None), f"a count from {option.least} up"
+            return _count(text, option.least), f"a count from {option.least} to {LARGEST_COUNT}"
         case float():
             return _number(text), "a number from 0 up such as '1/100' or '0.01'"
 
 
+def _count(text: str, least: int) -> int | None:
+    try:
+        return whole("", text, least, LARGEST_COUNT)
+    except BadValueError:
+        return None
+
+
 def _number(text: str) -> float | None:
+    if not _NUMBER.fullmatch(text):
+        return None
     try:
         number = float(Fraction(text))
     except (ValueError, ZeroDivisionError, OverflowError):
         return None
-    return number if number >= 0 and math.isfinite(number) else None
+    return number if math.isfinite(number) else None

@@ -23,9 +23,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from clbench.schema.dataclass_rules import LARGEST, build, cut, shown
+from clbench.schema.dataclass_rules import build
 from clbench.schema.errors import BadValueError, ClbenchError, RecordError
 from clbench.schema.files import sha256_of
+from clbench.schema.numbers import LARGEST
+from clbench.schema.text import cut, shown
 from clbench.schema.threat_model import format_eps
 
 T = TypeVar("T")

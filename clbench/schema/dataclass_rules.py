@@ -6,7 +6,6 @@ The only place that imports pydantic; ``dataclass_io`` is what the rest of clben
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from reprlib import Repr
 from typing import Any, NoReturn
 
 from pydantic import TypeAdapter
@@ -21,16 +20,9 @@ from pydantic_core import (
 
 from clbench.schema.errors import BadValueError, ClbenchError
 from clbench.schema.names import unknown
+from clbench.schema.numbers import LARGEST
+from clbench.schema.text import cut, shown
 from clbench.schema.threat_model import parse_eps
-
-LARGEST = 2**63 - 1
-"""Whole numbers in files have at most 64 bits, as they have in other languages."""
-
-_LONGEST = 80
-"""Longer texts are cut in messages."""
-
-_REPR = Repr()
-_REPR.maxstring = _REPR.maxlong = _REPR.maxother = _LONGEST
 
 
 def build(kind: Any, table: object, where: str) -> Any:  # noqa: ANN401 - any dataclass
@@ -39,16 +31,6 @@ def build(kind: Any, table: object, where: str) -> Any:  # noqa: ANN401 - any da
         return _validator(kind).validate_python(table)
     except ValidationError as error:
         _refuse(error.errors(include_url=False), where)
-
-
-def shown(value: object) -> str:
-    """Return the repr of a value of any length and depth in a part of a line."""
-    return _REPR.repr(value)
-
-
-def cut(text: str) -> str:
-    """Return a text, the first part of it where it is long."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 @cache

@@ -9,10 +9,13 @@
       RecordError          a stored result that cannot be read
       InstallationError    a package that is missing or overwritten
       StorageError         a file that cannot be written
+      CommandError         several of these at once
 
 The command line prints the message as one line and exits with status 2. Anything else is a bug of
 ours and shows its traceback.
 """
+
+from collections.abc import Sequence
 
 
 class ClbenchError(Exception):
@@ -49,6 +52,19 @@ class InstallationError(ClbenchError):
 
 class StorageError(ClbenchError):
     """A file that cannot be written."""
+
+
+class CommandError(ClbenchError):
+    """All that is wrong with one command, each told by itself."""
+
+    def __init__(self, errors: Sequence[ClbenchError]) -> None:
+        super().__init__("; ".join(map(str, errors)))
+        self.errors = tuple(errors)
+
+
+def lines_of(error: ClbenchError) -> list[str]:
+    """Return what an error says, a line for each thing that is wrong."""
+    return [str(one) for one in (error.errors if isinstance(error, CommandError) else (error,))]
 
 
 _MESSAGE_LENGTH = 200

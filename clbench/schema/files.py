@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import uuid
 import zlib
 from itertools import count
@@ -14,6 +15,9 @@ from clbench.schema.errors import BadValueError, StorageError
 _CHUNK = 1 << 20
 _SEAL = b"clbench sha256 "
 
+_LONGEST_NAME = 100
+"""Of a model or of data; a disk takes 255 characters."""
+
 ASIDE = ".aside-"
 """In the name of a file that was set aside, before a number."""
 
@@ -23,6 +27,15 @@ DAMAGED_NPZ = (
     *(BadZipFile, zlib.error),
 )
 """What numpy and zipfile raise on a file that is cut off, altered, encrypted or something else."""
+
+
+def safe_name(name: str) -> str:
+    """Return a name as a part of a file's: no folder, nothing hidden, and not too long for a disk.
+
+    >>> safe_name("runs/net.py:make")
+    'runs_net.py_make'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:_LONGEST_NAME].strip(".") or "_"
 
 
 def sha256_of(data: bytes) -> str:

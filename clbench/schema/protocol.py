@@ -7,14 +7,18 @@ from functools import cache
 from pathlib import Path
 
 from clbench.schema.dataclass_io import from_table
-from clbench.schema.errors import BadValueError
+from clbench.schema.errors import BadValueError, describe
 from clbench.schema.names import NormName, look_up
+from clbench.schema.numbers import LARGEST, whole
 from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
 
 DEFAULT_PROTOCOL = "digits-linf"
 
 LARGEST_SEED = 2**32 - 1
 """What every generator of random numbers takes."""
+
+SUFFIX = ".toml"
+"""How the names of protocols' files end."""
 
 CUSTOM = "custom"
 """The name that a record bears when an option given by hand overrode its protocol."""
@@ -51,10 +55,10 @@ class Protocol:
             BadValueError: A norm, eps or number of examples that cannot be, or another norm
                 without an eps of its own.
         """
-        if n_examples is not None and n_examples < 1:
-            raise BadValueError(f"--n-examples must be at least 1, got {n_examples}")
-        if seed is not None and not 0 <= seed <= LARGEST_SEED:
-            raise BadValueError(f"--seed must be from 0 to {LARGEST_SEED}, got {seed}")
+        if n_examples is not None:
+            n_examples = read_n_examples(n_examples)
+        if seed is not None:
+            seed = read_seed(seed)
         given = {"attack": attack, "n_examples": n_examples, "seed": seed}
         changed = replace(
             self,
@@ -70,6 +74,24 @@ class Protocol:
         if wanted != self.threat_model.norm:
             raise BadValueError(f"--norm {wanted} needs an --eps of its own, such as --eps 1/2")
         return self.threat_model
+
+
+def read_seed(value: int | str) -> int:
+    """Return a seed.
+
+    Raises:
+        BadValueError: It is no whole number that every generator of random numbers takes.
+    """
+    return whole("--seed", value, 0, LARGEST_SEED)
+
+
+def read_n_examples(value: int | str) -> int:
+    """Return a number of examples.
+
+    Raises:
+        BadValueError: It is no whole number from 1 up.
+    """
+    return whole("--n-examples", value, 1, LARGEST)
 
 
 def resolve(
@@ -122,11 +144,18 @@ def protocols() -> dict[str, Protocol]:
 
 
 def find_protocol(name: str) -> Protocol:
-    """Return the protocol called ``name``.
+    """Return the protocol called ``name``, or that of a file of the user's own.
+
+    Args:
+        name: In capitals or not; or a path that ends with ``.toml``. The protocol of a file bears
+            the name of the file with its ending, so that it is none of ours.
 
     Raises:
         UnknownNameError: There is none; the message suggests the nearest.
+        BadValueError: A file that cannot be read, or a field of it that is missing or wrong.
     """
+    if name.endswith(SUFFIX):
+        return replace(_read(Path(name)), name=Path(name).name)
     return look_up(protocols(), name, "protocol")
 
 
@@ -144,13 +173,19 @@ class _File:
 
 
 def _read(file: Path) -> Protocol:
-    found = from_table(_File, tomllib.loads(file.read_text(encoding="utf-8")), file.name)
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadValueError(f"protocol {file} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadValueError(f"protocol {file} is no TOML: {describe(error)}") from error
+    found = from_table(_File, table, file.name)
     return Protocol(
         name=file.stem,
         dataset=found.dataset,
         threat_model=ThreatModel(found.norm, found.eps),
         attack=found.attack,
-        n_examples=found.n_examples,
-        seed=found.seed,
+        n_examples=read_n_examples(found.n_examples),
+        seed=read_seed(found.seed),
         about=found.about,
     )

@@ -1,8 +1,8 @@
 """One run as JSON: the source of truth that the leaderboard is generated from."""
 
 import json
-import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,8 @@ from clbench.schema.attack_spec import HASH_DIGITS, Parameter
 from clbench.schema.dataclass_io import read_json, to_json
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate
-from clbench.schema.files import ASIDE, sha256_of, write_atomically
+from clbench.schema.files import ASIDE, safe_name, sha256_of, write_atomically
+from clbench.schema.group import Group
 from clbench.schema.threat_model import parse_eps, parse_norm
 
 SCHEMA_VERSION = 2
@@ -188,14 +189,15 @@ class EvaluationRecord:
         return self.schema_version not in UNBOUND_VERSIONS
 
     @property
-    def group(self) -> tuple[str, str, str, str]:
-        """Data set, norm, eps and hash of the attack: what numbers that are compared agree in."""
+    def group(self) -> Group:
+        """What numbers that are compared agree in."""
         threat, attack = self.threat_model, self.attack
-        return (
-            self.data.name,
-            threat.norm if threat else "",
-            threat.eps if threat else "",
-            attack.hash if attack else "",
+        return Group(
+            data_sha256=self.data.sha256,
+            n_examples=self.data.n,
+            norm=threat.norm if threat else "",
+            eps=parse_eps(threat.eps) if threat else Fraction(0),
+            attack_hash=attack.hash if attack else "",
         )
 
     @property
@@ -231,12 +233,13 @@ def run_paths(out: Path, run: RunIdentity) -> RunPaths:
     found beside it.
     """
     norm = run.threat_model.norm if run.threat_model else "clean"
-    folder, model = Path(_safe(run.data.name)) / norm, _safe(run.model.name)
-    at_any_size = replace(run, batch_size=0).hash
+    folder, model = Path(safe_name(run.data.name)) / norm, safe_name(run.model.name)
     return RunPaths(
         record=out / "records" / folder / f"{model}~{run.hash}.json",
         evidence=out / "evidence" / folder / f"{model}~{run.hash}.npz",
-        progress=out / "progress" / f"{model}~{at_any_size}~{run.batch_size}.npz",
+        progress=out
+        / "progress"
+        / f"{model}~{replace(run, batch_size=0).hash}~{run.batch_size}.npz",
     )
 
 
@@ -293,7 +296,3 @@ def read_records(out: Path) -> list[EvaluationRecord]:
             )
         found[run] = path, record
     return [record for _, record in found.values()]
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip(".") or "_"

@@ -5,10 +5,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from clbench.schema.errors import BadValueError
-from clbench.schema.names import NORM_NAMES, NormName
+from clbench.schema.names import NORM_NAMES, NormName, spelled
+from clbench.schema.text import shown
 
-_NUMBER = r"\d+(?:\.\d+)?|\.\d+"
+_NUMBER = r"[0-9]{1,40}(?:\.[0-9]{1,40})?|\.[0-9]{1,40}"
+_MEANT = {
+    **dict.fromkeys(("inf", "infinity", "linfty", "l_inf", "l-inf", "max", "l∞"), "Linf"),
+    **dict.fromkeys(("2", "l_2", "euclidean"), "L2"),
+    **dict.fromkeys(("1", "l_1"), "L1"),
+}
+"""What others call the norms."""
+
 _EPS = re.compile(rf"\s*(-?(?:{_NUMBER}))\s*(?:/\s*({_NUMBER})\s*)?")
+
+_MOST_BITS = 256
+"""Of numerator and denominator: a longer eps could not even be printed."""
 
 PIXEL_STEP = 255
 """8-bit images have this many steps from black to white; the field writes eps in such steps."""
@@ -36,6 +47,8 @@ class ThreatModel:
         parse_norm(self.norm)
         if not isinstance(self.eps, Fraction):
             raise BadValueError(f"eps must be exact, such as Fraction(8, 255), got {self.eps!r}")
+        if max(abs(self.eps.numerator), self.eps.denominator).bit_length() > _MOST_BITS:
+            raise BadValueError(f"eps must have at most 40 digits, got {shown(self.eps)}")
         if self.eps < 0:
             raise BadValueError(f"eps must not be negative, got {format_eps(self.eps)!r}")
         if self.norm == "Linf" and self.eps > 1:
@@ -49,15 +62,19 @@ class ThreatModel:
 
 
 def parse_norm(text: str) -> NormName:
-    """Return the norm that ``text`` names, in RobustBench's spelling.
+    """Return the norm that ``text`` names in capitals or not, in RobustBench's spelling.
 
     Raises:
         BadValueError: ``text`` is no norm that clbench measures.
+
+    >>> parse_norm("linf")
+    'Linf'
     """
     for norm in NORM_NAMES:
-        if text == norm:
+        if spelled(text, NORM_NAMES) == norm:
             return norm
-    raise BadValueError(f"norm must be one of {', '.join(NORM_NAMES)}, got {text!r}")
+    hint = f"; did you mean {_MEANT[text.lower()]!r}?" if text.lower() in _MEANT else ""
+    raise BadValueError(f"norm must be one of {', '.join(NORM_NAMES)}, got {shown(text)}{hint}")
 
 
 def parse_eps(text: str | Fraction) -> Fraction:
@@ -73,7 +90,7 @@ def parse_eps(text: str | Fraction) -> Fraction:
         return text
     match = _EPS.fullmatch(text) if type(text) is str else None
     if match is None or (match[2] is not None and Fraction(match[2]) == 0):
-        raise BadValueError(f"eps must read like '8/255' or '0.5', got {text!r}")
+        raise BadValueError(f"eps must read like '8/255' or '0.5', got {shown(text)}")
     return Fraction(match[1]) / Fraction(match[2] or 1)
 
 

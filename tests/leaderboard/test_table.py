@@ -1,5 +1,7 @@
+import csv
 import io
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,7 @@ from clbench.leaderboard import table
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import proportion, undefined
 from clbench.schema.files import write_atomically
-from clbench.schema.records import run_paths, write_record
+from clbench.schema.records import DataEntry, ThreatEntry, run_paths, write_record
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def read_back(records):
 def test_columns_stand_in_the_order_of_the_contract(make_record):
     extra = make_record(measures=(*make_record().measures, proportion("probe_stage4_clean", 1, 2)))
     header = (
-        "rank,model,scheme,scenario,backbone,dataset,norm,eps,n_examples,"
+        "rank,model,scheme,scenario,backbone,dataset,norm,eps,eps_value,n_examples,"
         "clean_acc,clean_acc_low,clean_acc_high,robust_acc,robust_acc_low,robust_acc_high,"
         "attack,attack_backend,attack_hash,acc_after_apgd-ce,acc_after_square,"
         "cka_stem,cka_stage1,cka_stage2,cka_stage3,cka_stage4,cka_pool,cka_logits,cka_mean,"
@@ -115,3 +117,96 @@ def test_a_golden_record_gives_a_golden_csv(make_record):
     records = [make_record("a"), make_record("b", right=70), make_record("c", eps="4/255")]
     records.append(replace(make_record("d"), flags=("zero_gradient", "softmax_output")))
     assert table.render(records) == golden.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "ranks"),
+    [
+        ({}, [1, 2]),
+        ({"seed": 7}, [1, 2]),
+        ({"data": DataEntry("other.npz", 100, "d" * 64)}, [1, 2]),  # the same images
+        ({"threat_model": ThreatEntry("Linf", "16/510")}, [1, 2]),  # the same number
+        ({"data": DataEntry("cifar10", 100, "0" * 64)}, [1, 1]),
+        ({"data": DataEntry("cifar10", 99, "d" * 64)}, [1, 1]),
+        ({"threat_model": ThreatEntry("L2", "8/255")}, [1, 1]),
+        ({"threat_model": ThreatEntry("Linf", "9/255")}, [1, 1]),
+        ({"threat_model": ThreatEntry("Linf", "8.0000001/255")}, [1, 1]),
+    ],
+)
+def test_rows_are_ranked_where_images_threat_model_and_attack_agree(make_record, changes, ranks):
+    rows = [make_record("a", right=70), make_record("b", right=50, **changes)]
+    assert sorted(read_back(rows)["rank"]) == ranks
+
+
+@pytest.mark.parametrize(
+    "hashed",
+    ["53e700426816", "009210165438", "123456789012", "1e5", "0x1234567890", "inf", "nan", "1_000"],
+)
+def test_the_hash_of_an_attack_is_read_back_as_it_was_written(make_record, hashed):
+    board = read_back([make_record(attack_hash=hashed)])
+    assert board["attack_hash"][0] == f"h:{hashed}"
+
+
+@pytest.mark.parametrize("eps", ["8/255", "1", "12", "0", "0.00000012345", "1/3"])
+def test_eps_stands_as_a_number_too(make_record, eps):
+    board = read_back([make_record(eps=eps)])
+    assert board["eps_value"][0] == float(Fraction(eps))
+
+
+HOSTILE = {
+    "=1+1.py:make": "'=1+1.py:make",
+    "+1": "'+1",
+    "-1+2": "'-1+2",
+    "@SUM(A1)": "'@SUM(A1)",
+    "  =1+1": "'  =1+1",
+    "\u00a0=1": "'\u00a0=1",
+    "\uff1d1+1": "'\uff1d1+1",  # read as an equals sign in some languages
+    "\t=1+1": r"\t=1+1",
+    "\r=1+1": r"\r=1+1",
+    "a\nb": r"a\nb",
+    "\x1b[31mred": r"\x1b[31mred",
+    "\x1b]0;title\x07": r"\x1b]0;title\x07",
+    "\u202egnp.exe": r"\u202egnp.exe",
+    "\u2066x\u2069": r"\u2066x\u2069",
+    "zero\u200bwidth": r"zero\u200bwidth",
+    "half\udcff": r"half\udcff",
+    "\x00": r"\x00",
+    "a,b": "a,b",
+    'a"b': 'a"b',
+    "[bold]a[/x]": "[bold]a[/x]",
+    "é 網路": "é 網路",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_text_of_others_is_text_in_the_csv(make_record, name):
+    record = make_record(name)
+    changed = replace(
+        record,
+        model=replace(record.model, backbone=name, scheme=name),
+        data=replace(record.data, name=name),
+        attack=replace(record.attack, name=name, parameters={name: {}}),
+        measures=(*record.measures, proportion(name, 1, 2)),
+        flags=(name,),
+        device=name,
+        versions={"clbench": name},
+    )
+    data = table.render([changed])
+    lines = data.decode().splitlines()
+    assert len(lines) == 2
+    header, cells = csv.reader(lines)
+    row = dict(zip(header, cells, strict=True))
+    for column in ("model", "scheme", "backbone", "dataset", "attack", "flags", "device"):
+        assert row[column] == HOSTILE[name]
+    assert HOSTILE[name] in header
+    texts = [*header, *(cell for cell in cells if not is_number(cell))]
+    assert not [one for one in texts if one.lstrip().startswith(tuple("=+-@\uff1d"))]
+    assert data.decode().replace("\n", "").isprintable() or "\u00a0" in name
+
+
+def is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -72,7 +72,7 @@ def damaged(content, change):
     ("change", "message"),
     [
         ("lost", "record lacks seed"),
-        ("added", "unknown field of record 'colour'; known: attack, .*, wall_s"),
+        ("added", r"unknown field of record 'colour'; known: attack, .*, \.\.\."),
         ("ill typed", "record.data.n must be a whole number, got 'many'"),
         ("ill typed measure", r"record.measures\[0\].value must be a number, got 'high'"),
         ("no table", r"record.model must be a table, got \[\]"),

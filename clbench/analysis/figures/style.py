@@ -8,8 +8,10 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from clbench.schema.names import SCENARIOS
+from clbench.schema.text import visible
 
 WIDTH = 6.9
 """Inches: the width of the text in a two-column paper."""
@@ -66,6 +68,7 @@ _SETTINGS: dict[Any, Any] = {  # matplotlib's type of a key lists every setting
     "lines.linewidth": 1.0,
     "lines.markersize": 2.5,
     "svg.hashsalt": "clbench",
+    "text.parse_math": False,  # a name with two dollars in it is no formula
 }
 
 
@@ -101,9 +104,14 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def draw(figure: Figure, form: str) -> bytes:
-    """Return a figure as a file of a format in ``FORMATS``; equal figures give equal bytes."""
+    """Return a figure as a file of a format in ``FORMATS``; equal figures give equal bytes.
+
+    Names in it are visible text: an escape character is not allowed in an SVG file.
+    """
     file = io.BytesIO()
     with styled():
+        for text in figure.findobj(Text):
+            text.set_text("\n".join(map(visible, text.get_text().split("\n"))))
         figure.savefig(file, format=form, **_FORMATS[form])
     return file.getvalue()
 

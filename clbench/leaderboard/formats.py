@@ -1,0 +1,120 @@
+"""The leaderboard for people and for papers: a choice of columns, in the form that is asked for."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from clbench.leaderboard.table import Cell, columns, table
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import look_up
+from clbench.schema.records import EvaluationRecord
+
+Row = dict[str, Cell | None]
+
+DEFAULT_COLUMNS = (
+    *("rank", "model", "dataset", "norm", "eps", "n_examples"),
+    *("clean_acc", "robust_acc", "robust_acc_low", "robust_acc_high", "attack", "unreliable"),
+)
+
+_DIGITS = 4
+"""Of numbers in a table; the CSV file has more."""
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    **{one: f"\\{one}" for one in "&%$#_{}"},
+}
+_MARKDOWN = {one: f"\\{one}" for one in r"\`*_{}[]()<>#+!|~$"}
+
+
+def rows(records: Sequence[EvaluationRecord], wanted: Sequence[str] = ()) -> list[Row]:
+    """Return the rows of the leaderboard with these columns; by default the most asked for.
+
+    Raises:
+        UnknownNameError: A column that these records do not have; the message suggests the nearest.
+        BadValueError: A column is there twice.
+    """
+    known = {name: name for name in columns(records)}
+    chosen = [look_up(known, name, "column") for name in wanted or DEFAULT_COLUMNS]
+    if twice := [name for name in chosen if chosen.count(name) > 1]:
+        raise BadValueError(f"--columns has each column once, got {twice[0]!r} twice")
+    board = table(records)
+    return [
+        {name: _plain(value) for name, value in zip(chosen, values, strict=True)}
+        for values in board[chosen].astype(object).itertuples(index=False, name=None)
+    ]
+
+
+def _plain(value: object) -> Cell | None:
+    """Return a cell as Python has it, None where there is nothing."""
+    if not isinstance(value, Cell) or value != value:  # noqa: PLR0124 - NaN differs from itself
+        return None
+    return value
+
+
+def as_markdown(found: Sequence[Row]) -> str:
+    r"""Return rows as a table of Markdown; what would be markup in it is text.
+
+    >>> print(as_markdown([{"model": "a_b|c", "robust_acc": 0.25}]))
+    | model | robust\_acc |
+    |:---|---:|
+    | a\_b\|c | 0.2500 |
+    """
+    head, *_ = _escaped(found[:1], _MARKDOWN, names=True)
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *_escaped(found, _MARKDOWN))]
+    return "\n".join((lines[0], f"|{'|'.join(_aligned(found, ':---', '---:'))}|", *lines[1:]))
+
+
+def as_latex(found: Sequence[Row]) -> str:
+    r"""Return rows as a ``tabular`` of LaTeX with booktabs' rules; what would be a command is text.
+
+    >>> print(as_latex([{"model": "a_b&c", "robust_acc": 0.25}]))
+    \begin{tabular}{lr}
+    \toprule
+    model & robust\_acc \\
+    \midrule
+    a\_b\&c & 0.2500 \\
+    \bottomrule
+    \end{tabular}
+    """
+    head, *_ = _escaped(found[:1], _TEX, names=True)
+    lines = [f"{' & '.join(cells)} \\\\" for cells in _escaped(found, _TEX)]
+    return "\n".join(
+        (
+            f"\\begin{{tabular}}{{{''.join(_aligned(found, 'l', 'r'))}}}",
+            *("\\toprule", f"{' & '.join(head)} \\\\", "\\midrule", *lines, "\\bottomrule"),
+            "\\end{tabular}",
+        )
+    )
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Row]], str]] = {"md": as_markdown, "latex": as_latex}
+"""Forms for papers, beside the table for a terminal."""
+
+
+def in_words(cell: Cell | None) -> str:
+    """Return a cell as tables show it."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return f"{cell:.{_DIGITS}f}" if math.isfinite(cell) else ""
+    return str(cell).lower() if isinstance(cell, bool) else str(cell)
+
+
+def _escaped(
+    found: Sequence[Row], special: Mapping[str, str], *, names: bool = False
+) -> list[tuple[str, ...]]:
+    """Return the texts of every row, or of its columns' names, with what is special escaped."""
+    table = str.maketrans(dict(special))
+    texts = (map(in_words, row) if names else map(in_words, row.values()) for row in found)
+    return [tuple(text.translate(table) for text in row) for row in texts]
+
+
+def _aligned(found: Sequence[Row], left: str, right: str) -> list[str]:
+    """Return how each column is aligned: numbers to the right."""
+    first = found[0]
+    return [
+        right if any(type(row[name]) in {int, float} for row in found) else left for name in first
+    ]

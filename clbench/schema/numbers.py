@@ -1,0 +1,59 @@
+"""Whole numbers as users type them: plain digits in a range, or a line that says the range."""
+
+import re
+
+from clbench.schema.errors import BadValueError
+from clbench.schema.text import shown
+
+LARGEST = 2**63 - 1
+"""Whole numbers in files and options have at most 64 bits, as they have in other languages."""
+
+LARGEST_COUNT = 2**31 - 1
+"""Of steps, restarts, images in a batch and the like."""
+
+_DIGITS = re.compile(r"-?[0-9]{1,19}")
+"""ASCII only: ``int`` also takes digits of other scripts, underscores, spaces, and any length."""
+
+
+def whole(name: str, value: int | str, least: int, most: int, *, words: str = "") -> int:
+    """Return the whole number that ``value`` is, or writes in plain digits.
+
+    Args:
+        name: How the message calls it, such as ``--seed``.
+        value: What was given.
+        least: The smallest allowed.
+        most: The largest allowed.
+        words: What else would be right, such as ``'auto' or ``.
+
+    Raises:
+        BadValueError: It is no such number, or outside of the range, which the message says.
+
+    >>> whole("--seed", "12", 0, 99)
+    12
+    """
+    number = None
+    if type(value) is int:
+        number = value
+    elif isinstance(value, str) and _DIGITS.fullmatch(value):
+        number = int(value)
+    if number is None or not least <= number <= most:
+        upper = "up" if most == LARGEST else f"to {most}"
+        raise BadValueError(
+            f"{name} must be {words}a whole number from {least} {upper}, got {shown(value)}"
+        )
+    return number
+
+
+AUTO = "auto"
+
+
+def read_batch_size(wanted: int | str | None) -> int | None:
+    """Return how many images to attack at once; None, or "auto", leaves it open.
+
+    Raises:
+        BadValueError: It is no number, or below 1.
+    """
+    if wanted in {None, AUTO}:
+        return None
+    assert wanted is not None, "it was looked for above"
+    return whole("--batch-size", wanted, 1, LARGEST_COUNT, words=f"'{AUTO}' or ")
