@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from clbench.attacks.interface import CascadeRow, ComponentRow, Fit, Shape, fits_all
+from clbench.attacks.rows import CascadeRow, ComponentRow, Fit, Shape, fits_all
 from clbench.schema.attack_spec import Option, Parameter
 from clbench.schema.names import NormName
 

@@ -10,24 +10,25 @@ from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any, cast
 
-from jaxtyping import Float, Int
-from torch import Tensor, nn
-
-from clbench.attacks.interface import Attack, ComponentRow, Granularity
-from clbench.runtime.user_code import UserObject, fingerprint, is_own, load_own
-from clbench.schema.attack_spec import Component, Option, Parameter
-from clbench.schema.errors import BadValueError, describe
-from clbench.schema.names import NORM_NAMES, NormName
-from clbench.schema.threat_model import ThreatModel
+from clbench.attacks.rows import ComponentRow
+from clbench.runtime.user_code import UserObject, fingerprint, load_own
+from clbench.schema.attack_spec import Option, Parameter
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import NORM_NAMES
 
 ENTRY_POINT_GROUP = "clbench.attacks"
 """Where other packages register a name for an attack of theirs."""
 
-_SOURCE = "source"
+SOURCE = "source"
 """The parameter that tells an attack from the same one after an edit."""
 
 
-def _load(name: str) -> UserObject:
+def load(name: str) -> UserObject:
+    """Return an attack of a user's own.
+
+    Raises:
+        BadValueError: It cannot be imported, or is no attack.
+    """
     return _loaded(name, fingerprint(name))
 
 
@@ -52,7 +53,7 @@ def row(name: str) -> ComponentRow:
     Raises:
         BadValueError: It cannot be imported, or is no attack.
     """
-    found = _load(name)
+    found = load(name)
     return ComponentRow(
         name=name,
         about=_first_line(found.value),
@@ -62,63 +63,6 @@ def row(name: str) -> ComponentRow:
         bounded=bool(getattr(found.value, "bounded", True)),
         black_box=bool(getattr(found.value, "black_box", False)),
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class OwnCode:
-    """Code outside of clbench."""
-
-    name: str = "own"
-    granularity: Granularity = "batch"
-    distribution: str = ""
-
-    def is_installed(self) -> bool:
-        """Say that it always is."""
-        return True
-
-    def runs(self, component: str, norm: NormName) -> bool:
-        """Say whether the code is for this norm."""
-        return is_own(component, ENTRY_POINT_GROUP) and norm in row(component).norms
-
-    def bind(self, component: Component) -> Attack:
-        """Return the attack with these parameters."""
-        value: Any = _load(component.name).value
-        given = {key: of for key, of in component.parameters.items() if key != _SOURCE}
-        return _Named(component.name, value(**given) if isinstance(value, type) else value)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Named:
-    """An attack of a user's own, whose failure is told with its name."""
-
-    name: str
-    attack: Attack
-
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Float[Tensor, "n c h w"],
-        labels: Int[Tensor, " n"],
-        threat_model: ThreatModel,
-        *,
-        seed: int,
-        index: Int[Tensor, " n"],
-    ) -> Float[Tensor, "n c h w"]:
-        """Return what the user's attack returns.
-
-        Raises:
-            BadValueError: It raised, or returned something else than images.
-        """
-        try:
-            found: object = self.attack(model, images, labels, threat_model, seed=seed, index=index)
-        except Exception as error:
-            raise BadValueError(f"attack '{self.name}' raised {describe(error)}") from error
-        if not isinstance(found, Tensor) or found.shape != images.shape:
-            got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise BadValueError(
-                f"attack '{self.name}' must return images {list(images.shape)}, got {got}"
-            )
-        return found
 
 
 def _options(attack: Any) -> dict[str, Option]:  # noqa: ANN401 - whatever the user named
@@ -137,7 +81,7 @@ def _effective(
     found: UserObject, _n_classes: int, given: Mapping[str, Parameter]
 ) -> dict[str, Parameter]:
     defaults = {key: option.default for key, option in _options(found.value).items()}
-    return {**defaults, **given, _SOURCE: found.source}
+    return {**defaults, **given, SOURCE: found.source}
 
 
 def _first_line(attack: Any) -> str:  # noqa: ANN401 - whatever the user named

@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 from clbench.attacks.autoattack_rows import square_fit
-from clbench.attacks.interface import ComponentRow, Fit, Shape
+from clbench.attacks.rows import ComponentRow, Fit, Shape
 from clbench.interop.torchattacks import torchattacks_package
 from clbench.schema.attack_spec import Option, Parameter
 from clbench.schema.errors import BadValueError

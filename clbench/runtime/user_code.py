@@ -13,7 +13,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from clbench.runtime.as_found import torch_as_found
 from clbench.runtime.local_imports import local_imports
 from clbench.schema.errors import ClbenchError, describe
 from clbench.schema.files import sha256_of_file
@@ -68,6 +67,8 @@ def load_registered(what: str, point: EntryPoint, error: type[ClbenchError]) -> 
         ClbenchError: Of the given kind: it cannot be imported.
     """
     try:
+        from clbench.runtime.as_found import torch_as_found  # noqa: PLC0415 - loads torch
+
         with torch_as_found():
             value = point.load()
     except Exception as caught:
@@ -131,6 +132,8 @@ def import_object(what: str, name: str, error: type[ClbenchError]) -> UserObject
 @contextmanager
 def importable(folder: Path) -> Iterator[None]:
     """Let modules in a folder be imported for a while; what torch does by default stays."""
+    from clbench.runtime.as_found import torch_as_found  # noqa: PLC0415 - loads torch
+
     sys.path.insert(0, str(folder))
     try:
         with torch_as_found():

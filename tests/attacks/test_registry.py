@@ -3,13 +3,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from clbench.attacks.registry import (
-    ATTACKS,
-    BACKENDS,
-    COMPONENTS,
-    bind,
-    plan_attack,
-)
+from clbench.attacks.grammar import ATTACKS, COMPONENTS
+from clbench.attacks.registry import BACKENDS, bind, plan_attack
 from clbench.schema.attack_spec import AttackSpec, Component
 from clbench.schema.errors import BadValueError, InstallationError, UnknownNameError
 from clbench.schema.protocol import protocols
@@ -98,14 +93,17 @@ def test_hashes_of_published_numbers_never_change():
     ("text", "message"),
     [
         ("autoatack", "unknown attack 'autoatack'; did you mean 'autoattack'?"),
-        ("torchattacks:pgd", "unknown attack 'torchattacks:pgd'; did you mean 'torchattacks:PGD'?"),
+        (
+            "torchattacks:pgdd",
+            "unknown attack 'torchattacks:pgdd'; did you mean 'torchattacks:PGD'?",
+        ),
         ("pgd,stepz=4", "unknown option of attack 'pgd' 'stepz'; did you mean 'steps'?"),
     ],
 )
 def test_a_mistyped_name_suggests_the_right_one(text, message):
     with pytest.raises(UnknownNameError) as caught:
         plan_attack(text, "Linf", 10)
-    assert str(caught.value) == message
+    assert str(caught.value).endswith(message)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +112,14 @@ def test_a_mistyped_name_suggests_the_right_one(text, message):
         ("pgd,steps", "options of attack 'pgd' read like 'steps=40', got 'steps'"),
         ("pgd,", "options of attack 'pgd' read like 'steps=40', got ''"),
         ("pgd,steps=4,steps=5", "option 'steps' of attack 'pgd' is given twice"),
-        ("pgd,steps=0", "option 'steps' of attack 'pgd' must be a count from 1 up, got '0'"),
-        ("pgd,steps=1.5", "option 'steps' of attack 'pgd' must be a count from 1 up, got '1.5'"),
+        (
+            "pgd,steps=0",
+            "option 'steps' of attack 'pgd' must be a count from 1 to 2147483647, got '0'",
+        ),
+        (
+            "pgd,steps=1.5",
+            "option 'steps' of attack 'pgd' must be a count from 1 to 2147483647, got '1.5'",
+        ),
         (
             "pgd,step_size=-1",
             (
@@ -142,7 +146,7 @@ def test_a_mistyped_name_suggests_the_right_one(text, message):
             "torchattacks:EADEN,max_iterations=5",
             (
                 "option 'max_iterations' of attack 'torchattacks:EADEN' must be "
-                "a count from 10 up, got '5'"
+                "a count from 10 to 2147483647, got '5'"
             ),
         ),
         (
@@ -163,7 +167,7 @@ def test_a_bad_option_says_what_would_be_right(text, message):
     norm = "L2" if "EADEN" in text else "Linf"
     with pytest.raises(BadValueError) as caught:
         plan_attack(text, norm, 10)
-    assert str(caught.value) == message
+    assert str(caught.value).endswith(message)
 
 
 def test_a_norm_that_the_attack_does_not_cover_is_refused():
@@ -252,13 +256,28 @@ def test_an_attack_of_ones_own_is_named_by_file_and_function(own):
 def test_the_fields_of_a_dataclass_are_options(own):
     plan = plan_attack(f"{own}:Stripes,every=3", "Linf", 10)
     ((name, parameters),) = plan.spec.parameters.items()
-    assert name == f"{own}:Stripes"
+    assert name == plan.spec.name == "mine.py:Stripes"
     assert parameters["every"] == 3
     assert parameters["source"].startswith("mine.py:Stripes sha256:")
     (step,) = bind(plan, 10)
     assert step.black_box
     with pytest.raises(BadValueError, match="covers Linf only, got L2"):
         plan_attack(f"{own}:Stripes", "L2", 10)
+
+
+def test_a_hash_does_not_depend_on_the_folder_of_the_file(own, tmp_path, monkeypatch):
+    other = tmp_path / "elsewhere" / "mine.py"
+    other.parent.mkdir()
+    other.write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    names = (f"{own}:noise", f"{other}:noise", "mine.py:noise", "elsewhere/mine.py:noise")
+    assert len({plan_attack(name, "Linf", 10).spec.hash for name in names}) == 1
+    (step,) = bind(plan_attack(f"{other}:noise", "Linf", 10), 10)
+    assert step.name == "mine.py:noise"
+    both = plan_attack(f"{other}:Stripes + {own}:noise", "Linf", 10)
+    assert [one.name for one in bind(both, 10)] == ["mine.py:Stripes", "mine.py:noise"]
+    with pytest.raises(BadValueError, match=r"got 'mine\.py:noise' twice"):
+        plan_attack(f"{other}:noise + {own}:noise", "Linf", 10)
 
 
 def test_an_edited_attack_has_another_hash(own):

@@ -8,7 +8,8 @@ import torch
 import torchattacks
 from torch import nn
 
-from clbench.attacks.registry import ATTACKS, attack_of, bind, norms_of, plan_attack
+from clbench.attacks.grammar import ATTACKS, norms_of
+from clbench.attacks.registry import attack_of, bind, plan_attack
 from clbench.attacks.torchattacks_rows import PREFIX, REFUSED
 from clbench.data.image_set import make_image_set
 from clbench.evaluation.attacked_model import AttackedModel

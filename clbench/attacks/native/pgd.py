@@ -10,25 +10,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.attacks.interface import ComponentRow, NativeAttack
+from clbench.attacks.interface import NativeAttack
 from clbench.attacks.norms import NORMS, Norm
+from clbench.attacks.pgd_row import NAME, REACH, ROW
 from clbench.runtime.seeding import seed_from
-from clbench.schema.attack_spec import Option, Parameter
-from clbench.schema.names import NORM_NAMES
+from clbench.schema.attack_spec import Parameter
 from clbench.schema.threat_model import ThreatModel
-
-NAME = "pgd"
-REACH = 2.5
-"""The default step size lets all steps together go this many times eps far."""
-
-
-OPTIONS: dict[str, Option] = {
-    "steps": Option(40),
-    "step_size": Option(REACH / 40),
-    "restarts": Option(1),
-    "start": Option("random", choices=("random", "zero")),
-}
-"""The default of ``step_size`` only says that it is a number; without it, see ``PGD``."""
 
 
 @dataclass(frozen=True)
@@ -174,19 +161,6 @@ def _seen(
     return _Seen(images.detach(), logits.detach().argmax(1) != labels, loss.detach())
 
 
-def _effective(_n_classes: int, given: Mapping[str, Parameter]) -> dict[str, Parameter]:
-    """Return every parameter; ``step_size_per_eps`` stands for a step size in proportion to eps."""
-    chosen = {name: given.get(name, option.default) for name, option in OPTIONS.items()}
-    if "step_size" not in given:
-        del chosen["step_size"]
-        chosen["step_size_per_eps"] = REACH / int(chosen["steps"])
-    return chosen
-
-
-def _cost(given: Mapping[str, Parameter], _n_classes: int) -> float:
-    return float(int(given["restarts"]) * (3 * int(given["steps"]) + 1))
-
-
 def _make(parameters: Mapping[str, Parameter]) -> PGD:
     """Return the attack with these effective parameters."""
     step_size = float(parameters["step_size"]) if "step_size" in parameters else None
@@ -194,14 +168,4 @@ def _make(parameters: Mapping[str, Parameter]) -> PGD:
     return PGD(steps, step_size, restarts, str(parameters["start"]))
 
 
-ATTACK = NativeAttack(
-    row=ComponentRow(
-        name=NAME,
-        about="projected gradient descent: restarts, steps and step size explicit",
-        norms=NORM_NAMES,
-        options=lambda: OPTIONS,
-        parameters=_effective,
-        cost=_cost,
-    ),
-    make=_make,
-)
+ATTACK = NativeAttack(row=ROW, make=_make)

@@ -1,0 +1,191 @@
+"""What a text such as ``pgd,steps=40 + square`` asks for; reading it loads no torch."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+
+from clbench.attacks import own, pgd_row
+from clbench.attacks.autoattack_rows import AUTOATTACK, CASCADES
+from clbench.attacks.rows import ComponentRow
+from clbench.attacks.torchattacks_rows import PREFIX, REFUSED, TORCHATTACKS
+from clbench.runtime.user_code import is_own
+from clbench.schema.attack_spec import AttackSpec, Component, Option, Parameter, read_options
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import NormName, spelled, unknown
+from clbench.schema.text import shown
+
+NATIVE_ROWS: tuple[ComponentRow, ...] = (pgd_row.ROW,)
+"""What there is to know of clbench's own attacks; their code is in ``native/``."""
+
+COMPONENTS: dict[str, ComponentRow] = {
+    row.name: row for row in (*AUTOATTACK, *NATIVE_ROWS, *TORCHATTACKS)
+}
+"""Every attack that can be a component of another one, or stand alone."""
+
+ATTACKS: dict[str, str] = {
+    **{row.name: row.about for row in CASCADES.values()},
+    **{row.name: row.about for row in COMPONENTS.values()},
+}
+"""Every attack that can be named, and what it is."""
+
+BACKEND_NAMES = ("auto", "native", "autoattack", "pyautoattack", "torchattacks", "own", "clbench")
+"""What ``--backend`` takes; ``clbench`` is what version 0.1 called ``native``."""
+
+JOIN = " + "
+"""Between the components of a cascade of a user's own."""
+
+_JOINED = re.compile(r"\s*\+\s*")
+_JOINED_FILES = re.compile(r"\s+\+\s+")
+"""Names of files may have a plus sign in them."""
+
+_ALIASES = {"standard": "autoattack", "plus": "autoattack-plus", "rand": "autoattack-rand"}
+"""Versions of AutoAttack as its own class calls them."""
+
+
+def read_attack(text: str, norm: NormName, n_classes: int) -> AttackSpec:
+    """Return what ``text`` asks for: ``NAME[,key=value...]``, or several of these with plus signs.
+
+    Several are a cascade: each attacks the images that those before it did not break.
+
+    Args:
+        text: Names in ``ATTACKS``, in capitals or not; ones that packages registered under
+            ``clbench.attacks``; or ``FILE.py:NAME``. Options not given have their defaults.
+        norm: The norm of the threat model.
+        n_classes: How many classes the network tells apart; it limits targeted attacks.
+
+    Raises:
+        UnknownNameError: An attack or option that there is not.
+        BadValueError: A value of the wrong type or range, a norm that an attack does not cover,
+            too few classes, or a component that is there twice.
+    """
+    parts = [_spec(part, norm, n_classes) for part in _parts_of(text)]
+    if len(parts) == 1:
+        return parts[0]
+    components = tuple(one for part in parts for one in part.components)
+    _check_once([one.name for one in components], text)
+    flags = tuple(dict.fromkeys(flag for part in parts for flag in part.flags))
+    return AttackSpec(JOIN.join(part.name for part in parts), components, flags)
+
+
+def check_attack(text: str, norm: NormName | None = None) -> None:
+    """Find what is wrong with a text before anything is loaded: names, norm, and plain options.
+
+    Raises:
+        UnknownNameError: As ``read_attack``.
+        BadValueError: Likewise; what depends on classes or on code of others is left to it.
+    """
+    names: list[str] = []
+    for part in _parts_of(text):
+        name, options = _split(part)
+        names += _components_of(name)
+        if is_own(name, own.ENTRY_POINT_GROUP):
+            continue
+        if name.startswith(PREFIX):
+            component_row(name)  # its options would load the package
+        else:
+            read_options(name, options, options_of(name))
+    _check_once([_without_folder(name) for name in names], text)
+    for name in names if norm else ():
+        if not is_own(name, own.ENTRY_POINT_GROUP):
+            _check_norm(component_row(name), norm)
+
+
+def component_row(name: str) -> ComponentRow:
+    """Return the row of a component: of the table, or of code of the user's own.
+
+    Raises:
+        UnknownNameError: There is none; the message suggests the nearest.
+        BadValueError: The user's code is no attack.
+    """
+    if is_own(name, own.ENTRY_POINT_GROUP):
+        return own.row(name)
+    if name not in COMPONENTS:
+        raise unknown(name, ATTACKS, "attack")
+    return COMPONENTS[name]
+
+
+def norms_of(name: str) -> tuple[NormName, ...]:
+    """Return the norms that all components of an attack cover."""
+    rows = [component_row(part) for part in _components_of(name)]
+    return tuple(norm for norm in rows[0].norms if all(norm in row.norms for row in rows))
+
+
+def options_of(name: str) -> Mapping[str, Option]:
+    """Return the options of an attack; the parameters of a cascade are fixed."""
+    return {} if name in CASCADES else component_row(name).options()
+
+
+def _parts_of(text: str) -> list[str]:
+    joined = _JOINED_FILES if ".py:" in text else _JOINED
+    parts = joined.split(text.strip())
+    if "" in parts:
+        raise BadValueError(
+            f"--attack must read like 'apgd-ce,n_iter=50 + square', got {shown(text)}"
+        )
+    return parts
+
+
+def _split(part: str) -> tuple[str, Sequence[str]]:
+    """Return an attack's name as tables have it, and its options."""
+    typed, *options = (one.strip() for one in part.split(","))
+    name = typed
+    if not is_own(typed, own.ENTRY_POINT_GROUP):
+        name = spelled(_ALIASES.get(typed.casefold(), typed), ATTACKS)
+    bare = name.removeprefix(PREFIX)
+    if bare != name and spelled(bare, REFUSED) in REFUSED:
+        raise BadValueError(f"attack {name!r} is refused: {REFUSED[spelled(bare, REFUSED)]}")
+    return name, options
+
+
+def _components_of(name: str) -> list[str]:
+    if name in CASCADES:
+        return [part for part, _ in CASCADES[name].components]
+    return [name]
+
+
+def _check_once(names: Sequence[str], text: str) -> None:
+    """Check that no component is there twice: verdicts are told by their names."""
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadValueError(
+            f"a cascade has each attack once, got {twice[0]!r} twice in {shown(text)}; "
+            "give it more restarts instead"
+        )
+
+
+def _spec(part: str, norm: NormName, n_classes: int) -> AttackSpec:
+    name, options = _split(part)
+    values = read_options(name, options, options_of(name))
+    if name not in CASCADES:
+        component = _component(name, norm, n_classes, values)
+        return AttackSpec(component.name, (component,))
+    wanted = CASCADES[name].components
+    possible = [one for one in wanted if n_classes >= COMPONENTS[one[0]].least_classes]
+    components = tuple(_component(one, norm, n_classes, given) for one, given in possible)
+    return AttackSpec(name, components, ("few_classes",) if len(possible) < len(wanted) else ())
+
+
+def _check_norm(row: ComponentRow, norm: NormName | None) -> None:
+    if norm not in row.norms:
+        raise BadValueError(
+            f"attack {row.name!r} covers {' and '.join(row.norms)} only, got {norm}"
+        )
+
+
+def _component(
+    name: str, norm: NormName, n_classes: int, values: Mapping[str, Parameter]
+) -> Component:
+    row = component_row(name)
+    _check_norm(row, norm)
+    if n_classes < row.least_classes:
+        raise BadValueError(
+            f"attack {name!r} needs at least {row.least_classes} classes, got {n_classes}"
+        )
+    parameters = row.parameters(n_classes, values)
+    short = _without_folder(name)
+    return Component(short, parameters, typed="" if short == name else name)
+
+
+def _without_folder(name: str) -> str:
+    """Return the name of an attack without the folder of its file; its hash tells its content."""
+    file, sign, attack = name.rpartition(".py:")
+    return f"{PurePath(file).name}{sign}{attack}" if sign else name
