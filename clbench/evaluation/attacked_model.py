@@ -1,6 +1,6 @@
 """What stands around every attack: the network left as found, and every success confirmed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
@@ -26,7 +26,8 @@ class AttackedModel(nn.Module):
     faster equal; in ``precision`` bfloat16 any runs under autocast. One that cuts the gradient off
     has a gradient of zero here, instead of an error; entries that are no numbers are zero, too, as
     a single one would spoil the direction of a step. Verdicts are always the plain network's.
-    ``forward_passes`` and ``backward_passes`` count images, ``spoiled`` those with such entries.
+    ``forward_passes`` and ``backward_passes`` count images, ``spoiled`` those with such entries;
+    ``on_pass`` is called at every forward pass.
     """
 
     def __init__(self, network: nn.Module, precision: str = "float32") -> None:
@@ -38,6 +39,7 @@ class AttackedModel(nn.Module):
         self.forward_passes = 0
         self.backward_passes = 0
         self.spoiled = 0
+        self.on_pass: Callable[[], None] = lambda: None
         self.training = False
 
     def train(self, mode: bool = True) -> "AttackedModel":
@@ -51,6 +53,7 @@ class AttackedModel(nn.Module):
     def _run(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return the logits as the network gives them."""
         self.forward_passes += len(images)
+        self.on_pass()
         wants_gradient = images.requires_grad and torch.is_grad_enabled()
         if wants_gradient:
             images = _Gate.apply(images, self)

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from clbench.schema.files import write_atomically
 
 SAVE_EVERY = 1.0
 """Seconds between two savings of the progress; longer where saving itself takes long."""
+
+_NEARLY = 0.99
 
 _SAVING_SHARE = 0.02  # of the time, at most, goes into saving
 
@@ -18,8 +21,9 @@ _SAVING_SHARE = 0.02  # of the time, at most, goes into saving
 class Progress:
     """How far an evaluation is: ``done`` of ``total`` examples of step ``step`` are attacked.
 
-    Step 0 is the clean images. ``accuracy_left`` is the robust accuracy if no further attack broke
-    anything. ``eta`` is a rough number of seconds to go, None while nothing is known.
+    ``within`` is roughly how much of the batch under way is done, in examples. Step 0 is the clean
+    images. ``accuracy_left`` is the robust accuracy if no further attack broke anything. ``eta`` is
+    a rough number of seconds to go, None while nothing is known.
     """
 
     attack: str
@@ -30,6 +34,21 @@ class Progress:
     accuracy_left: float
     seconds: float
     eta: float | None
+    within: float = 0.0
+
+
+class UnderWay(NamedTuple):
+    """What is done of a batch, judged by its passes: in examples, in cost and in seconds."""
+
+    examples: float
+    cost: float
+    seconds: float
+
+    @classmethod
+    def of(cls, examples: int, cost: float, passes: int, seconds: float) -> "UnderWay":
+        """Return it from the passes so far; a batch that takes more than foretold is not done."""
+        share = min(passes / cost, _NEARLY)
+        return cls(share * examples, share * cost, seconds)
 
 
 OnProgress = Callable[[Progress], None]

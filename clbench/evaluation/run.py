@@ -5,7 +5,8 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
 from clbench.evaluation.chance import AT_CHANCE, is_at_chance
 from clbench.evaluation.confirm import Batch, attack_and_confirm
 from clbench.evaluation.logit_scale import is_distorted, log2_factors, same_factor
-from clbench.evaluation.progress import OnProgress, Progress, Saver
+from clbench.evaluation.progress import OnProgress, Progress, Saver, UnderWay
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
 from clbench.evaluation.result import EvaluationResult, result_of
 from clbench.evaluation.state import EvaluationState
@@ -30,12 +31,14 @@ from clbench.runtime.hashing import state_sha256
 from clbench.runtime.tiles import choose_batch_size
 from clbench.schema.errors import BadValueError, ModelError
 from clbench.schema.files import set_aside, sha256_of
+from clbench.schema.numbers import read_batch_size
 from clbench.schema.threat_model import ThreatModel
 from clbench.schema.version import __version__
 
 log = logging.getLogger(__name__)
 
-AUTO = "auto"
+TELL_EVERY_S = 1.0
+"""Seconds between two reports from within a batch."""
 
 LOGITS_KEPT = 8
 """Images whose logits tell a network from the same one after a change."""
@@ -98,20 +101,6 @@ def evaluate(
         with Saver(progress_file, lambda: state.to_bytes(made_with)) as saver:
             run.finish(state, saver, on_progress or (lambda _progress: None))
     return result_of(steps, state, images.labels, size)
-
-
-def read_batch_size(wanted: int | str | None) -> int | None:
-    """Return how many images to attack at once; None, or "auto", leaves it open.
-
-    Raises:
-        BadValueError: It is no number, or below 1.
-    """
-    if wanted in (None, AUTO):
-        return None
-    number = int(wanted) if isinstance(wanted, int) or str(wanted).isdecimal() else 0
-    if number < 1:
-        raise BadValueError(f"batch size must be 'auto' or at least 1, got {wanted!r}")
-    return number
 
 
 def check_precision(precision: str) -> None:
@@ -219,10 +208,35 @@ class _Run:
         for number in range(len(self.steps)):
             waiting = state.pending(number)
             for where in torch.split(waiting, self.batch_size) if len(waiting) else ():
-                self._attack(state, number, where)
+                with self._told(state, number, where, report):
+                    self._attack(state, number, where)
                 saver.save()
                 report(self._progress(state, number))
             saver.save(force=len(waiting) > 0)
+
+    @contextmanager
+    def _told(
+        self, state: EvaluationState, number: int, where: Int[Tensor, " b"], report: OnProgress
+    ) -> Iterator[None]:
+        """Report now and then how much of a batch is done, judged by its passes."""
+        cost, begun = self.steps[number].cost * len(where), time.monotonic()
+        told = begun
+
+        def on_pass() -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now < told + TELL_EVERY_S:
+                return
+            told = now
+            passes = self.model.forward_passes + 2 * self.model.backward_passes
+            under_way = UnderWay.of(len(where), cost, passes, now - begun)
+            report(self._progress(state, number, under_way))
+
+        self.model.on_pass = on_pass
+        try:
+            yield
+        finally:
+            self.model.on_pass = lambda: None
 
     def _attack(self, state: EvaluationState, number: int, where: Int[Tensor, " b"]) -> None:
         started, step = time.perf_counter(), self.steps[number]
@@ -265,11 +279,15 @@ class _Run:
         state.seconds += seconds
         self.model.forward_passes = self.model.backward_passes = self.model.spoiled = 0
 
-    def _progress(self, state: EvaluationState, number: int) -> Progress:
+    def _progress(
+        self, state: EvaluationState, number: int, under_way: UnderWay | None = None
+    ) -> Progress:
         done, waiting = int((state.components_done > number).sum()), len(state.pending(number))
-        begun = bool(state.components_done.any())
+        begun = under_way is not None or bool(state.components_done.any())
+        now = under_way or UnderWay(0.0, 0.0, 0.0)
         later = math.fsum(step.cost for step in self.steps[number + 1 :])
-        cost = waiting * self.steps[number].cost + state.n_robust * later
+        cost = waiting * self.steps[number].cost + state.n_robust * later - now.cost
+        spent, seconds = self.cost_done + now.cost, self.attack_seconds + now.seconds
         return Progress(
             attack=self.steps[number].name if begun else BY_CLEAN,
             step=number + 1 if begun else 0,
@@ -278,5 +296,6 @@ class _Run:
             total=done + waiting if begun else len(self.images),
             accuracy_left=state.n_robust / len(self.images),
             seconds=state.seconds,
-            eta=self.attack_seconds * cost / self.cost_done if self.cost_done else None,
+            eta=seconds * max(cost, 0.0) / spent if spent else None,
+            within=now.examples,
         )

@@ -21,12 +21,12 @@ from clbench.evaluation.run import (
     check_precision,
     evaluate,
     first_logits,
-    read_batch_size,
 )
 from clbench.evaluation.store import Known, RunStore, cost_of
 from clbench.models.interface import LoadedModel
 from clbench.runtime.devices import device_name
 from clbench.schema.estimate import Estimate
+from clbench.schema.numbers import read_batch_size
 from clbench.schema.protocol import Protocol
 from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.records import (

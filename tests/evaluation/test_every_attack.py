@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from clbench.attacks.grammar import ATTACKS, norms_of
 from clbench.attacks.norms import is_inside
-from clbench.attacks.registry import ATTACKS, bind, norms_of, plan_attack
+from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import make_image_set
 from clbench.evaluation.reliability import FLAGS
 from clbench.evaluation.run import evaluate

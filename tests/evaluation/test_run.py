@@ -409,7 +409,7 @@ def test_batch_size_auto_is_chosen_and_told(network, image_set, cascade):
 
 
 def test_a_batch_size_below_one_is_refused(network, image_set, cascade):
-    with pytest.raises(BadValueError, match="batch size must be 'auto' or at least 1, got 0"):
+    with pytest.raises(BadValueError, match="--batch-size must be 'auto' or a whole number"):
         run(network, image_set, cascade, batch_size=0)
 
 
