@@ -85,16 +85,10 @@ def evaluate(
     >>> done.record.measure("robust_acc").n, len(done.examples)
     (16, 16)
     """
-    from clbench.data.load import evaluated_images
-    from clbench.data.splits import probe_training
-    from clbench.evaluation.session import begin
-    from clbench.leaderboard.table import build
-    from clbench.models.load import load_for, tell_of_default_images
-    from clbench.probes.table import probes_to_run, run_probes
-    from clbench.runtime.devices import find_device
+    from clbench.attacks.grammar import check_attack
     from clbench.schema.protocol import resolve
 
-    own, place = data is not None, find_device(device)
+    own = data is not None
     settled = resolve(
         protocol,
         own_data=own,
@@ -104,6 +98,18 @@ def evaluate(
         n_examples=n_examples,
         seed=seed,
     )
+    # what is wrong is told before torch is loaded
+    check_attack(settled.attack, settled.threat_model.norm)
+
+    from clbench.data.load import evaluated_images
+    from clbench.data.splits import probe_training
+    from clbench.evaluation.session import begin
+    from clbench.leaderboard.table import build
+    from clbench.models.load import load_for, tell_of_default_images
+    from clbench.probes.table import probes_to_run, run_probes
+    from clbench.runtime.devices import find_device
+
+    place = find_device(device)
     images, dataset = evaluated_images(
         settled,
         data,

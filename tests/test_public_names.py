@@ -11,7 +11,7 @@ import pytest
 import clbench
 
 COMMANDS = {
-    "eval": ("evaluate", {"events", "strict", "json", "quiet", "layer_probes"}),
+    "eval": ("evaluate", {"events", "strict", "json", "quiet", "layer_probes", "resume"}),
     "probe": ("probe", {"json", "quiet", "kind", "tap", "extent", "layer_probes"}),
     "train": ("train", {"tensorboard", "quiet"}),
 }

@@ -36,9 +36,11 @@ FLAGS = {
     "probe findings": """--records --out --probe --compare --protocol --data --data-dir --trained-at
         --json --quiet --help""",
     "doctor": "--json --help",
-    "leaderboard build": "--out --help",
-    "leaderboard check": "--out --help",
-    "leaderboard upgrade": "--out --help",
+    "show": "--json --help",
+    "leaderboard build": "--out --json --help",
+    "leaderboard check": "--out --json --help",
+    "leaderboard show": "--out --format --columns --json --help",
+    "leaderboard upgrade": "--out --json --help",
     "clean": "--remove --json --help",
 }
 """Scripts depend on these: one more or one less is a decision, not an accident."""

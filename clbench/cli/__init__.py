@@ -2,13 +2,22 @@
 
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, no_type_check
 
 import typer
 
 import clbench
 from clbench.cli.attacks import attacks
 from clbench.cli.clean import clean
+from clbench.cli.command import (
+    EXIT_PIPE,
+    USAGE_ERROR,
+    App,
+    Command,
+    faults_of_error,
+    in_words,
+    show_help_unless_asked,
+)
 from clbench.cli.doctor import doctor
 from clbench.cli.eval import EXAMPLES as EVAL_EXAMPLES
 from clbench.cli.eval import evaluate_model
@@ -18,21 +27,38 @@ from clbench.cli.models import models
 from clbench.cli.probe import probe
 from clbench.cli.protocols import protocols
 from clbench.cli.run import EXIT_USER, show_notes
+from clbench.cli.show import show
+from clbench.cli.signals import signals_interrupt
+from clbench.cli.streams import (
+    UNWRITABLE,
+    accept_any_text,
+    end_of_results,
+    flush,
+    leave_stdout,
+    say,
+)
 from clbench.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from clbench.cli.train import train
-from clbench.schema.errors import ClbenchError
+from clbench.schema.errors import ClbenchError, lines_of
+
+EPILOG = """\b
+First step: clbench eval --model simclr_at
+Exit status: 0 done, 2 something that you can mend, 130 Ctrl-C, 143 SIGTERM,
+1 a fault of ours.
+"""
 
 app = typer.Typer(
-    no_args_is_help=True,
+    cls=App,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help fits 80 columns better than panels
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="First step: clbench eval --model simclr_at",
+    epilog=EPILOG,
 )
-app.command("eval", epilog=EVAL_EXAMPLES)(evaluate_model)
-app.command("train", epilog=TRAIN_EXAMPLES)(train)
-for command in (models, layers, attacks, protocols, doctor, clean):
-    app.command()(command)
+app.command("eval", cls=Command, epilog=EVAL_EXAMPLES)(evaluate_model)
+app.command("train", cls=Command, epilog=TRAIN_EXAMPLES)(train)
+for command in (show, models, layers, attacks, protocols, doctor, clean):
+    app.command(cls=Command)(command)
 app.add_typer(probe, name="probe")
 app.add_typer(leaderboard, name="leaderboard")
 
@@ -45,21 +71,48 @@ def _version(wanted: bool) -> bool:
 
 
 @app.callback()
+@no_type_check  # typer gives the base class of the context that it lets a command ask for
 def top(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Estimate the adversarial robustness of image models, and why: AutoAttack and CKA."""
+    show_help_unless_asked(context)
 
 
 def main() -> None:
     """Run the command line; exit with the statuses that scripts may depend on."""
+    accept_any_text()
     show_notes()
     # deprecations inside third parties are for their developers, not for who runs an evaluation
     warnings.filterwarnings("ignore", category=FutureWarning)
+    with signals_interrupt():
+        status = _run()
+    end_of_results()
+    sys.exit(status)
+
+
+def _run() -> int:
     try:
-        app()
+        status = int(app(prog_name="clbench", standalone_mode=False) or 0)
+        flush()
     except ClbenchError as error:
-        typer.echo(f"clbench: {error}", err=True)
-        sys.exit(EXIT_USER)
+        for line in lines_of(error):
+            say(line)
+        return EXIT_USER
+    except USAGE_ERROR as error:
+        for one in (*faults_of_error(error), in_words(error)):
+            say(str(one))
+        return EXIT_USER
+    except BrokenPipeError:
+        leave_stdout()
+        return EXIT_PIPE
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            raise
+        leave_stdout()
+        say(f"cannot print: {error.strerror}; what was finished is saved; send it elsewhere")
+        return EXIT_USER
+    return status

@@ -1,9 +1,9 @@
 """``clbench attacks``: the attacks there are, and the steps and parameters each one stands for."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from clbench.cli import options as opt
+from clbench.cli.streams import code_of_others
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,20 +17,24 @@ def attacks(as_json: opt.Json = False) -> None:
 
     Options follow the name: --attack pgd,steps=40,step_size=1/100,start=zero
 
+    Several are a cascade: --attack "apgd-ce,n_iter=50 + square"
+
     What ends in _per_eps is in proportion to eps; step_size=1/100 or alpha=1/100 fixes it.
     """
-    from clbench.attacks.registry import ATTACKS
-    from clbench.cli.render.tables import show_entries
+    from clbench.attacks.grammar import ATTACKS
+    from clbench.cli.render.tables import show_entries, show_json
 
-    rows = [_describe(name) for name in ATTACKS]
+    with code_of_others():
+        rows = [_describe(name) for name in ATTACKS]
     if as_json:
-        print(json.dumps(rows, indent=1))
+        show_json(rows)
         return
     show_entries([_in_words(row) for row in rows])
 
 
 def _describe(name: str) -> dict[str, Any]:
-    from clbench.attacks.registry import ATTACKS, norms_of, options_of, plan_attack
+    from clbench.attacks.grammar import ATTACKS, norms_of, options_of
+    from clbench.attacks.registry import plan_attack
 
     norms = norms_of(name)
     plan = plan_attack(name, norms[0], _EXAMPLE_CLASSES)

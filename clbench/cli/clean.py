@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clbench.cli import options as opt
+from clbench.schema.text import visible
 
 if TYPE_CHECKING:
     from clbench.cli.render.tables import Cell
@@ -31,6 +32,6 @@ def clean(out: Folder = Path("results"), remove: Remove = False, as_json: opt.Js
     for one in found if remove else ():
         one.path.unlink(missing_ok=True)
     if not (rows or as_json):
-        typer.echo(f"{out} holds nothing that could go")
+        typer.echo(visible(f"{out} holds nothing that could go"))
     elif not (remove or as_json):
-        typer.echo(f"clbench clean {out} --remove removes these {len(rows)}")
+        typer.echo(visible(f"clbench clean {out} --remove removes these {len(rows)}"))

@@ -1,31 +1,44 @@
 """``clbench eval``: the main job."""
 
+import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from clbench.cli import options as opt
-from clbench.cli.run import EXIT_UNRELIABLE, event_writer, interruptible, quietly
+from clbench.cli.requests import Request, check, each_evaluated, in_words, requests
+from clbench.cli.run import EXIT_UNRELIABLE, EXIT_USER, event_writer, interruptible, quietly
+from clbench.cli.streams import code_of_others, say
+
+if TYPE_CHECKING:
+    from clbench.evaluation.session import Evaluation
 
 EXAMPLES = """\b
 Examples:
   clbench eval --model simclr_at
-  clbench eval --model simclr_at --protocol cifar10-linf --data-dir DIR --weights FILE
-  clbench eval --model net.py:make_net --weights FILE --data images.npz --eps 2/255
-  clbench eval --model supcon_st --attack pgd,steps=50,restarts=5 --n-examples 100
+  clbench eval --model simclr_at --protocol cifar10-linf --data-dir DIR
+  clbench eval --model net.py:make_net --data images.npz --eps 2/255
+  clbench eval --model simclr_at --model supcon_at --eps 1/12 --eps 1/6
+  clbench eval --model supcon_st --attack "apgd-ce,n_iter=50 + square"
+\b
+Exit status: 0 done; 2 something to mend, said in one line (of several models,
+the others are done); 3 with --strict, a flag is raised; 130 Ctrl-C, 143
+SIGTERM and 129 SIGHUP, after saving: the same command goes on.
 """
 
 
 def evaluate_model(
-    model: opt.Model,
+    models: opt.EvaluatedModels,
     protocol: opt.Protocol = None,
     data: opt.Data = None,
     data_dir: opt.DataDir = None,
     download: opt.Download = False,
-    weights: opt.Weights = None,
+    weights: opt.WeightsOfModels = None,
     norm: opt.Norm = None,
-    eps: opt.Eps = None,
+    eps: opt.SeveralEps = None,
     n_examples: opt.NExamples = None,
     attack: opt.Attack = None,
     backend: opt.Backend = "auto",
@@ -39,26 +52,66 @@ def evaluate_model(
     layer_probes: opt.OldLinearProbes = False,
     train_data: opt.TrainData = None,
     restart: opt.Restart = False,
+    resume: opt.Resume = False,
     save_adversarial: opt.SaveAdversarial = False,
     events: opt.Events = None,
     strict: opt.Strict = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Evaluate a model under attack and write it into the leaderboard."""
-    given: dict[str, Any] = {**locals()}
-    import clbench
-    from clbench.cli.render.evaluation import show_evaluation
-    from clbench.cli.render.evaluation_progress import evaluation_progress
+    """Evaluate models under attack and write them into the leaderboard.
 
-    for own in ("events", "strict", "as_json", "quiet", "layer_probes"):
+    Several --model, and several --eps, are evaluated one after the other and shown in one table.
+    """
+    given: dict[str, Any] = {**locals()}
+    for own in ("models", "eps", "weights", "events", "strict", "as_json", "quiet"):
         del given[own]
+    del given["layer_probes"], given["resume"]
     given |= {"linear_probes": linear_probes or layer_probes, "train_data": train_data or ()}
+    wanted = requests(models, weights or (), eps or ())
+    check(wanted, given)
     saved = "interrupted and saved; the same command goes on from here"
     with interruptible(saved), quietly(quiet=quiet):
-        with evaluation_progress(event_writer(events), shown=not (quiet or as_json)) as hooks:
-            evaluation = clbench.evaluate(**given | hooks)
-        if not quiet:
-            show_evaluation(evaluation, as_json=as_json)
-    if strict and evaluation.record.flags:
+        evaluate = partial(_evaluate, given, event_writer(events), not (quiet or as_json))
+        show = partial(_show, several=len(wanted) > 1, as_json=as_json, quiet=quiet)
+        done, complete = each_evaluated(wanted, evaluate, say, show)
+        if len(wanted) > 1:
+            _show_all(done, as_json=as_json, quiet=quiet)
+    if not complete:
+        raise typer.Exit(EXIT_USER)
+    if strict and any(one.record.flags for one in done):
         raise typer.Exit(EXIT_UNRELIABLE)
+
+
+def _evaluate(
+    given: dict[str, Any],
+    write: Callable[[str, Any], None],
+    shown: bool,
+    request: Request,
+) -> "Evaluation":
+    import clbench
+    from clbench.cli.render.evaluation_progress import evaluation_progress
+
+    begin = in_words(request, given)
+    with evaluation_progress(write, begin=begin, shown=shown) as hooks, code_of_others():
+        return clbench.evaluate(**given | request._asdict() | hooks)
+
+
+def _show(evaluation: "Evaluation", *, several: bool, as_json: bool, quiet: bool) -> None:
+    from clbench.cli.render.evaluation import record_json, show_evaluation
+    from clbench.cli.render.tables import show_json
+
+    if several and as_json:
+        show_json(json.loads(record_json(evaluation.record)), lines=True)
+    elif not several and (as_json or not quiet):
+        show_evaluation(evaluation, as_json=as_json)
+
+
+def _show_all(done: "list[Evaluation]", *, as_json: bool, quiet: bool) -> None:
+    from clbench.cli.render.evaluations import rising, show_records
+
+    records = [one.record for one in done]
+    if records and not (as_json or quiet):
+        show_records(records)
+    for note in rising(records) if not quiet else ():
+        say(note)

@@ -1,6 +1,7 @@
 """``clbench layers``: what ``--layer`` can name in a model."""
 
 from clbench.cli import options as opt
+from clbench.cli.streams import code_of_others
 
 
 def layers(
@@ -15,9 +16,10 @@ def layers(
     import clbench
     from clbench.cli.render.tables import show_rows
 
-    found = clbench.list_layers(
-        model, protocol=protocol, data=data, data_dir=data_dir, weights=weights
-    )
+    with code_of_others():
+        found = clbench.list_layers(
+            model, protocol=protocol, data=data, data_dir=data_dir, weights=weights
+        )
     rows = [
         {
             "layer": row.layer,

@@ -1,47 +1,101 @@
-"""``clbench leaderboard``: from records to the CSV file."""
+"""``clbench leaderboard``: from records to the CSV file, and to tables."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, no_type_check
 
 import typer
 
+from clbench.cli import options as opt
+from clbench.cli.command import Command, Group, show_help_unless_asked
 from clbench.cli.run import EXIT_USER
+from clbench.cli.streams import say
+from clbench.schema.text import visible
 
-leaderboard = typer.Typer(no_args_is_help=True, help="Build or check leaderboard.csv.")
+leaderboard = typer.Typer(cls=Group, help="Build, check or show leaderboard.csv.")
 
 Out = Annotated[Path, typer.Option(help="Folder that holds records/ and leaderboard.csv.")]
+Format = Annotated[
+    Literal["table", "md", "latex"], typer.Option("--format", help="For a terminal or a paper.")
+]
+Columns = Annotated[
+    str, typer.Option(help="Names of columns of leaderboard.csv, with commas between them.")
+]
 
 
-@leaderboard.command()
-def build(out: Out = Path("results")) -> None:
+@leaderboard.callback(invoke_without_command=True)
+@no_type_check  # typer gives the base class of the context that it lets a command ask for
+def top(context: typer.Context) -> None:
+    """Build, check or show leaderboard.csv."""
+    show_help_unless_asked(context)
+
+
+@leaderboard.command(cls=Command)
+def build(out: Out = Path("results"), as_json: opt.Json = False) -> None:
     """Write leaderboard.csv from the records."""
+    from clbench.cli.render.tables import show_json
     from clbench.leaderboard.table import build as build_csv
 
-    typer.echo(f"wrote {build_csv(out)}")
+    path = build_csv(out)
+    if as_json:
+        show_json({"csv": str(path)})
+    else:
+        typer.echo(visible(f"wrote {path}"))
 
 
-@leaderboard.command()
-def check(out: Out = Path("results")) -> None:
+@leaderboard.command(cls=Command)
+def check(out: Out = Path("results"), as_json: opt.Json = False) -> None:
     """Check records against their evidence, and leaderboard.csv against the records."""
+    from clbench.cli.render.tables import show_json
     from clbench.leaderboard.check import check as check_records
 
     checked = check_records(out)
-    for problem in checked.problems:
-        typer.echo(f"clbench: {problem}", err=True)
-    for path in checked.unbound:
-        typer.echo(f"{path} is unbound: clbench leaderboard upgrade --out {out} binds it")
-    problems = len(checked.problems)
-    typer.echo(f"{checked.n_records} records, {problems} problem{'s' * (problems != 1)}")
-    typer.echo(f"not checked: {', '.join(checked.not_checked) or 'nothing'}")
+    if as_json:
+        show_json({**vars(checked), "unbound": [str(path) for path in checked.unbound]})
+    else:
+        for problem in checked.problems:
+            say(problem)
+        for path in checked.unbound:
+            line = f"{path} is unbound: clbench leaderboard upgrade --out {out} binds it"
+            typer.echo(visible(line))
+        problems = len(checked.problems)
+        typer.echo(f"{checked.n_records} records, {problems} problem{'s' * (problems != 1)}")
+        typer.echo(visible(f"not checked: {', '.join(checked.not_checked) or 'nothing'}"))
     if checked.problems:
         raise typer.Exit(EXIT_USER)
 
 
-@leaderboard.command()
-def upgrade(out: Out = Path("results")) -> None:
+@leaderboard.command(cls=Command)
+def show(
+    out: Out = Path("results"),
+    form: Format = "table",
+    columns: Columns = "",
+    as_json: opt.Json = False,
+) -> None:
+    """Show the leaderboard of the records: as a table, for a paper, or for machines."""
+    from clbench.cli.render.tables import show_json, show_rows
+    from clbench.leaderboard.formats import FORMATS, in_words, rows
+    from clbench.leaderboard.table import read_ranked
+
+    wanted = [name.strip() for name in columns.split(",")] if columns else []
+    found = rows(read_ranked(out), wanted)
+    if as_json:
+        show_json(found)
+    elif form in FORMATS:
+        print(FORMATS[form](found))
+    else:
+        show_rows("", [{k: in_words(v) for k, v in row.items()} for row in found], as_json=False)
+
+
+@leaderboard.command(cls=Command)
+def upgrade(out: Out = Path("results"), as_json: opt.Json = False) -> None:
     """Bind records of version 0.1 to their evidence, after recomputing them from it."""
+    from clbench.cli.render.tables import show_json
     from clbench.leaderboard.upgrade import upgrade as upgrade_records
 
-    for path in upgrade_records(out):
-        typer.echo(f"bound {path}")
-    typer.echo(f"all records under {out} are bound to their evidence")
+    bound = upgrade_records(out)
+    if as_json:
+        show_json({"bound": [str(path) for path in bound]})
+        return
+    for path in bound:
+        typer.echo(visible(f"bound {path}"))
+    typer.echo(visible(f"all records under {out} are bound to their evidence"))

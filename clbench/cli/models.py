@@ -3,10 +3,10 @@
 from clbench.cli import options as opt
 
 LEGEND = """
-Each column is a tag, [bold]simclr_at.digits[/bold]; its cells say where the weights are.
-Where there are none: [bold]clbench train NAME --dataset DATASET --out DIR[/bold]
+Each column is a tag, simclr_at.digits; its cells say where the weights are.
+Where there are none: clbench train NAME --dataset DATASET --out DIR
 
-[bold]--model[/bold] also reads
+--model also reads
   timm:NAME         a model of timm
   robustbench:NAME  a model of RobustBench's zoo
   FILE.py:FACTORY   your own: a function without arguments that returns it
@@ -15,15 +15,13 @@ Where there are none: [bold]clbench train NAME --dataset DATASET --out DIR[/bold
 
 def models(as_json: opt.Json = False) -> None:
     """List the models of the zoo, and those that installed packages registered."""
-    from rich import print as show
-
     from clbench.cli.render.tables import show_rows
 
     if as_json:
         show_rows("models", _by_tag(), as_json=True)
         return
     show_rows("models", _by_name(), as_json=False)
-    show(LEGEND)
+    print(LEGEND)
     if registered := _registered():
         show_rows("\nregistered by installed packages", registered, as_json=False)
 

@@ -5,8 +5,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from clbench.cli import readers
+from clbench.cli.command import reads
 
-def _names(table: str) -> Any:  # noqa: ANN401 - what typer wants of a completion
+
+def names_of(table: str) -> Any:  # noqa: ANN401 - what typer wants of a completion
     """Return a completion with the names of a table, ``module:attribute``, loaded when asked."""
 
     def complete(incomplete: str) -> list[str]:
@@ -20,11 +23,25 @@ def _names(table: str) -> Any:  # noqa: ANN401 - what typer wants of a completio
     return complete
 
 
-Model = Annotated[
-    str,
+WHAT = "Models and images"
+ATTACK = "Attack"
+MEASURES = "Measures"
+RUN = "Run"
+OUTPUT = "Output"
+"""Sections of the help."""
+
+_MODEL = (
+    "Zoo name (see clbench models), timm:NAME, robustbench:NAME, FILE.py:FACTORY or pkg.mod:FACTORY"
+)
+
+EvaluatedModels = Annotated[
+    list[str],
     typer.Option(
-        help="Zoo name (see clbench models), timm:NAME, robustbench:NAME, FILE.py:FACTORY or "
-        "pkg.mod:FACTORY; NAME=WHAT names it.",
+        "--model",
+        rich_help_panel=WHAT,
+        help=f"{_MODEL}; NAME=WHAT names it; may be repeated.",
+        autocompletion=names_of("clbench.models.zoo:zoo_names"),
+        metavar="MODEL",
         show_default=False,
     ),
 ]
@@ -32,146 +49,165 @@ LayersModel = Annotated[str, typer.Argument(help="As for clbench eval.", show_de
 Protocol = Annotated[
     str | None,
     typer.Option(
-        help="How to evaluate (see clbench protocols); digits-linf unless given.",
-        autocompletion=_names("clbench.schema.protocol:protocols"),
+        rich_help_panel=WHAT,
+        help="How to evaluate (see clbench protocols), or a FILE.toml of your own; digits-linf "
+        "unless given.",
+        autocompletion=names_of("clbench.schema.protocol:protocols"),
+        **reads(readers.protocol),
     ),
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(help="Your own images: .npz with x (n, h, w, c) and y (n), or .parquet."),
+    typer.Option(
+        rich_help_panel=WHAT,
+        help="Your own images: .npz with x (n, h, w, c) and y (n), or .parquet.",
+    ),
 ]
-DataDir = Annotated[Path | None, typer.Option(help="Folder with the public CIFAR archives.")]
+DataDir = Annotated[
+    Path | None, typer.Option(rich_help_panel=WHAT, help="Folder with the public CIFAR archives.")
+]
 Download = Annotated[
-    bool, typer.Option("--download", help="Fetch a public data set that is not there.")
+    bool,
+    typer.Option(
+        "--download", rich_help_panel=WHAT, help="Fetch a public data set that is not there."
+    ),
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option(help="A file (.safetensors, .pt, .pth) instead of the model's own weights."),
+    typer.Option(
+        rich_help_panel=WHAT,
+        help="A file (.safetensors, .pt, .pth) instead of the model's own weights.",
+    ),
+]
+WeightsOfModels = Annotated[
+    list[str] | None,
+    typer.Option(
+        rich_help_panel=WHAT,
+        help="A file (.safetensors, .pt, .pth) instead of the model's own weights; NAME=FILE "
+        "where there are several models.",
+        metavar="FILE",
+    ),
 ]
 Norm = Annotated[
     str | None,
     typer.Option(
+        rich_help_panel=ATTACK,
         help="Linf, L2 or L1; overrides the protocol.",
-        autocompletion=_names("clbench.schema.names:NORM_NAMES"),
+        autocompletion=names_of("clbench.schema.names:NORM_NAMES"),
+        **reads(readers.norm),
     ),
 ]
+_EPS = "Largest perturbation, like 8/255 or 0.5; overrides the protocol"
 Eps = Annotated[
-    str | None,
-    typer.Option(help="Largest perturbation, like 8/255 or 0.5; overrides the protocol."),
+    str | None, typer.Option(rich_help_panel=ATTACK, help=f"{_EPS}.", **reads(readers.eps))
+]
+SeveralEps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--eps",
+        rich_help_panel=ATTACK,
+        help=f"{_EPS}; several make a security curve.",
+        **reads(readers.eps),
+    ),
 ]
 NExamples = Annotated[
-    int | None, typer.Option(help="The first N examples; overrides the protocol.")
+    int | None,
+    typer.Option(
+        rich_help_panel=WHAT,
+        help="The first N examples; overrides the protocol.",
+        **reads(readers.n_examples, "N"),
+    ),
 ]
 Attack = Annotated[
     str | None,
     typer.Option(
-        help="NAME[,key=value...] (see clbench attacks), or FILE.py:NAME; overrides the protocol."
+        rich_help_panel=ATTACK,
+        help="NAME[,key=value...] (see clbench attacks), FILE.py:NAME, or several with + between "
+        "them; overrides the protocol.",
+        autocompletion=names_of("clbench.attacks.grammar:ATTACKS"),
+        **reads(readers.attack),
     ),
 ]
-Backend = Annotated[str, typer.Option(help="Who must run the attack.")]
-BatchSize = Annotated[str, typer.Option(help="Images attacked at once: auto or a number.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Backend = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=ATTACK,
+        help="Who must run the attack.",
+        autocompletion=names_of("clbench.attacks.grammar:BACKEND_NAMES"),
+        **reads(readers.backend),
+    ),
+]
+BatchSize = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=ATTACK,
+        help="Images attacked at once: auto or a number.",
+        **reads(readers.batch_size),
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(rich_help_panel=RUN, help="auto, cpu, cuda or cuda:N.", **reads(readers.device)),
+]
 Precision = Annotated[
     Literal["float32", "bfloat16"],
-    typer.Option(help="Arithmetic of the attacks; every success is confirmed in float32."),
+    typer.Option(
+        rich_help_panel=ATTACK,
+        help="Arithmetic of the attacks; every success is confirmed in float32.",
+    ),
 ]
 Seed = Annotated[
-    int | None, typer.Option(help="Decides every random number; overrides the protocol.")
+    int | None,
+    typer.Option(
+        rich_help_panel=RUN,
+        help="Decides every random number; overrides the protocol.",
+        **reads(readers.seed, "N"),
+    ),
 ]
-Out = Annotated[Path, typer.Option(help="Folder for records, evidence and leaderboard.csv.")]
-Probe = Annotated[bool, typer.Option(help="Add the CKA columns.")]
+Out = Annotated[
+    Path,
+    typer.Option(rich_help_panel=OUTPUT, help="Folder for records, evidence and leaderboard.csv."),
+]
+Probe = Annotated[bool, typer.Option(rich_help_panel=MEASURES, help="Add the CKA columns.")]
 LinearProbes = Annotated[
     bool,
     typer.Option(
-        "--linear-probes", help="Also fit linear classifiers of the features, and attack them."
+        "--linear-probes",
+        rich_help_panel=MEASURES,
+        help="Also fit linear classifiers of the features, and attack them.",
     ),
 ]
 OldLinearProbes = Annotated[bool, typer.Option("--layer-probes", hidden=True)]
 """As version 0.1 called ``--linear-probes``."""
 TrainData = Annotated[
     list[Path] | None,
-    typer.Option(help="Training images for --linear-probes: .npz or .parquet; may be repeated."),
+    typer.Option(
+        rich_help_panel=WHAT,
+        help="Training images for --linear-probes: .npz or .parquet; may be repeated.",
+    ),
 ]
 Restart = Annotated[
+    bool, typer.Option("--restart", rich_help_panel=RUN, help="Run again from the start.")
+]
+Resume = Annotated[
     bool,
     typer.Option(
-        "--restart/--resume", help="Run again from the start, or go on and reuse what is done."
+        "--resume", rich_help_panel=RUN, help="Go on, and reuse what is done: the default."
     ),
 ]
 SaveAdversarial = Annotated[
-    bool, typer.Option("--save-adversarial", help="Keep the adversarial images as evidence.")
+    bool,
+    typer.Option(
+        "--save-adversarial",
+        rich_help_panel=OUTPUT,
+        help="Keep the adversarial images as evidence.",
+    ),
 ]
 Events = Annotated[
-    Path | None, typer.Option(help="Append progress and record to this file, a JSON a line.")
-]
-Models = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--model",
-        help="As for clbench eval; NAME=WHAT names one, MODEL=WEIGHTS gives it other "
-        "weights; once for every model.",
-    ),
-]
-Comparisons = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--comparison",
-        help="Which matrices, all by default; may be repeated: clean-clean, "
-        "adversarial-adversarial, adversarial-clean, cross-clean, cross-adversarial, "
-        "cross-common, cross-scheme, cross-scenario.",
-        autocompletion=_names("clbench.analysis.comparisons:COMPARISONS"),
-    ),
-]
-OldComparisons = Annotated[list[str] | None, typer.Option("--kind", hidden=True)]
-Common = Annotated[
-    str,
-    typer.Option(
-        help="Model that the images common to all are made against; the first by default.",
-        show_default=False,
-    ),
-]
-Layers = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--layer",
-        help="Stage, module or pattern (layer*.conv2), or all; may be repeated; the ends of "
-        "blocks, pooled features and logits by default.",
-    ),
-]
-OldLayers = Annotated[list[str] | None, typer.Option("--tap", hidden=True)]
-Measure = Annotated[
-    str,
-    typer.Option(
-        help="cka, or a similarity measure of your own: FILE.py:NAME.",
-        autocompletion=_names("clbench.probes.similarity.measures:MEASURES"),
-    ),
-]
-Estimator = Annotated[
-    str,
-    typer.Option(help="debiased-minibatch (the default), debiased or biased.", show_default=False),
-]
-Pooling = Annotated[str, typer.Option(help="Features of linear probes: pooled, or spatial.")]
-OldPooling = Annotated[str, typer.Option("--extent", hidden=True)]
-AttackSteps = Annotated[int, typer.Option(help="Steps of PGD, which makes the adversarial images.")]
-ProbeOut = Annotated[Path, typer.Option(help="Folder for matrices, tables and figures.")]
-Figures = Annotated[
-    bool, typer.Option("--figures/--no-figures", help="Draw everything as PNG and SVG.")
-]
-Records = Annotated[Path, typer.Option(help="Folder that clbench eval wrote.", show_default=False)]
-FindingsOut = Annotated[Path, typer.Option(help="Folder for the findings.", show_default=False)]
-Compared = Annotated[
     Path | None,
     typer.Option(
-        "--probe", help="Folder that clbench probe wrote; without it, only the CKA columns count."
+        rich_help_panel=OUTPUT, help="Append progress and record to this file, a JSON a line."
     ),
-]
-Compare = Annotated[
-    bool,
-    typer.Option("--compare", help="Compare the models of the records first, and write that too."),
-]
-TrainedAt = Annotated[
-    list[str] | None,
-    typer.Option(help="MODEL=EPS of its training, for models of several eps.", metavar="M=EPS"),
 ]
 
 
@@ -179,40 +215,76 @@ TrainingName = Annotated[
     str,
     typer.Argument(
         help="What to train, such as simclr_at (see clbench models).",
-        autocompletion=_names("clbench.models.zoo:zoo_names"),
+        autocompletion=names_of("clbench.models.zoo:zoo_names"),
         show_default=False,
     ),
 ]
 TrainingOut = Annotated[
-    Path, typer.Option(help="Folder for weights, log and model card.", show_default=False)
+    Path,
+    typer.Option(
+        rich_help_panel=OUTPUT, help="Folder for weights, log and model card.", show_default=False
+    ),
 ]
-Dataset = Annotated[str, typer.Option(help="What to train on.")]
-Recipe = Annotated[str, typer.Option(help="default, paper, narrow, or a recipe file of your own.")]
+Dataset = Annotated[
+    str, typer.Option(rich_help_panel=WHAT, help="What to train on.", **reads(readers.dataset))
+]
+Recipe = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=WHAT, help="default, paper, narrow, or a recipe file of your own."
+    ),
+]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", help="FIELD=VALUE of the recipe, such as finetuning.epochs=30.", metavar="F=V"
+        "--set",
+        rich_help_panel=WHAT,
+        help="FIELD=VALUE of the recipe, such as finetuning.epochs=30.",
+        metavar="F=V",
     ),
 ]
 TrainingFiles = Annotated[
     list[Path] | None,
-    typer.Option(help="Training images of your own, .npz or .parquet; may be repeated."),
+    typer.Option(
+        rich_help_panel=WHAT,
+        help="Training images of your own, .npz or .parquet; may be repeated.",
+    ),
 ]
 Pretrained = Annotated[
     Path | None,
-    typer.Option("--from", help="Reuse the pretrained backbone of this finished run."),
+    typer.Option(
+        "--from", rich_help_panel=WHAT, help="Reuse the pretrained backbone of this finished run."
+    ),
 ]
-TrainingSeed = Annotated[int | None, typer.Option(help="Instead of the recipe's seed.")]
+TrainingSeed = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=RUN, help="Instead of the recipe's seed.", **reads(readers.seed, "N")
+    ),
+]
 TrainingPrecision = Annotated[
     Literal["float32", "bfloat16"] | None,
-    typer.Option(help="Arithmetic of the training, instead of the recipe's."),
+    typer.Option(rich_help_panel=RUN, help="Arithmetic of the training, instead of the recipe's."),
 ]
 TrainingRestart = Annotated[
-    bool, typer.Option("--restart", help="Train from the beginning where a run is.")
+    bool,
+    typer.Option("--restart", rich_help_panel=RUN, help="Train from the beginning where a run is."),
 ]
 Tensorboard = Annotated[
-    bool, typer.Option("--tensorboard", help="Write the log for TensorBoard too.")
+    bool,
+    typer.Option(
+        "--tensorboard", rich_help_panel=OUTPUT, help="Write the log for TensorBoard too."
+    ),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit with status 3 when a flag is raised.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", rich_help_panel=OUTPUT, help="Exit with status 3 when a flag is raised."
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", rich_help_panel=OUTPUT, help="Print JSON for machines.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", rich_help_panel=OUTPUT, help="Print nothing but errors.")
+]

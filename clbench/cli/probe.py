@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any, no_type_check
 import typer
 
 from clbench.cli import options as opt
+from clbench.cli import options_of_probe as own
+from clbench.cli.command import Command, Group
 from clbench.cli.run import interruptible, quietly
+from clbench.cli.streams import code_of_others
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -15,14 +18,15 @@ EXAMPLES = """\b
 Examples:
   clbench probe --model simclr_st --model simclr_at
   clbench probe --model simclr_st --model simclr_at --linear-probes
-  clbench probe --model simclr_at --layer 'layer*.conv2' --comparison clean-clean
+  clbench probe --model simclr_at --layer 'layer*.conv2'
   clbench probe --model net.py:make --data images.npz --eps 2/255
-  clbench probe --model simclr_at --model simclr_at=run/weights.safetensors
-  clbench probe findings --records results --compare --out findings
+  clbench probe --model simclr_at --model mine=net.py:make --model supcon_at
+  clbench probe findings --records results --out findings
 """
 
 probe = typer.Typer(
-    help="Compare representations of models: CKA matrices, figures, and the paper's claims."
+    cls=Group,
+    help="Compare representations of models: CKA matrices, figures, and the paper's claims.",
 )
 
 
@@ -30,7 +34,7 @@ probe = typer.Typer(
 @no_type_check  # typer gives the base class of the context that it lets a command ask for
 def probe_models(
     context: typer.Context,
-    models: opt.Models = None,
+    models: own.Models = None,
     protocol: opt.Protocol = None,
     data: opt.Data = None,
     data_dir: opt.DataDir = None,
@@ -38,23 +42,23 @@ def probe_models(
     norm: opt.Norm = None,
     eps: opt.Eps = None,
     n_examples: opt.NExamples = None,
-    comparisons: opt.Comparisons = None,
-    kinds: opt.OldComparisons = None,
-    common: opt.Common = "",
-    layers: opt.Layers = None,
-    taps: opt.OldLayers = None,
-    measure: opt.Measure = "cka",
-    estimator: opt.Estimator = "",
+    comparisons: own.Comparisons = None,
+    kinds: own.OldComparisons = None,
+    common: own.Common = "",
+    layers: own.Layers = None,
+    taps: own.OldLayers = None,
+    measure: own.Measure = "cka",
+    estimator: own.Estimator = "",
     linear_probes: opt.LinearProbes = False,
     layer_probes: opt.OldLinearProbes = False,
     train_data: opt.TrainData = None,
-    pooling: opt.Pooling = "pooled",
-    extent: opt.OldPooling = "",
-    attack_steps: opt.AttackSteps = 40,
+    pooling: own.Pooling = "pooled",
+    extent: own.OldPooling = "",
+    attack_steps: own.AttackSteps = 40,
     device: opt.Device = "auto",
     seed: opt.Seed = None,
-    out: opt.ProbeOut = Path("probe"),
-    figures: opt.Figures = True,
+    out: own.ProbeOut = Path("probe"),
+    figures: own.Figures = True,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -66,8 +70,8 @@ def probe_models(
     from clbench.cli.render.probe import show_comparison
     from clbench.cli.render.probe_progress import probe_progress
 
-    for own in ("context", "kinds", "taps", "layer_probes", "extent", "as_json", "quiet"):
-        del given[own]
+    for name in ("context", "kinds", "taps", "layer_probes", "extent", "as_json", "quiet"):
+        del given[name]
     given |= {
         "models": models or (),
         "comparisons": [*(comparisons or ()), *(kinds or ())],
@@ -77,7 +81,7 @@ def probe_models(
         "pooling": extent or pooling,
     }
     with interruptible(f"interrupted; {out}/probe.json is as it was"), quietly(quiet=quiet):
-        with probe_progress(shown=not (quiet or as_json)) as on_progress:
+        with probe_progress(shown=not (quiet or as_json)) as on_progress, code_of_others():
             analysis = clbench.probe(**given, on_progress=on_progress)
         if as_json:
             typer.echo((out / "probe.json").read_text(encoding="utf-8"), nl=False)
@@ -85,16 +89,16 @@ def probe_models(
             show_comparison(analysis, out)
 
 
-@probe.command()
+@probe.command(cls=Command)
 def findings(
-    records: opt.Records,
-    out: opt.FindingsOut,
-    compared: opt.Compared = None,
-    compare: opt.Compare = False,
+    records: own.Records,
+    out: own.FindingsOut,
+    compared: own.Compared = None,
+    compare: own.Compare = False,
     protocol: opt.Protocol = None,
     data: opt.Data = None,
     data_dir: opt.DataDir = None,
-    trained_at: opt.TrainedAt = None,
+    trained_at: own.TrainedAt = None,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -107,7 +111,7 @@ def findings(
     known_eps = _trained_at(trained_at or [])
     analysis = None
     if compare:
-        with probe_progress(shown=not (quiet or as_json)) as on_progress:
+        with probe_progress(shown=not (quiet or as_json)) as on_progress, code_of_others():
             analysis = compare_recorded(
                 records,
                 protocol=protocol,

@@ -9,30 +9,31 @@ from typing import Any
 
 import typer
 
+from clbench.cli.signals import exit_status
+from clbench.cli.streams import say
+
 EXIT_USER = 2
 """Something that the user can mend."""
 
 EXIT_UNRELIABLE = 3
 """Under ``--strict``, a number that a flag was raised for."""
 
-EXIT_INTERRUPTED = 130
-
 
 @contextmanager
 def interruptible(message: str) -> Iterator[None]:
-    """Say ``message`` and exit with the status for it when Ctrl-C ends the block."""
+    """Say ``message`` and exit with the status for it when Ctrl-C, or a signal, ends the block."""
     try:
         yield
-    except KeyboardInterrupt:
-        typer.echo(f"clbench: {message}", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except KeyboardInterrupt as interrupt:
+        say(message)
+        raise typer.Exit(exit_status(interrupt)) from None
 
 
 class _Notes(logging.Handler):
     """Prints what clbench has to say aside, such as files that were set aside, to stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(f"clbench: {record.getMessage()}", err=True)
+        say(record.getMessage())
 
 
 def show_notes() -> None:

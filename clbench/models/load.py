@@ -19,7 +19,7 @@ from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import BadValueError, UnknownNameError
-from clbench.schema.names import NormName, closest, look_up
+from clbench.schema.names import NormName, closest, look_up, spelled
 
 log = logging.getLogger(__name__)
 
@@ -173,8 +173,9 @@ def _what_is_wanted(
     return Wanted(dataset, shape, n_classes, norm, weights)
 
 
-def _from_name(name: str, wanted: Wanted) -> LoadedModel:
+def _from_name(typed: str, wanted: Wanted) -> LoadedModel:
     registered = python.registered_models()
+    name = spelled(typed, [*zoo_names(), *registered])
     python.check_only_owner(name, zoo=name in zoo_names())
     if name in zoo_names():
         return zoo.load(name, wanted)

@@ -15,11 +15,11 @@ class Done(NamedTuple):
 def clbench(monkeypatch, capsys):
     """Return a function that runs the command as a shell would, in this process."""
 
-    def run(*arguments):
+    def run(*arguments, columns=200):
         from clbench.cli import main
 
         monkeypatch.setattr(sys, "argv", ["clbench", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("COLUMNS", str(columns))
         capsys.readouterr()
         try:
             main()

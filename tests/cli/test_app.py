@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import pytest
 
-COMMANDS = ("eval", "models", "attacks", "protocols", "train", "leaderboard", "doctor")
+COMMANDS = ("eval", "show", "models", "attacks", "protocols", "train", "leaderboard", "doctor")
 
 
 def test_the_version_is_the_packages(clbench):
@@ -41,6 +41,36 @@ assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "begun", "complete"),
+    [
+        ("--model", "simclr_", "simclr_at"),
+        ("--attack", "torchattacks:MI", "torchattacks:MIFGSM"),
+        ("--attack", "auto", "autoattack"),
+        ("--norm", "L", "Linf"),
+        ("--protocol", "cifar10-l", "cifar10-linf"),
+        ("--backend", "nat", "native"),
+    ],
+)
+def test_names_are_completed(option, begun, complete):
+    import typer
+
+    from clbench.cli import app
+
+    group = typer.main.get_command(app)
+    command = group.get_command(typer.Context(group), "eval")
+    context = typer.Context(command)
+    (parameter,) = [one for one in command.get_params(context) if option in one.opts]
+    assert complete in [item.value for item in parameter.shell_complete(context, begun)]
+
+
+def test_the_help_has_sections_examples_and_exit_statuses(clbench):
+    text = clbench("eval", "--help").out
+    for heading in ("Models and images:", "Attack:", "Run:", "Output:", "Examples:"):
+        assert f"\n{heading}" in text or f"\n  {heading}" in text
+    assert all(status in text for status in ("130", "143", "129"))
 
 
 def test_protocols_are_listed(clbench):

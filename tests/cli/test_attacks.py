@@ -3,7 +3,8 @@ import json
 from typer import Typer
 from typer.testing import CliRunner
 
-from clbench.attacks.registry import ATTACKS, plan_attack
+from clbench.attacks.grammar import ATTACKS
+from clbench.attacks.registry import plan_attack
 from clbench.cli.attacks import attacks
 
 app = Typer()

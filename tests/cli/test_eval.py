@@ -13,8 +13,9 @@ def evaluate(clbench, net, images, tmp_path):
     """Return a function that evaluates the banded network on its images; options may be added."""
 
     def run(*options, model=None, data=None, eps="0.2"):
-        chosen = ("--model", model or net(), "--data", data or images(), "--eps", eps)
-        return clbench("eval", *chosen, *FAST, "--out", tmp_path / "results", *options)
+        chosen = [*("--model", model or net(), "--data", data or images()), *options]
+        chosen += () if "--eps" in options else ("--eps", eps)
+        return clbench("eval", *FAST, "--out", tmp_path / "results", *chosen)
 
     return run
 
@@ -91,21 +92,26 @@ def test_strict_is_content_without_flags(evaluate):
         (("--eps", "-0.1"), "eps must not be negative, got '-1/10'"),
         (("--eps", "8"), "Linf eps must be at most 1, the pixel range, got '8'"),
         (("--norm", "L3"), "norm must be one of Linf, L2, L1, got 'L3'"),
-        (("--seed", "-1"), "--seed must be from 0 to 4294967295, got -1"),
-        (("--seed", 10**22), "--seed must be from 0 to 4294967295, got 1" + 22 * "0"),
-        (("--n-examples", "0"), "--n-examples must be at least 1, got 0"),
+        (("--seed", "-1"), "--seed must be a whole number from 0 to 4294967295, got '-1'"),
+        (
+            ("--seed", 10**22),
+            f"from 0 to 4294967295, got '1{22 * '0'}'",
+        ),
+        (("--n-examples", "0"), "--n-examples must be a whole number from 1 up, got '0'"),
         (("--n-examples", "13"), "from 1 to 12"),
         (("--attack", "pgdd"), "unknown attack 'pgdd'; did you mean 'pgd'?"),
         (
             ("--protocol", "digit-linf"),
             "unknown protocol 'digit-linf'; did you mean 'digits-linf'?",
         ),
-        (("--model", "simclr_att"), "unknown model 'simclr_att'; did you mean 'simclr_at'?"),
         (("--device", "cuda:99"), "--device must be auto or one of cpu"),
         (("--backend", "mine"), "unknown backend 'mine'"),
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),
         (("--data", "nowhere.npz"), "nowhere.npz"),
-        (("--batch-size", "0"), "batch size must be 'auto' or at least 1, got '0'"),
+        (
+            ("--batch-size", "0"),
+            "--batch-size must be 'auto' or a whole number from 1 to",
+        ),
     ],
 )
 def test_bad_options_are_met_with_one_line(evaluate, tmp_path, options, message):
@@ -116,11 +122,21 @@ def test_bad_options_are_met_with_one_line(evaluate, tmp_path, options, message)
     assert not list(tmp_path.rglob("*.json"))
 
 
+def test_a_mistyped_model_is_met_with_the_right_name(evaluate):
+    done = evaluate(model="simclr_att")
+    assert done == (2, "", "clbench: unknown model 'simclr_att'; did you mean 'simclr_at'?\n")
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
         ("raise RuntimeError('no luck')", "RuntimeError: no luck"),
         ("return 3", "int"),
+        ("import sys; sys.exit(0)", "SystemExit"),
+        (
+            "net = Bands()\n    net.forward = lambda images: exit(0)\n    return net",
+            "called sys.exit(0); let it raise an error",
+        ),
         ("return torch.nn.Conv2d(3, 4, 3)", "the model fails on images [12, 1, 8, 8]"),
         (
             "return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))",

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from clbench.analysis.comparisons import COMPARISONS
-from clbench.cli.options import _names
+from clbench.cli.options import names_of
 from clbench.cli.probe import probe
 
 
@@ -123,7 +123,10 @@ def test_a_model_can_be_given_a_name(compare, nets):
         (("--common", "c"), "unknown model 'c'"),
         (("--model", "simclr_att"), "unknown model 'simclr_att'; did you mean 'simclr_at'?"),
         (("--estimator", "unbiased"), "unknown estimator 'unbiased'; did you mean"),
-        (("--attack-steps", "0"), "--attack-steps must be at least 1, got 0"),
+        (
+            ("--attack-steps", "0"),
+            "--attack-steps must be a whole number from 1 to 21474836",
+        ),
         (("--eps", "8/255px"), "eps must read like '8/255' or '0.5', got '8/255px'"),
         (("--n-examples", "99"), "from 1 to 24"),
         (("--data", "nowhere.npz"), "nowhere.npz"),
@@ -194,7 +197,7 @@ def test_linear_probes_without_images_to_fit_on_say_what_to_give(compare, tmp_pa
 def test_the_help_names_every_comparison(clbench):
     text = " ".join(clbench("probe", "--help").out.split()).replace("- ", "-")
     assert all(comparison in text for comparison in COMPARISONS)
-    complete = _names("clbench.analysis.comparisons:COMPARISONS")
+    complete = names_of("clbench.analysis.comparisons:COMPARISONS")
     assert complete("cross-s") == ["cross-scheme", "cross-scenario"]
     assert probe.registered_commands
 

@@ -110,7 +110,11 @@ def test_an_interrupted_training_exits_as_shells_expect(tmp_path, monkeypatch):
             "'epoch'; did you mean 'epochs'?",
         ),
         (["simclr_at", "--data", "no.npz"], DataError, "no.npz"),
-        (["simclr_at", "--device", "tpu"], BadValueError, "--device must be auto or one of cpu"),
+        (
+            ["simclr_at", "--device", "tpu"],
+            BadValueError,
+            "--device must be auto, cpu, cuda or cuda:N",
+        ),
         (["simclr_full_at", "--from", "nowhere"], BadValueError, "nowhere holds no finished"),
     ],
 )

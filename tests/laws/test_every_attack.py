@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from clbench.attacks.registry import BACKENDS, COMPONENTS, bind, plan_attack
+from clbench.attacks.grammar import COMPONENTS
+from clbench.attacks.registry import BACKENDS, bind, plan_attack
 from clbench.runtime.seeding import randomness, step_seed
 from clbench.testing.attack_case import AttackCase
 from clbench.testing.attacks import ATTACK_LAWS, acts

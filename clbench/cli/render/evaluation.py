@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from clbench.cli.render.console import PlainConsole
 from clbench.evaluation.reliability import meaning
 from clbench.evaluation.session import Evaluation
 from clbench.leaderboard.table import CSV_NAME
@@ -15,60 +16,77 @@ from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
 from clbench.schema.dataclass_io import to_json
 from clbench.schema.estimate import Estimate
 from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, left_after
+from clbench.schema.text import visible
 
 _BAR_WIDTH = 24
+
+_FULL_WIDTH = 76
+"""Terminals of fewer columns get neither bars nor room between columns."""
 
 
 def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     """Print the result of an evaluation to stdout."""
-    record, console = evaluation.record, Console(highlight=False)
     if as_json:
-        print(to_json(record, checksum=record.is_bound).decode(), end="")
+        print(record_json(evaluation.record), end="")
         return
-    console.print(f"\n{_title(record)}\n", soft_wrap=True)
-    console.print(_accuracies(record))
+    show_record(evaluation.record)
+    console = PlainConsole()
+    for line in _footer(evaluation):
+        console.print(line, style="dim", soft_wrap=True)
+
+
+def record_json(record: EvaluationRecord) -> str:
+    """Return a record as its file has it."""
+    return to_json(record, checksum=record.is_bound).decode()
+
+
+def show_record(record: EvaluationRecord) -> None:
+    """Print what a record says: its numbers with their intervals, and what its flags mean."""
+    console = PlainConsole()
+    console.print("\n", _title(record), "\n", sep="", soft_wrap=True)
+    console.print(_accuracies(record, console))
     if any(measure.name in CKA_COLUMNS for measure in record.measures):
         console.print("\nCKA of clean and adversarial images, 1 where the network sees them alike")
-        console.print(_similarities(record))
+        console.print(_similarities(record, console))
     if any(measure.name in LINEAR_PROBE_COLUMNS for measure in record.measures):
         console.print("\nlinear classifiers of the features of each stage")
         console.print(_linear_probes(record))
     console.print()
     attack = record.attack.name if record.attack else ""
     for flag in record.flags:
-        console.print(f"[yellow]flag {flag}[/yellow]: {meaning(flag, attack)}")
+        line = Text.assemble((f"flag {visible(flag)}", "yellow"), f": {meaning(flag, attack)}")
+        console.print(line)
     if record.unreliable:
-        console.print("[yellow]the robust accuracy is unreliable[/yellow]")
-    for line in _footer(evaluation):
-        console.print(line, style="dim", soft_wrap=True)
+        console.print("the robust accuracy is unreliable", style="yellow")
 
 
-def _title(record: EvaluationRecord) -> str:
-    title = f"[bold]{record.model.name}[/bold] on {record.data.n} examples of {record.data.name}"
+def _title(record: EvaluationRecord) -> Text:
+    title = f" on {record.data.n} examples of {record.data.name}"
     threat, attack = record.threat_model, record.attack
-    if threat is None or attack is None:
-        return title
-    return f"{title} under {attack.name} ({attack.backend}), {threat.norm} {threat.eps}"
+    if threat is not None and attack is not None:
+        title += f" under {attack.name} ({attack.backend}), {threat.norm} {threat.eps}"
+    return Text.assemble((visible(record.model.name), "bold"), visible(title))
 
 
-def _accuracies(record: EvaluationRecord) -> Table:
-    table = _table("95 % interval")
-    table.add_row("clean accuracy", *_cells(record.measure("clean_acc"), percent=True))
+def _accuracies(record: EvaluationRecord, console: PlainConsole) -> Table:
+    table = _table("95 % interval", console)
+    cells = partial(_cells, console, percent=True)
+    table.add_row("clean accuracy", *cells(record.measure("clean_acc")))
     components = record.components
     for attack in components if len(components) > 1 else ():
-        cells = _cells(record.measure(left_after(attack)), percent=True)
-        table.add_row(f"  left after {attack}", *cells, style="dim")
-    cells = _cells(record.measure("robust_acc"), percent=True)
-    table.add_row("robust accuracy", *cells, style="bold")
+        left = cells(record.measure(left_after(attack)))
+        table.add_row(f"  left after {visible(attack)}", *left, style="dim")
+    table.add_row("robust accuracy", *cells(record.measure("robust_acc")), style="bold")
     return table
 
 
-def _similarities(record: EvaluationRecord) -> Table:
-    table = _table("")
+def _similarities(record: EvaluationRecord, console: PlainConsole) -> Table:
+    table = _table("", console)
     for column in CKA_COLUMNS:
         measure = record.measure(column)
         if measure and measure.reason != NO_LAYER:
-            table.add_row(f"  {column.removeprefix('cka_')}", *_cells(measure, percent=False))
+            cells = _cells(console, measure, percent=False)
+            table.add_row(f"  {column.removeprefix('cka_')}", *cells)
     return table
 
 
@@ -80,32 +98,42 @@ def _linear_probes(record: EvaluationRecord) -> Table:
         table.add_column(images, justify="right")
     for stage in dict.fromkeys(column.rpartition("_")[0] for column in LINEAR_PROBE_COLUMNS):
         found = [record.measure(f"{stage}_{score}") for score in SCORES]
-        cells = [_cells(measure, percent=True)[0] for measure in found]
+        cells = [percent(measure) for measure in found]
         table.add_row(f"  {stage.removeprefix('probe_')}", *cells)
     return table
 
 
-def _table(interval: str) -> Table:
+def _table(interval: str, console: PlainConsole) -> Table:
+    """Return an empty table, whose columns are as wide as usual where there is room."""
+    room = console.width >= _FULL_WIDTH
     table = Table(box=None, pad_edge=False, header_style="dim", show_header=bool(interval))
-    table.add_column(min_width=20)
-    table.add_column(justify="right", min_width=8)
-    table.add_column(interval, justify="right", min_width=18)
+    table.add_column(min_width=20 if room else None)
+    table.add_column(justify="right", min_width=8 if room else None)
+    table.add_column(interval, justify="right", min_width=18 if room else None)
     table.add_column(overflow="fold")
     return table
 
 
-def _cells(measure: Estimate | None, *, percent: bool) -> tuple[str, str, str | Text]:
+def _cells(
+    console: PlainConsole, measure: Estimate | None, *, percent: bool
+) -> tuple[str | Text, ...]:
     if measure is None or math.isnan(measure.value):
-        return ("undefined", "", measure.reason if measure else "")
+        return ("undefined", "", visible(measure.reason) if measure else "")
     scale, digits, unit = (100, 2, " %") if percent else (1, 3, "")
     interval = f"{measure.low * scale:.{digits}f} to {measure.high * scale:.{digits}f}{unit}"
-    length = round(min(max(measure.value, 0.0), 1.0) * _BAR_WIDTH)
-    bar = Text("━" * length, no_wrap=True, overflow="crop")
-    return (
+    cells = (
         f"{measure.value * scale:.{digits}f}{unit}",
         "" if math.isnan(measure.low) else interval,
-        bar,
     )
+    width = _BAR_WIDTH if console.width >= _FULL_WIDTH else 0
+    return (*cells, Text(console.bar(measure.value, width), no_wrap=True, overflow="crop"))
+
+
+def percent(measure: Estimate | None) -> str:
+    """Return a share as people read it."""
+    if measure is None or math.isnan(measure.value):
+        return "undefined"
+    return f"{measure.value:.2%}".replace("%", " %")
 
 
 def _footer(evaluation: Evaluation) -> Iterator[str]:

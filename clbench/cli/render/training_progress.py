@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from clbench.cli.render.console import PlainConsole
 
 if TYPE_CHECKING:
     from clbench.training.phases import Epoch
@@ -60,7 +61,7 @@ class TrainingBar:
 
     def _print(self, line: str) -> None:
         if not self._bars.console.is_terminal:
-            self._bars.console.print(line, highlight=False, soft_wrap=True)
+            self._bars.console.print(line, soft_wrap=True)
 
 
 @contextmanager
@@ -71,11 +72,11 @@ def training_progress(
 
     ``log_to`` is a folder in which TensorBoard finds the log too.
     """
-    console = Console(stderr=True, quiet=not shown)
+    console = PlainConsole(stderr=True, quiet=not shown)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[figures]}", markup=False),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     bars = Progress(

@@ -1,0 +1,88 @@
+"""How options are read before anything heavy is loaded: each returns the value, or says why not."""
+
+import re
+
+from clbench.schema.errors import BadValueError
+from clbench.schema.text import shown
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,4})?")
+
+
+def protocol(text: str) -> str:
+    """Return the name or file of a protocol."""
+    from clbench.schema.protocol import find_protocol
+
+    find_protocol(text)
+    return text
+
+
+def dataset(text: str) -> str:
+    """Return the name of a data set; none has capitals."""
+    return text.lower()
+
+
+def norm(text: str) -> str:
+    """Return a norm in its usual spelling."""
+    from clbench.schema.threat_model import parse_norm
+
+    return parse_norm(text)
+
+
+def eps(text: str) -> str:
+    """Return an eps as it was written."""
+    from clbench.schema.threat_model import parse_eps
+
+    parse_eps(text)
+    return text
+
+
+def attack(text: str) -> str:
+    """Return an attack as it was written."""
+    from clbench.attacks.grammar import check_attack
+
+    check_attack(text)
+    return text
+
+
+def backend(text: str) -> str:
+    """Return the name of a backend."""
+    from clbench.attacks.grammar import BACKEND_NAMES
+    from clbench.schema.names import look_up
+
+    return look_up(dict(zip(BACKEND_NAMES, BACKEND_NAMES, strict=True)), text, "backend")
+
+
+def device(text: str) -> str:
+    """Return the name of a device, which need not be there."""
+    if not _DEVICE.fullmatch(text):
+        raise BadValueError(f"--device must be auto, cpu, cuda or cuda:N, got {shown(text)}")
+    return text
+
+
+def seed(text: str) -> int:
+    """Return a seed."""
+    from clbench.schema.protocol import read_seed
+
+    return read_seed(text)
+
+
+def n_examples(text: str) -> int:
+    """Return a number of examples."""
+    from clbench.schema.protocol import read_n_examples
+
+    return read_n_examples(text)
+
+
+def batch_size(text: str) -> str:
+    """Return a number of images, or auto."""
+    from clbench.schema.numbers import read_batch_size
+
+    read_batch_size(text)
+    return text
+
+
+def attack_steps(text: str | int) -> int:
+    """Return a number of steps."""
+    from clbench.schema.numbers import LARGEST_COUNT, whole
+
+    return whole("--attack-steps", text, 1, LARGEST_COUNT)

@@ -1,0 +1,128 @@
+"""One evaluation for every model and every eps of a command."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from clbench.schema.errors import BadValueError, ClbenchError, CommandError, lines_of
+
+if TYPE_CHECKING:
+    from clbench.evaluation.session import Evaluation
+    from clbench.schema.protocol import Protocol
+
+
+class Request(NamedTuple):
+    """What one of several evaluations has of its own."""
+
+    model: str
+    weights: Path | None
+    eps: str | None
+
+
+def requests(models: Sequence[str], weights: Sequence[str], eps: Sequence[str]) -> list[Request]:
+    """Return what was asked for: each model with its weights, at every eps in turn.
+
+    Args:
+        models: As ``--model`` gives them.
+        weights: Files; of several models, each as ``NAME=FILE``.
+        eps: None of them leaves it to the protocol.
+
+    Raises:
+        BadValueError: Weights of no model, or two files for one.
+    """
+    models = list(dict.fromkeys(models))
+    files = _weights_of(models, weights)
+    each: Sequence[str | None] = list(dict.fromkeys(eps)) or [None]
+    return [Request(model, files.get(model), one) for model in models for one in each]
+
+
+def _weights_of(models: Sequence[str], weights: Sequence[str]) -> dict[str, Path]:
+    """Return the file of each model that was given one."""
+    by_name = {f"{name}=": model for model in models for name in _names(model)}
+    found: dict[str, Path] = {}
+    for text in weights:
+        name = next((one for one in by_name if text.startswith(one)), "")
+        if not name and len(models) > 1:
+            raise BadValueError(
+                f"--weights must read like NAME=FILE where there are several models, got {text!r}"
+            )
+        model, file = by_name.get(name, models[0]), text.removeprefix(name)
+        if model in found:
+            raise BadValueError(f"model {model!r} has one file of weights, got {file!r} too")
+        found[model] = Path(file)
+    return found
+
+
+def _names(model: str) -> list[str]:
+    """Return how a model may be called: as a whole, or by the name before its equals sign."""
+    name, sign, _ = model.partition("=")
+    return [model, name] if sign else [model]
+
+
+def each_evaluated(
+    wanted: Sequence[Request],
+    evaluate: Callable[[Request], "Evaluation"],
+    tell: Callable[[str], None],
+    show: Callable[["Evaluation"], None],
+) -> tuple[list["Evaluation"], bool]:
+    """Run every request; one that cannot be run is told, and the others are run all the same.
+
+    Returns:
+        What was finished, and whether all was.
+
+    Raises:
+        ClbenchError: The only request cannot be run.
+    """
+    done, told = [], set()
+    for request in wanted:
+        try:
+            evaluation = evaluate(request)
+        except ClbenchError as error:
+            if len(wanted) == 1:
+                raise
+            for line in (f"{request.model}: {one}" for one in lines_of(error)):
+                if line not in told:  # the same at every eps
+                    tell(line)
+                told.add(line)
+            continue
+        show(evaluation)
+        done.append(evaluation)
+    return done, len(done) == len(wanted)
+
+
+def settled(request: Request, given: Mapping[str, Any]) -> "Protocol":
+    """Return the protocol of a request, beside what else was given."""
+    from clbench.schema.protocol import resolve
+
+    settings = {name: given[name] for name in ("norm", "attack", "n_examples", "seed")}
+    own_data = given["data"] is not None
+    return resolve(given["protocol"], own_data=own_data, eps=request.eps, **settings)
+
+
+def check(wanted: Sequence[Request], given: Mapping[str, Any]) -> None:
+    """Find what is wrong with any request before the first is run for hours.
+
+    Raises:
+        ClbenchError: All of it.
+    """
+    from clbench.attacks.grammar import check_attack
+
+    faults: dict[str, ClbenchError] = {}
+    for request in wanted:
+        try:
+            protocol = settled(request, given)
+            check_attack(protocol.attack, protocol.threat_model.norm)
+        except ClbenchError as error:
+            faults[str(error)] = error
+    if faults:
+        raise CommandError(list(faults.values()))
+
+
+def in_words(request: Request, given: Mapping[str, Any]) -> str:
+    """Return what is about to be done, in one line."""
+    protocol, data, n = settled(request, given), given["data"], given["n_examples"]
+    images = f"{protocol.n_examples} images of {protocol.dataset}"
+    if data is not None:
+        images = f"{'images' if n is None else f'{n} images'} of {Path(data).name}"
+    setting = f"{protocol.attack} in {protocol.threat_model}"
+    return f"evaluating {request.model} on {images}, {setting}, into {given['out']}"

@@ -1,0 +1,120 @@
+"""``clbench show`` and ``clbench leaderboard show``."""
+
+import json
+
+import numpy as np
+import pytest
+
+from clbench.leaderboard.formats import DEFAULT_COLUMNS, as_latex, as_markdown, rows
+from clbench.schema.errors import BadValueError, UnknownNameError
+from clbench.schema.records import run_paths, write_record
+
+
+@pytest.fixture
+def record(clbench, tmp_path):
+    """The path of a record of four classes, half of whose images fall."""
+    folder = tmp_path / "results"
+    command = ("eval", "--model", "simclr_at.digits", "--attack", "pgd,steps=2", "--no-probe")
+    assert clbench(*command, "--n-examples", "30", "--out", folder, "--quiet").status == 0
+    (path,) = (folder / "records").rglob("*.json")
+    return path
+
+
+def test_a_record_is_shown_as_it_was(clbench, record):
+    done = clbench("show", record)
+    assert done.status == 0
+    assert "simclr_at on 30 examples of digits under pgd (native), Linf 1/6" in done.out
+    assert "robust accuracy" in done.out
+
+
+def test_classes_are_shown_by_themselves_and_add_up(clbench, record):
+    shown = json.loads(clbench("show", record, "--json").out)
+    evidence = np.load(next(record.parents[3].rglob("evidence/**/*.npz")))
+    labels = evidence["label"]
+    robust = evidence["broken_by"] == ""
+    for row in shown["per_class"]:
+        mine = labels == row["label"]
+        assert row["clean_acc"]["n"] == row["robust_acc"]["n"] == mine.sum()
+        assert row["robust_acc"]["value"] == pytest.approx(robust[mine].mean())
+    assert [row["label"] for row in shown["per_class"]] == sorted(set(labels.tolist()))
+    assert shown["measures"] == json.loads(record.read_text())["measures"]
+    table = clbench("show", record).out.partition("by class")[2].splitlines()
+    assert len(table) == len(shown["per_class"]) + 2
+
+
+def test_a_record_without_its_evidence_is_shown_and_says_so(clbench, record, tmp_path):
+    alone = tmp_path / "alone.json"
+    alone.write_bytes(record.read_bytes())
+    done = clbench("show", alone)
+    assert done.status == 0
+    assert "robust accuracy" in done.out
+    assert done.err.startswith("clbench: no accuracy of each class: ")
+    next(record.parents[3].rglob("evidence/**/*.npz")).write_bytes(b"")
+    assert "is not the one that its record names" in clbench("show", record).err
+
+
+def test_flags_are_explained(clbench, make_record, tmp_path):
+    flagged = make_record(flags=("softmax_output", "of_tomorrow"), unreliable=True)
+    path = run_paths(tmp_path, flagged.run).record
+    write_record(flagged, path)
+    shown = clbench("show", path).out
+    assert "flag softmax_output: the network returns probabilities" in shown
+    assert "flag of_tomorrow: a flag that this version does not know" in shown
+    assert "the robust accuracy is unreliable" in shown
+
+
+HOSTILE = "[bold]a_b[/x]&%$#^~\\|*`<b>{}\x1b[31m\n"
+
+
+@pytest.fixture
+def board(make_record, tmp_path):
+    for record in (make_record("a", right=70), make_record(HOSTILE, right=60)):
+        write_record(record, run_paths(tmp_path, record.run).record)
+    return tmp_path
+
+
+def test_the_leaderboard_is_shown_in_the_columns_that_are_asked_for(clbench, board):
+    done = clbench("leaderboard", "show", "--out", board, "--columns", "rank, MODEL ,robust_acc")
+    lines = [line.split() for line in done.out.splitlines()]
+    assert lines[0] == ["rank", "model", "robust_acc"]
+    assert lines[1] == ["1", "a", "0.7000"]
+    assert "[bold]a_b[/x]" in done.out
+    assert "\x1b" not in done.out
+
+
+def test_machines_get_numbers_and_nothing_where_there_is_none(clbench, board):
+    done = clbench("leaderboard", "show", "--out", board, "--json", "--columns", "rank,cka_pool")
+    assert json.loads(done.out) == [{"rank": 1, "cka_pool": None}, {"rank": 2, "cka_pool": None}]
+
+
+def test_names_are_text_in_markdown(clbench, board):
+    out = clbench("leaderboard", "show", "--out", board, "--format", "md").out
+    lines = out.splitlines()
+    assert len(lines) == 4
+    assert {line.replace("\\|", "").count("|") for line in lines} == {len(DEFAULT_COLUMNS) + 1}
+    assert r"\[bold\]a\_b\[/x\]" in out
+    assert "<b>" not in out.replace(r"\<", "").replace(r"\>", "")
+
+
+def test_names_are_text_in_latex(clbench, board):
+    out = clbench("leaderboard", "show", "--out", board, "--format", "latex").out
+    (line,) = [line for line in out.splitlines() if "bold" in line]
+    for one in ("a\\_b", "\\&", "\\%", "\\$", "\\#", "\\textasciicircum{}", "\\textasciitilde{}"):
+        assert one in line
+    assert line.count(" & ") == len(DEFAULT_COLUMNS) - 1
+    assert "\n".join(out.splitlines()[-2:]) == "\\bottomrule\n\\end{tabular}"
+
+
+def test_columns_that_there_are_not_are_met_with_the_nearest(make_record):
+    with pytest.raises(UnknownNameError, match="unknown column 'robustacc'; did you mean"):
+        rows([make_record()], ["robustacc"])
+    with pytest.raises(BadValueError, match="got 'model' twice"):
+        rows([make_record()], ["model", "model"])
+
+
+@pytest.mark.parametrize("form", [as_latex, as_markdown])
+def test_every_column_can_be_shown(make_record, form):
+    from clbench.leaderboard.table import columns
+
+    record = make_record()
+    assert form(rows([record], columns([record])))
