@@ -1,5 +1,6 @@
 """The command line: one file per command, and one place that turns errors into exit statuses."""
 
+import errno
 import sys
 import warnings
 from typing import Annotated, no_type_check
@@ -40,6 +41,7 @@ from clbench.cli.streams import (
 from clbench.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from clbench.cli.train import train
 from clbench.schema.errors import ClbenchError, lines_of
+from clbench.schema.text import shown
 
 EPILOG = """\b
 First step: clbench eval --model simclr_at
@@ -110,9 +112,21 @@ def _run() -> int:
         leave_stdout()
         return EXIT_PIPE
     except OSError as error:
-        if error.errno not in UNWRITABLE or error.filename is not None:
-            raise
-        leave_stdout()
-        say(f"cannot print: {error.strerror}; what was finished is saved; send it elsewhere")
-        return EXIT_USER
+        return _of_the_system(error)
     return status
+
+
+def _of_the_system(error: OSError) -> int:
+    """Say what the system refuses: a name too long for a disk, or output that nobody takes.
+
+    Raises:
+        OSError: It is neither.
+    """
+    if error.errno == errno.ENAMETOOLONG:
+        say(f"a file or folder has too long a name, got {shown(error.filename)}")
+        return EXIT_USER
+    if error.errno not in UNWRITABLE or error.filename is not None:
+        raise error
+    leave_stdout()
+    say(f"cannot print: {error.strerror}; what was finished is saved; send it elsewhere")
+    return EXIT_USER

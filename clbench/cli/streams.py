@@ -14,6 +14,9 @@ from clbench.schema.text import visible
 
 _STDOUT = 1
 
+_HALF_A_LINE = 400
+"""Longer messages lose what is in their middle: a name that somebody pasted a file into."""
+
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 """What printing fails with where the disk is full, or a terminal or file is gone."""
 
@@ -28,7 +31,10 @@ def accept_any_text() -> None:
 def say(line: str) -> None:
     """Print one line to stderr, whatever characters are in it; nothing where that is no more."""
     with suppress(OSError, ValueError):
-        print(f"clbench: {visible(line)}", file=sys.stderr, flush=True)
+        shown = visible(line)
+        if len(shown) > 2 * _HALF_A_LINE:
+            shown = f"{shown[:_HALF_A_LINE]} ... {shown[-_HALF_A_LINE:]}"
+        print(f"clbench: {shown}", file=sys.stderr, flush=True)
 
 
 @contextmanager
