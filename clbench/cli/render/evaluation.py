@@ -107,7 +107,7 @@ def _table(interval: str, console: PlainConsole) -> Table:
     """Return an empty table, whose columns are as wide as usual where there is room."""
     room = console.width >= _FULL_WIDTH
     table = Table(box=None, pad_edge=False, header_style="dim", show_header=bool(interval))
-    table.add_column(min_width=20 if room else None)
+    table.add_column(min_width=20 if room else len("robust accuracy"))
     table.add_column(justify="right", min_width=8 if room else None)
     table.add_column(interval, justify="right", min_width=18 if room else None)
     table.add_column(overflow="fold")
