@@ -13,7 +13,7 @@ import clbench
 COMMANDS = {
     "eval": ("evaluate", {"events", "strict", "json", "quiet", "layer_probes", "resume"}),
     "probe": ("probe", {"json", "quiet", "kind", "tap", "extent", "layer_probes"}),
-    "train": ("train", {"tensorboard", "quiet"}),
+    "train": ("train", {"tensorboard", "json", "quiet"}),
 }
 """By command: its function, and the options that are about showing, or old spellings."""
 

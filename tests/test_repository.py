@@ -25,10 +25,11 @@ FLAGS = {
         --linear-probes --layer-probes --train-data --restart --resume --save-adversarial
         --events --strict --json --quiet --help""",
     "models": "--json --help",
+    "layers": "--protocol --data --data-dir --weights --json --help",
     "attacks": "--json --help",
     "protocols": "--json --help",
     "train": """--dataset --out --recipe --set --data --data-dir --download --from --seed --device
-        --precision --restart --tensorboard --quiet --help""",
+        --precision --restart --tensorboard --json --quiet --help""",
     "probe": """--model --protocol --data --data-dir --download --norm --eps --n-examples
         --comparison --kind --common --layer --tap --measure --estimator --linear-probes
         --layer-probes --train-data --pooling --extent --attack-steps --device --seed --out

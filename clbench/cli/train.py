@@ -38,6 +38,7 @@ def train(
     precision: opt.TrainingPrecision = None,
     restart: opt.TrainingRestart = False,
     tensorboard: opt.Tensorboard = False,
+    as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Train a model by its recipe; write weights, log, curves and model card.
@@ -47,8 +48,9 @@ def train(
     given: dict[str, Any] = {**locals()}
     import clbench
     from clbench.cli.render.training_progress import training_progress
+    from clbench.schema.dataclass_io import to_json
 
-    for own in ("tensorboard", "quiet"):
+    for own in ("tensorboard", "as_json", "quiet"):
         del given[own]
     given |= {"changes": _pairs(changes or []), "data": data or ()}
     first = os.environ.get("RANK", "0") == "0"  # one process of torchrun speaks
@@ -58,9 +60,11 @@ def train(
         interruptible(f"interrupted; {same} goes on with {out}"),
         quietly(quiet=quiet or not first),
     ):
-        with training_progress(log_to, shown=first and not quiet) as hooks:
+        with training_progress(log_to, shown=first and not (quiet or as_json)) as hooks:
             trained = clbench.train(**given | hooks)
-        if first and not quiet:
+        if first and as_json:
+            typer.echo(to_json(trained.record).decode(), nl=False)
+        elif first and not quiet:
             _show(trained, data_dir)
 
 

@@ -36,6 +36,19 @@ def named(tmp_path, monkeypatch):
     return make
 
 
+@pytest.fixture(autouse=True)
+def _unheard(request):
+    """Keep what is logged out of the reports of tests, which only hold text that is UTF-8."""
+    handler = request.config.pluginmanager.get_plugin("logging-plugin").report_handler
+    handler.addFilter(_nothing)
+    yield
+    handler.removeFilter(_nothing)
+
+
+def _nothing(_record):
+    return False
+
+
 def is_clean(text):
     return text.replace("\n", "").isprintable()
 

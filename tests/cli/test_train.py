@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from typer import Typer
@@ -54,6 +56,15 @@ def test_a_training_says_what_it_reached_and_what_comes_next(tmp_path):
 
 
 @pytest.mark.usefixtures("short")
+def test_machines_get_the_record_of_a_training(tmp_path):
+    done = invoke("supervised_st", *ONE_PHASE, "--out", tmp_path, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["model"] == "supervised_st.digits"
+    again = invoke("supervised_st", *ONE_PHASE, "--out", tmp_path, "--json", "--quiet")
+    assert again.stdout == done.stdout
+
+
+@pytest.mark.usefixtures("short")
 def test_the_same_command_again_says_that_it_is_done(tmp_path):
     invoke("supervised_st", *ONE_PHASE, "--out", tmp_path)
     again = invoke("supervised_st", *ONE_PHASE, "--out", tmp_path)
@@ -78,7 +89,7 @@ def test_the_pretraining_of_another_run_is_reused(tmp_path):
         "supcon_partial_at", *TWO_PHASES, "--from", tmp_path / "at", "--out", tmp_path / "partial"
     )
     assert done.exit_code == 0, done.output
-    assert "pretraining" not in done.stderr
+    assert "pretraining 1/1" not in done.stderr
 
 
 @pytest.mark.usefixtures("short")

@@ -344,7 +344,7 @@ ROWS = (
     ),
     Strange(
         "behind a sigmoid",
-        lambda: Around(after=lambda z: (4 * z).sigmoid()),
+        lambda: Around(after=lambda z: (9 * z).sigmoid()),
         ("bounded_output",),
         like=None,
     ),
