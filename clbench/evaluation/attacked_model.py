@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from clbench.models.backbones.resnet import faster_equal
 from clbench.models.validate import same_answers
 from clbench.runtime.layout import row_major
+from clbench.schema.errors import ClbenchError, ModelError, describe
 
 Precision = Literal["float32", "bfloat16"]
 """In what attacks may run; verdicts are always in float32."""
@@ -59,11 +60,29 @@ class AttackedModel(nn.Module):
             images = _Gate.apply(images, self)
         if images.is_contiguous():
             images = row_major(images)
-        with torch.autocast(images.device.type, torch.bfloat16, self.precision == "bfloat16"):
-            logits: Tensor = self.attacked(images)
+        logits = self._answer(images)
         if wants_gradient and not logits.requires_grad:
             logits = logits + 0 * images.flatten(1).sum(dim=1, keepdim=True)
         return logits
+
+    def _answer(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Run the network as attacks see it.
+
+        Raises:
+            ModelError: It fails, although it took other images before.
+        """
+        low = self.precision == "bfloat16"
+        try:
+            with torch.autocast(images.device.type, torch.bfloat16, low):
+                logits: Tensor = self.attacked(images)
+        except ClbenchError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"the model fails on {len(images)} images after it took others: {describe(error)}; "
+                "a smaller --batch-size may help"
+            ) from error
+        return logits.clone() if logits.is_inference() else logits
 
     def _scaled(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         # in double precision, as a factor may take what is too small for a float to what is not

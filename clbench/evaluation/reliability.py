@@ -15,8 +15,10 @@ from clbench.models.validate import (
     GRADIENT_MODE,
     NO_DERIVATIVE,
     RANDOMIZED,
+    WRONG_GRADIENT,
     is_randomized,
 )
+from clbench.schema.errors import ModelError
 
 
 class Flag(NamedTuple):
@@ -39,6 +41,10 @@ FLAGS: dict[str, Flag] = {
     GRADIENT_MODE: Flag(
         "the network answers differently while a gradient is wanted, so attacks see another "
         "function than the one that is scored"
+    ),
+    WRONG_GRADIENT: Flag(
+        "the network's gradient is not the slope of its answers, so gradient attacks are misled; "
+        "is a part of it detached, or a backward pass replaced?"
     ),
     NO_DERIVATIVE: Flag(
         "no gradient can be asked for at the images, so that attacks with gradients are blind",
@@ -91,6 +97,9 @@ FLAGS: dict[str, Flag] = {
 
 MAX_GRADIENTS_CHECKED = 512
 _CALLS, _SOFTMAX_TOLERANCE, _SUM_TOLERANCE, _NEAR_BOUND = 5, 1e-5, 5e-3, 0.05
+_FEWEST_IMAGES = 4
+"""Fewer may have outputs of equal sums by chance."""
+
 _FEWEST_OUTPUTS = 40
 """Fewer outputs may lie between 0 and 1 by chance."""
 
@@ -126,10 +135,13 @@ def examine(model: AttackedModel, images: Float[Tensor, "n c h w"]) -> set[str]:
 
 
 def _is_softmax(logits: Float[Tensor, "n k"]) -> bool:
-    in_range = (logits > -_SOFTMAX_TOLERANCE) & (logits < 1 + _SOFTMAX_TOLERANCE)
+    """Say whether outputs are probabilities, also times a number or negated."""
+    one_sign = (logits > -_SOFTMAX_TOLERANCE).all() or (logits < _SOFTMAX_TOLERANCE).all()
+    sums = logits.sum(dim=1).abs()
     # in half precision each probability is rounded to a thousandth of itself
-    sums = (logits.sum(dim=1) - 1).abs() < _SUM_TOLERANCE
-    return bool(in_range.all() and sums.all())
+    of_one = ((sums - 1).abs() < _SUM_TOLERANCE).all()
+    equal = len(sums) >= _FEWEST_IMAGES and bool(sums.amax() - sums.amin() < 1e-5 * sums.amax())
+    return bool(one_sign and (of_one or equal))
 
 
 def _is_bounded(logits: Float[Tensor, "n k"]) -> bool:
@@ -158,7 +170,7 @@ def is_dynamic(network: nn.Module, images: Float[Tensor, "n c h w"]) -> bool:
     try:
         with torch.no_grad(), torch.autograd.graph.saved_tensors_hooks(lambda kept: kept, hand_out):
             network(images)
-    except RuntimeError:
+    except (RuntimeError, ModelError):
         return True
     return asked
 

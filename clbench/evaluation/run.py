@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from clbench.attacks.interface import AttackStep
 from clbench.data.image_set import ImageSet
-from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
+from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel, classes_of
 from clbench.evaluation.chance import AT_CHANCE, is_at_chance
 from clbench.evaluation.confirm import Batch, attack_and_confirm
 from clbench.evaluation.logit_scale import is_distorted, log2_factors, same_factor
@@ -25,6 +25,7 @@ from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_z
 from clbench.evaluation.result import EvaluationResult, result_of
 from clbench.evaluation.state import EvaluationState
 from clbench.evaluation.verdicts import BY_CLEAN
+from clbench.models.validate import BATCH_DEPENDENT, RANDOMIZED, same_answers
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.runtime.hashing import state_sha256
@@ -185,11 +186,17 @@ class _Run:
         """Classify the clean images and look for signs of trouble."""
         started, n = time.perf_counter(), len(self.images)
         parts = torch.split(torch.arange(n), self.batch_size)
-        clean_pred = torch.cat([self.model.classify(self._at(one).images).cpu() for one in parts])
+        first = self.model.logits(self._at(parts[0]).images)
+        others = [self.model.classify(self._at(one).images) for one in parts[1:]]
+        clean_pred = torch.cat([classes_of(first), *others]).cpu()
         state = EvaluationState.begin(sign, self.images, clean_pred, logits)
         state.flags.update(flags)
         state.flags.update(examine(self.model, self._at(parts[0]).images))
         state.flags.update({"nan_logits": int((clean_pred < 0).sum())})
+        few = min(len(first), len(logits))
+        same = same_answers(first[:few].float().cpu(), logits[:few])
+        if RANDOMIZED not in state.flags and not same:
+            state.flags[BATCH_DEPENDENT] += 1  # only in batches larger than those it was asked in
         guessed = is_at_chance(clean_pred, self.images.labels, self.images.n_classes)
         state.flags.update({AT_CHANCE: int(guessed)})
         for where in torch.split(state.pending(0), self.batch_size):

@@ -1,6 +1,7 @@
 """How a network has to be called, where images alone will not do: found by asking it."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from clbench.runtime.as_found import torch_as_found, torch_defaults
 from clbench.runtime.seeding import random_state, random_state_as_found, randomness
 from clbench.schema.errors import ClbenchError
 
@@ -25,12 +27,17 @@ _SEED = 0x5EED0F
 class Call:
     """What a network needs besides images.
 
-    ``changes_input`` networks get a copy. ``dtype`` is what the images are converted to.
-    ``batch_size`` is the only number of images that a network takes, 0 where it takes any; with
-    fewer, the last one is repeated. ``single`` says what to do about a single image: a network may
-    drop the batch axis of its answer, or refuse it and get it twice. The random numbers of
-    others are kept from networks that ``touch_random_numbers``; networks that are not
-    ``differentiable`` never see that a gradient is wanted.
+    Attributes:
+        changes_input: It changes its images in place, and gets a copy.
+        dtype: What the images are converted to.
+        batch_size: The only number of images that it takes, 0 where it takes any; of fewer, the
+            last one is repeated.
+        drops_batch_axis: Its answer to a single image has one axis only.
+        refuses_single: It fails on a single image, and gets it twice.
+        touches_random_numbers: It draws or seeds, although its answers are not random; the random
+            numbers of others are kept from it.
+        changes_defaults: It changes what torch does by default, which is set back after it.
+        differentiable: Whether it can be told that a gradient is wanted.
     """
 
     changes_input: bool = False
@@ -39,6 +46,7 @@ class Call:
     drops_batch_axis: bool = False
     refuses_single: bool = False
     touches_random_numbers: bool = False
+    changes_defaults: bool = False
     differentiable: bool = True
 
     @property
@@ -79,10 +87,11 @@ class Adapted(nn.Module):
         missing = size - n if size else int(self.call.refuses_single and n == 1)
         if missing:
             images = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)])
-        if self.call.touches_random_numbers:
-            with random_state_as_found():
-                answer = self.network(images)
-        else:
+        with ExitStack() as kept:
+            if self.call.touches_random_numbers:
+                kept.enter_context(random_state_as_found())
+            if self.call.changes_defaults:
+                kept.enter_context(torch_as_found())
             answer = self.network(images)
         if self.call.drops_batch_axis and len(images) == 1:
             answer = answer[None]
@@ -99,12 +108,20 @@ def find_call(network: nn.Module, images: Float[Tensor, "n c h w"]) -> Call:
     call = _taken(network, several)
     if not call.batch_size:
         call = _with_single(network, several, call)
-    with randomness(_SEED):
-        given, before = several.to(call.dtype, copy=True), random_state()
+    with randomness(_SEED), torch_as_found():
+        given, before, defaults = (
+            several.to(call.dtype, copy=True),
+            random_state(),
+            torch_defaults(),
+        )
         Adapted(network, replace(call, changes_input=False))(given)
-        # an operation in place counts even where it leaves all values as they are
-        changes, touches = given._version > 0, random_state() != before
-    call = replace(call, changes_input=changes, touches_random_numbers=touches)
+        call = replace(
+            call,
+            # an operation in place counts even where it leaves all values as they are
+            changes_input=given._version > 0,
+            touches_random_numbers=random_state() != before,
+            changes_defaults=torch_defaults() != defaults,
+        )
     return replace(call, differentiable=_is_differentiable(Adapted(network, call), several))
 
 
@@ -138,7 +155,8 @@ def _ways(network: nn.Module) -> Iterator[Call]:
 def _with_single(network: nn.Module, images: Float[Tensor, "n c h w"], call: Call) -> Call:
     """Return how a network takes a single image too, given how it takes several."""
     try:
-        alone = Adapted(network, replace(call, changes_input=True))(images[:1])
+        with torch_as_found():
+            alone = Adapted(network, replace(call, changes_input=True))(images[:1])
     except Exception:
         one_more = torch.cat([images, images[:1]])
         if _failure(network, one_more, call) is None:
@@ -149,7 +167,8 @@ def _with_single(network: nn.Module, images: Float[Tensor, "n c h w"], call: Cal
 
 def _failure(network: nn.Module, images: Tensor, call: Call) -> Exception | None:
     try:
-        Adapted(network, replace(call, changes_input=True))(images)
+        with torch_as_found():
+            Adapted(network, replace(call, changes_input=True))(images)
     except (ClbenchError, torch.OutOfMemoryError):
         raise
     except Exception as error:

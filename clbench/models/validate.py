@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from clbench.models.calling import Adapted, Call, find_call
-from clbench.runtime.as_found import left_as_found
+from clbench.models.gradient_check import is_own_gradient
+from clbench.runtime.as_found import left_as_found, torch_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.schema.errors import ClbenchError, ModelError, describe
 
@@ -24,6 +25,9 @@ BATCH_DEPENDENT = "batch_dependent"
 GRADIENT_MODE = "gradient_mode"
 """The flag of a network that answers differently while a gradient is wanted."""
 
+WRONG_GRADIENT = "wrong_gradient"
+"""The flag of a network whose gradient is not the slope of what it answers."""
+
 NO_DERIVATIVE = "no_derivative"
 """The flag of a network through which no gradient reaches the images."""
 
@@ -32,6 +36,9 @@ _TOLERANCE = 1e-4
 
 _ROUNDINGS = 20
 """Logits that differ by less than so many roundings of their size differ by rounding, too."""
+
+_DEEPEST = 50.0
+"""A logit so far below the highest has a probability below 1e-21."""
 
 
 class Validated(NamedTuple):
@@ -119,20 +126,27 @@ def same_answers(first: Float[Tensor, "n k"], second: Float[Tensor, "n k"]) -> b
 
 
 def is_randomized(answers: Sequence[Float[Tensor, "n k"]]) -> bool:
-    """Say whether answers to the same images differ by more than rounding."""
+    """Say whether answers to the same images differ by more than rounding.
+
+    Logits count from the highest down to ``_DEEPEST``: classes that are masked with large negative
+    numbers decide nothing, and would hide what the others do.
+    """
     rounding = max(torch.finfo(answer.dtype).eps for answer in answers)
     stack = torch.stack([answer.double() for answer in answers])
-    spread = (stack - stack.mean(dim=2, keepdim=True)).norm(dim=2).amax(dim=0)
-    size = stack.norm(dim=2).amax(dim=0)
+    highest = stack.amax(dim=2, keepdim=True)
+    below = (stack - highest).clamp_min(-_DEEPEST)
+    spread = (below - below.mean(dim=2, keepdim=True)).norm(dim=2).amax(dim=0)
+    size = spread + highest.abs().amax(dim=0)[:, 0] * stack.shape[2] ** 0.5
     relative = max(_TOLERANCE, _ROUNDINGS * rounding)
     allowed = relative * spread + _ROUNDINGS * rounding * size
-    apart = (stack[:, None] - stack[None]).norm(dim=-1).nan_to_num(0)
+    apart = (below[:, None] - below[None]).norm(dim=-1).nan_to_num(0)
     return bool((apart > allowed.nan_to_num(0)).any())
 
 
 def _call(network: nn.Module, images: Tensor) -> Call:
     try:
-        return find_call(network, images)
+        with torch_as_found():
+            return find_call(network, images)
     except ClbenchError:
         raise
     except Exception as error:
@@ -142,7 +156,7 @@ def _call(network: nn.Module, images: Tensor) -> Call:
         ) from error
 
 
-def _flags(network: nn.Module, images: Tensor, together: Tensor) -> list[str]:
+def _flags(network: Adapted, images: Tensor, together: Tensor) -> list[str]:
     """Return what a network raises whose answers are the same when it is asked the same twice."""
     some = sorted({0, len(images) // 2, len(images) - 1})
     alone = torch.cat([_logits(network, images[k : k + 1]) for k in some])
@@ -154,13 +168,17 @@ def _flags(network: nn.Module, images: Tensor, together: Tensor) -> list[str]:
         BATCH_DEPENDENT: not same_answers(alone, together[some])
         or not same_answers(reversed_order, together),
         GRADIENT_MODE: not same_answers(with_gradient, together),
+        WRONG_GRADIENT: network.call.differentiable
+        and together.shape[1] > 1
+        and not is_own_gradient(network, images),
     }
     return [flag for flag, raised in found.items() if raised]
 
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:
     try:
-        logits = network(images)
+        with torch_as_found():
+            logits = network(images)
     except ClbenchError:
         raise
     except Exception as error:
@@ -182,7 +200,12 @@ def _check(logits: Tensor, n: int, n_classes: int, *, or_more: bool) -> None:
             f"the model must return logits {wanted}{' or more' if or_more else ''}, got {got}"
         )
     if broken := int((~logits.isfinite()).any(dim=1).sum()):
+        masked = bool((logits.isfinite() | logits.isneginf()).all())
         raise ModelError(
             f"the model returns NaN or infinite logits for {broken} of {n} images; "
-            "check its weights and its normalisation"
+            + (
+                "mask classes with a large negative number such as -1000, not with -inf"
+                if masked
+                else "check its weights and its normalisation"
+            )
         )

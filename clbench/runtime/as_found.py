@@ -1,8 +1,10 @@
 """A network is left as it was found."""
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -73,18 +75,24 @@ def uncompiled() -> Iterator[None]:
         yield
 
 
+def torch_defaults() -> tuple[bool, torch.dtype, torch.device, Path]:
+    """Return what code of others may change: gradients, precision, device, working folder."""
+    device = torch.get_default_device()
+    return torch.is_grad_enabled(), torch.get_default_dtype(), device, Path.cwd()
+
+
 @contextmanager
 def torch_as_found() -> Iterator[None]:
-    """Let code change what torch does by default for a while: gradients, precision, device."""
-    gradients, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
-    device = torch.get_default_device()
+    """Let code of others run, and set ``torch_defaults`` back."""
+    gradients, dtype, device, folder = before = torch_defaults()
     try:
         yield
     finally:
-        torch.set_grad_enabled(gradients)
-        torch.set_default_dtype(dtype)
-        if torch.get_default_device() != device:
+        if torch_defaults() != before:
+            torch.set_grad_enabled(gradients)
+            torch.set_default_dtype(dtype)
             torch.set_default_device(device)
+            os.chdir(folder)
 
 
 def _hooks(network: nn.Module) -> Iterator[dict[int, object]]:
@@ -99,7 +107,12 @@ def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 @torch.no_grad()
 def _set_back(network: nn.Module, values: Mapping[str, Tensor]) -> None:
-    # a network may have put another tensor in the place of a buffer
-    for name, tensor in _tensors(network):
-        if name in values and not torch.equal(tensor, values[name]):
+    # a network may have put another tensor in the place of a buffer, of another shape too
+    for name, tensor in list(_tensors(network)):
+        if name not in values or torch.equal(tensor, values[name]):
+            continue
+        if tensor.shape == values[name].shape:
             tensor.copy_(values[name])
+        else:
+            owner, _, last = name.rpartition(".")
+            setattr(network.get_submodule(owner), last, values[name])

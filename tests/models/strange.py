@@ -225,6 +225,51 @@ class Disconnected(Plain):
         return super().forward(x.detach()) + self.prompt
 
 
+class Reversing(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -gradient
+
+
+def by_chance(x):
+    if x.requires_grad:
+        x.register_hook(lambda gradient: torch.rand_like(gradient) - 0.5)
+    return x
+
+
+def half_detached(x):
+    return torch.cat([x[..., :4].detach(), x[..., 4:]], -1)
+
+
+class Cached(Plain):
+    """Keeps a buffer as long as there are images, as position and mask caches do."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("ones", torch.zeros(0))
+
+    def forward(self, x):
+        if len(self.ones) != len(x):
+            self.ones = x.new_ones(len(x))
+        return super().forward(x) * self.ones[:, None]
+
+
+class SwitchingOff(Plain):
+    def forward(self, x):
+        torch.set_default_dtype(torch.float64)
+        return super().forward(x)
+
+
+class ForInference(Plain):
+    @torch.inference_mode()
+    def forward(self, x):
+        return super().forward(x)
+
+
 class UnderNoGrad(Plain):
     @torch.no_grad()
     def forward(self, x):
@@ -305,6 +350,8 @@ ROWS = (
     Strange("checkpointed", Checkpointed),
     Strange("functional", functional),
     Strange("averaged", lambda: torch.optim.swa_utils.AveragedModel(plain())),
+    Strange("a cache of its own", Cached),
+    Strange("another default precision", SwitchingOff),
     Strange("log-probabilities", lambda: Around(after=lambda z: z.log_softmax(1))),
     Strange("tiny logits", lambda: Around(after=lambda z: z * 1e-15), apart=1),
     Strange("huge logits", lambda: Around(after=lambda z: z * 1e6), apart=1),
@@ -344,7 +391,7 @@ ROWS = (
     ),
     Strange(
         "behind a sigmoid",
-        lambda: Around(after=lambda z: (9 * z).sigmoid()),
+        lambda: Around(after=lambda z: (30 * z).sigmoid()),
         ("bounded_output",),
         like=None,
     ),

@@ -19,7 +19,7 @@ def images():
 def evaluate(network, images, labels):
     attack = f"pgd,steps={STEPS},start=zero,step_size={SIZE}"
     return clbench.evaluate(
-        network, data=(images, labels), eps="3/100", attack=attack, batch_size=10
+        network, data=(images, labels), eps="3/100", attack=attack, batch_size=24
     )
 
 
