@@ -419,7 +419,46 @@ ROWS = (
         ("randomized",),
         like=None,
     ),
+    Strange("in inference mode", ForInference, ("zero_gradient",), like=None),
+    Strange("gradient reversed", lambda: Around(Reversing.apply), ("wrong_gradient",), like=None),
+    Strange("gradient by chance", lambda: Around(by_chance), ("wrong_gradient",), like=None),
+    Strange("half detached", lambda: Around(half_detached), ("wrong_gradient",), like=None),
+    Strange(
+        "masked and random",
+        lambda: Around(
+            lambda x: x + 0.1 * torch.randn_like(x),
+            lambda z: torch.cat([z, torch.full((len(z), 90), -1e9)], 1),
+        ),
+        ("randomized",),
+        like=None,
+    ),
+    Strange(
+        "masked and dependent on its batch",
+        lambda: Around(
+            lambda x: x - 0.5 * x.mean(0),
+            lambda z: torch.cat([z, torch.full((len(z), 90), -1e9)], 1),
+        ),
+        ("batch_dependent",),
+        like=None,
+    ),
+    Strange(
+        "dependent on large batches only",
+        lambda: Around(lambda x: x if len(x) < 17 else x - 0.5 * x.mean(0)),
+        ("batch_dependent",),
+        like=None,
+    ),
+    Strange(
+        "negated probabilities",
+        lambda: Around(after=lambda z: -(-3 * z).softmax(1)),
+        ("softmax_output",),
+        like=None,
+    ),
     # and what cannot be run is refused
+    Strange(
+        "masked with minus infinity",
+        lambda: Around(after=lambda z: z.index_fill(1, torch.tensor([1]), -torch.inf)),
+        refused="mask classes with a large negative number",
+    ),
     Strange(
         "lazy",
         lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4)),
