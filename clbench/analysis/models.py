@@ -25,7 +25,7 @@ from clbench.data.splits import probe_training
 from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK
 from clbench.models.argument import read_argument
 from clbench.models.interface import LoadedModel
-from clbench.models.load import load_for, tell_of_default_images
+from clbench.models.load import check_name, load_for, tell_of_default_images
 from clbench.probes.layers import Layers, select_layers
 from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
 from clbench.probes.similarity.estimators import find_estimator
@@ -237,6 +237,8 @@ def _load_all(
         except (ModelError, WeightsError) as error:
             here = f" (here: --model {one.typed}=FILE)" if "--weights" in str(error) else ""
             raise type(error)(f"{one.typed}: {error}{here}") from error
+        if isinstance(one.what, str):
+            check_name(one.name, loaded)
         name = one.name or loaded.name
         if (
             one.weights and not one.name

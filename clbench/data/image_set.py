@@ -20,8 +20,8 @@ _FEW = 0.2
 _INK_MAX = 16
 """The brightest pixel of scikit-learn's digits as they come."""
 
-_DARK = 0.25
-"""The share of the scale below which even the brightest pixel of bright pictures hardly lies."""
+_DARK, _DIM = 0.25, 0.49
+"""Shares of the scale below which the brightest pixel of pictures hardly lies; of many pictures."""
 
 _FAR = 0.5
 """Images from -1 to 1 hardly stay within this."""
@@ -237,7 +237,8 @@ def check_scale(name: str, images: Tensor) -> None:
     brightest = images.amax(dim=tuple(range(1, images.ndim)))
     white, scale = float(brightest.max()), 1 if images.is_floating_point() else PIXEL_MAX
     shared = int((brightest == white).sum())
-    if not 0 < white / scale <= _DARK or 2 * shared < len(images):
+    dim = _DIM if len(images) >= _MANY else _DARK
+    if not 0 < white / scale <= dim or 2 * shared < len(images):
         return  # a NaN too: check_pixels names it
     level = round(white / scale * PIXEL_MAX)
     known = level == 1 or (level == _INK_MAX and scale != 1)
@@ -248,7 +249,7 @@ def check_scale(name: str, images: Tensor) -> None:
             f"got {white:g} as the brightest of {shared} of {len(images)}; {divide}, as floats"
         )
     log.warning(
-        "%s: the brightest pixel of %d of %d images is %g of %d; taken as they are, nearly black",
+        "%s: the brightest pixel of %d of %d images is %g of %d; taken as they are, dark",
         *(name, shared, len(images), white, scale),
     )
 

@@ -51,6 +51,11 @@ def pretrained_run(folder: Path, recipe: Recipe, out: Path) -> TrainingRecord:
     """
     if recipe.finetuning is None:
         raise BadValueError(f"{recipe.full_name} is trained in one phase, so --from has no use")
+    if folder.is_file():
+        raise BadValueError(
+            f"--from must be the folder of a finished training, got the file {str(folder)!r}; "
+            f"give {str(folder.parent)!r}"
+        )
     record = read_record(folder)
     if record is None:
         raise BadValueError(f"{folder} holds no finished training, nothing to pretrain from")
