@@ -296,7 +296,9 @@ def test_pretraining_comes_only_from_a_finished_run_of_the_same(run, tmp_path):
     with pytest.raises(BadValueError, match="missing holds no finished training"):
         run("simclr_full_at", pretrained=tmp_path / "missing")
     supcon, _ = run("supcon_at", "supcon")
-    message = r"must be the folder of a finished training, got the file '.*/supcon/weights\.saf.*'; "
+    message = (
+        r"must be the folder of a finished training, got the file '.*/supcon/weights\.saf.*'; "
+    )
     with pytest.raises(BadValueError, match=message + r"give '.*/supcon'$"):
         run("simclr_full_at", pretrained=supcon / WEIGHTS)
     message = r"supcon holds supcon_at\.digits, which was pretrained otherwise than simclr_full_at"
