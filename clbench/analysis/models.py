@@ -33,6 +33,7 @@ from clbench.probes.similarity.measures import find_measure
 from clbench.runtime.devices import find_device
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
 from clbench.schema.names import look_up
+from clbench.schema.numbers import LARGEST_COUNT, whole
 from clbench.schema.progress import OnProgress
 from clbench.schema.protocol import Protocol, resolve
 
@@ -186,8 +187,7 @@ def _check(options: ProbeOptions) -> None:
     """Find out before anything is loaded what can be found out by then."""
     if not options.models:
         raise BadValueError("give --model at least once, got none")
-    if options.attack_steps < 1:
-        raise BadValueError(f"--attack-steps must be at least 1, got {options.attack_steps}")
+    whole("--attack-steps", options.attack_steps, 1, LARGEST_COUNT)
     for comparison in options.comparisons:
         look_up(COMPARISONS, comparison, "comparison")
     find_estimator(find_measure(options.measure), options.estimator)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from clbench.runtime.layout import row_major
 from clbench.schema.errors import BadValueError, DataError
+from clbench.schema.numbers import whole
+from clbench.schema.text import shown
 
 log = logging.getLogger(__name__)
 
@@ -164,11 +166,13 @@ def count_examples(name: str, n_examples: int | None, *, available: int) -> int:
     """
     if n_examples is None:
         return available
-    if not 1 <= n_examples <= available:
+    try:
+        return whole("n_examples", n_examples, 1, available)
+    except BadValueError as error:
+        got = shown(n_examples)
         raise BadValueError(
-            f"n_examples must be from 1 to {available}, all that {name} has, got {n_examples}"
-        )
-    return n_examples
+            f"n_examples must be from 1 to {available}, all that {name} has, got {got}"
+        ) from error
 
 
 def check_labels(name: str, labels: Tensor, n_classes: int, why: str = "") -> None:

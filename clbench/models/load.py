@@ -20,10 +20,11 @@ from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.names import NormName, closest, look_up, spelled
+from clbench.schema.text import shown
 
 log = logging.getLogger(__name__)
 
-Model = str | nn.Module
+Model = str | Path | nn.Module
 """A name, as ``load_model`` reads it, or a network."""
 
 _SOURCES: dict[str, Callable[[str, Wanted], LoadedModel]] = {
@@ -71,7 +72,9 @@ def load_model(
     """
     if isinstance(name, nn.Module):
         return _from_memory(name, weights)
-    given = read_argument(name)
+    if not isinstance(name, str | Path):
+        raise BadValueError(f"model must be a name, a path or an nn.Module, got {shown(name)}")
+    given = read_argument(str(name))
     if given.weights and weights:
         raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
     wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)

@@ -165,8 +165,8 @@ def _convert(text: str, option: Option) -> tuple[Parameter | None, str]:
         case float():
             lowest = "above 0" if option.above_zero else "from 0 up"
             number = _number(text)
-            known = None if option.above_zero and number == 0 else number
-            return known, f"a number {lowest} such as '1/100' or '0.01'"
+            usable = number or not option.above_zero
+            return (number if usable else None), f"a number {lowest} such as '1/100' or '0.01'"
 
 
 def _count(text: str, least: int) -> int | None:

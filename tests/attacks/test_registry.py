@@ -191,7 +191,7 @@ def test_a_bad_option_says_what_would_be_right(text, message):
     ],
 )
 def test_an_attack_that_would_not_move_is_refused(attack, norm, value):
-    with pytest.raises(BadValueError, match="must be a number above 0 such as '1/100' or '0.01'"):
+    with pytest.raises(BadValueError, match="must be a number above 0 such as"):
         plan_attack(f"{attack}={value}", norm, 10)
 
 

@@ -188,8 +188,10 @@ def test_what_trainings_save_fills_the_network(case, zipped, tmp_path):
         ),
         (
             "Lightning with metrics",
-            "taken from 'state_dict', without train_metrics.Accuracy.tp, val_acc.tp, "
-            "without the prefix 'model.'",
+            (
+                "taken from 'state_dict', without train_metrics.Accuracy.tp, val_acc.tp, "
+                "without the prefix 'model.'"
+            ),
         ),
     ],
 )
@@ -589,11 +591,11 @@ def test_the_advice_for_plain_pickles_works(wrap, protocol, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "the net's.pkl"
     path.write_bytes(pickle.dumps(wrap(make(1).state_dict()), protocol=protocol))
-    with pytest.raises(WeightsError, match="are a pickle that torch.save did not write") as caught:
+    with pytest.raises(WeightsError, match="are a pickle that torch") as caught:
         load_weights(make(2), path)
     program, *words = shlex.split(str(caught.value).partition("run: ")[2])
     assert (program, words[0]) == ("python", "-c")
-    exec(words[1], {})  # noqa: S102 - as the user would run it
+    exec(words[1], {})  # as the user would run it
     network = make(2)
     load_weights(network, tmp_path / "weights.pt")
     assert torch.equal(outputs(network), outputs(make(1)))
@@ -608,12 +610,12 @@ def test_older_files_of_any_protocol_are_read(protocol, tmp_path):
         _use_new_zipfile_serialization=False,
     )
     network = make(2)
-    try:
-        load_weights(network, tmp_path / "w.pt")
-    except WeightsError as error:
-        assert "a pickle that torch.save did not write" not in str(error)
-    else:
-        assert torch.equal(outputs(network), outputs(make(1)))
+    if protocol > 3:  # torch reads these only where it may run code
+        with pytest.raises(WeightsError, match=r"open it by torch\.load\(path"):
+            load_weights(network, tmp_path / "w.pt")
+        return
+    load_weights(network, tmp_path / "w.pt")
+    assert torch.equal(outputs(network), outputs(make(1)))
 
 
 @pytest.mark.parametrize("content", [argparse.Namespace(lr=1), {"args": argparse.Namespace()}])

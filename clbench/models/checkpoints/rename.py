@@ -27,7 +27,7 @@ _COUNTERS = ("n_averaged", "total_ops", "total_params")
 _OF_TRAINING = frozenset(
     ("loss", "losses", "criterion", "metric", "metrics", "acc", "accuracy", "auroc", "auc", "f1")
 )
-"""Words in the names of modules that a training has beside the network, with states of their own."""
+"""Words in the names of modules that a training has beside the network, with states of them."""
 
 _NAMED = 5
 """Left-out tensors that are named at most."""
