@@ -1,10 +1,11 @@
 """The public functions, one for each command; what they need is imported when they are called."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clbench.schema.paths import AnyPath, AnyPaths, as_path, as_paths, path_or_none
 from clbench.schema.progress import OnProgress
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ def evaluate(
     *,
     protocol: str | None = None,
     data: "Data | None" = None,
-    data_dir: Path | None = None,
+    data_dir: AnyPath | None = None,
     download: bool = False,
-    weights: Path | None = None,
+    weights: AnyPath | None = None,
     norm: str | None = None,
     eps: str | Fraction | None = None,
     n_examples: int | None = None,
@@ -36,10 +37,10 @@ def evaluate(
     device: str = "auto",
     precision: str = "float32",
     seed: int | None = None,
-    out: Path | str | None = None,
+    out: AnyPath | None = None,
     probe: bool = True,
     linear_probes: bool = False,
-    train_data: Sequence[Path] = (),
+    train_data: AnyPaths = (),
     restart: bool = False,
     save_adversarial: bool = False,
     on_progress: "Callable[[Progress], None] | None" = None,
@@ -109,6 +110,7 @@ def evaluate(
     from clbench.probes.table import probes_to_run, run_probes
     from clbench.runtime.devices import find_device
 
+    data_dir, folder = path_or_none("data_dir", data_dir), path_or_none("out", out)
     place = find_device(device)
     images, dataset = evaluated_images(
         settled,
@@ -124,7 +126,7 @@ def evaluate(
         dataset=dataset,
         norm=settled.threat_model.norm,
         device=place,
-        weights=weights,
+        weights=path_or_none("weights", weights),
     )
     if protocol is None and not own:
         tell_of_default_images(loaded, images)
@@ -133,7 +135,7 @@ def evaluate(
         training = probe_training(
             images,
             None if own else settled.dataset,
-            files=train_data,
+            files=as_paths("train_data", train_data),
             data_dir=data_dir,
             download=download,
         )
@@ -145,23 +147,23 @@ def evaluate(
         batch_size=batch_size,
         device=place,
         precision=precision,
-        out=None if out is None else Path(out),
+        out=folder,
     )
-    keep = save_adversarial or out is None
+    keep = save_adversarial or folder is None
     known = session.find(restart=restart, adversarial=keep)
     result = session.attack(on_progress) if known is None or known.evidence is None else None
     rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)
     probed = run_probes(rows, session, training=training, on_progress=on_probe)
     evaluation = session.complete(known, result, probed, adversarial=keep)
-    if out is not None:
-        build(Path(out))
+    if folder is not None:
+        build(folder)
     if on_record is not None:
         on_record(evaluation.record)
     return evaluation
 
 
 def load_model(
-    name: "Model", *, dataset: str | None = None, weights: Path | None = None
+    name: "Model", *, dataset: str | None = None, weights: AnyPath | None = None
 ) -> "LoadedModel":
     """Return a model with its network in eval mode, and what is known about it.
 
@@ -178,7 +180,7 @@ def load_model(
     """
     from clbench.models.load import load_model
 
-    return load_model(name, dataset=dataset, weights=weights)
+    return load_model(name, dataset=dataset, weights=path_or_none("weights", weights))
 
 
 def list_layers(
@@ -186,8 +188,8 @@ def list_layers(
     *,
     protocol: str | None = None,
     data: "Data | None" = None,
-    data_dir: Path | None = None,
-    weights: Path | None = None,
+    data_dir: AnyPath | None = None,
+    weights: AnyPath | None = None,
 ) -> "list[LayerRow]":
     """Return the layers of a network that ``probe`` can compare, the usual ones first.
 
@@ -212,11 +214,19 @@ def list_layers(
 
     settled = find_protocol(protocol or DEFAULT_PROTOCOL)
     images, dataset = evaluated_images(
-        settled, data, named=protocol is not None, n_examples=None, data_dir=data_dir
+        settled,
+        data,
+        named=protocol is not None,
+        n_examples=None,
+        data_dir=path_or_none("data_dir", data_dir),
     )
     _, c, h, w = images.images.shape
     loaded = load_model(
-        model, dataset=dataset, n_classes=images.n_classes, shape=(c, h, w), weights=weights
+        model,
+        dataset=dataset,
+        n_classes=images.n_classes,
+        shape=(c, h, w),
+        weights=path_or_none("weights", weights),
     )
     some = images.images[:2].clone()
     return list_layers(adapted(loaded.network, some), some)
@@ -226,7 +236,7 @@ def load_data(
     data: "Data",
     *,
     n_examples: int | None = None,
-    data_dir: Path | None = None,
+    data_dir: AnyPath | None = None,
     download: bool = False,
 ) -> "ImageSet":
     """Return the test images of a data set, or images from a file or from memory.
@@ -245,10 +255,15 @@ def load_data(
     """
     from clbench.data.load import load_images
 
-    return load_images(data, n_examples=n_examples, data_dir=data_dir, download=download)
+    return load_images(
+        data,
+        n_examples=n_examples,
+        data_dir=path_or_none("data_dir", data_dir),
+        download=download,
+    )
 
 
-def read_records(out: Path | str = "results") -> "list[EvaluationRecord]":
+def read_records(out: AnyPath = "results") -> "list[EvaluationRecord]":
     """Return every record under a folder, in the order of their paths.
 
     Raises:
@@ -256,10 +271,10 @@ def read_records(out: Path | str = "results") -> "list[EvaluationRecord]":
     """
     from clbench.schema.records import read_records
 
-    return read_records(Path(out))
+    return read_records(as_path("out", out))
 
 
-def build_leaderboard(out: Path | str = "results") -> Path:
+def build_leaderboard(out: AnyPath = "results") -> Path:
     """Write ``leaderboard.csv`` from the records under a folder, and return its path.
 
     Raises:
@@ -268,7 +283,7 @@ def build_leaderboard(out: Path | str = "results") -> Path:
     """
     from clbench.leaderboard.table import build
 
-    return build(Path(out))
+    return build(as_path("out", out))
 
 
 def diagnose() -> "list[Row]":

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -336,13 +338,125 @@ def test_a_network_and_arrays_in_memory_are_evaluated_and_nothing_is_written(tmp
     [
         (np.zeros((2, 8, 8, 3)), [0, 1], "move the channels to the front"),
         (np.zeros((2, 1, 8, 8)) + 3, [0, 1], r"must be in \[0, 1\], got values from 3 to 3"),
-        (np.zeros((2, 1, 8, 8)), [0.5, 1], "labels must be whole numbers, got torch.float"),
+        (np.zeros((2, 1, 8, 8)), [0.5, 1], "labels must be whole numbers, got float64"),
         (np.zeros((2, 1, 8, 8)), [0, 1, 2], "has 2 images but 3 labels"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(images, labels, message):
     with pytest.raises(DataError, match=message):
         clbench.load_data((images, np.array(labels)))
+
+
+X = (np.random.default_rng(0).random((6, 3, 4, 4)) * 255).astype(np.uint8)
+Y = np.arange(6)
+F = X.astype(np.float32) / 255
+READ_ONLY = X.copy()
+READ_ONLY.flags.writeable = False
+
+SAME = {
+    "big-endian floats": (F.astype(">f4"), Y),
+    "big-endian doubles": (F.astype(">f8"), Y),
+    "big-endian labels": (X, Y.astype(">i4")),
+    "doubles": (F.astype(np.float64), Y),
+    "images backwards twice": (X[::-1].copy()[::-1], Y),
+    "labels backwards": (X, Y[::-1].copy()[::-1]),
+    "columns backwards": (np.flip(np.flip(X, 3).copy(), 3), Y),
+    "Fortran's order": (np.asfortranarray(X), Y),
+    "every second": (np.repeat(X, 2, axis=0)[::2], np.repeat(Y, 2)[::2]),
+    "read-only": (READ_ONLY, Y),
+    "uint16": (X.astype(np.uint16), Y),
+    "big-endian uint16": (X.astype(">u2"), Y),
+    "int64": (X.astype(np.int64), Y),
+    "uint64 labels": (X, Y.astype(np.uint64)),
+    "int8 labels": (X, Y.astype(np.int8)),
+    "lists": (X.tolist(), Y.tolist()),
+    "a list of arrays": (list(X), list(Y)),
+    "a pair in a list": [X, Y],
+    "tensors": (torch.tensor(X), torch.tensor(Y)),
+    "a list of tensors": (list(torch.tensor(X)), list(torch.tensor(Y))),
+    "tensors with gradients": (torch.tensor(F, requires_grad=True), torch.tensor(Y)),
+    "uint16 tensors": (torch.tensor(X.astype(np.uint16)), torch.tensor(Y)),
+    "int32 tensors": (torch.tensor(X).int(), torch.tensor(Y).int()),
+    "channels last": (torch.tensor(X).to(memory_format=torch.channels_last), torch.tensor(Y)),
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_the_same_images_in_another_form_are_the_same_set(case):
+    assert clbench.load_data(SAME[case]).sha256 == clbench.load_data((X, Y)).sha256
+
+
+NO_DATA = {
+    "uint16 of 16 bits": ((X.astype(np.uint16) * 257, Y), "got uint16 from 0 to 6"),
+    "negative": ((X.astype(np.int16) - 9, Y), "got int16 from -9 to"),
+    "bool images": ((X > 9, Y), r"images must be uint8 or floats in \[0, 1\], got bool"),
+    "complex images": ((F * 1j, Y), "images must be numbers, got complex64; want images"),
+    "bool labels": ((X, Y > 2), "labels must be whole numbers, got bool"),
+    "words as labels": ((X, ["cat"] * 6), "labels must be numbers, got <U3; want images"),
+    "bytes as labels": ((X, np.array([b"a"] * 6)), "labels must be numbers, got .S1; want"),
+    "None as labels": ((X, None), "labels must be numbers, got NoneType; want images"),
+    "None among labels": ((X, [0, 1, None, 2, 3, 4]), "labels must be numbers, got object; want"),
+    "None as images": ((None, Y), "images must be numbers, got NoneType; want images"),
+    "ragged": (([X[0], X[1][:, :2]], [0, 1]), "images are no numbers of one shape: "),
+    "ragged labels": ((X, [[1], [2, 3]]), "labels are no numbers of one shape: "),
+    "sparse": ((torch.tensor(F).to_sparse(), Y), "images must be a plain tensor, got a sparse_coo"),
+    "meta": ((torch.tensor(F).to("meta"), Y), "images must be a plain tensor, got a unusual one"),
+    "one label for all": ((X, 3), r"got \[6, 3, 4, 4\] and \[\]"),
+}
+
+
+@pytest.mark.parametrize("case", NO_DATA)
+def test_what_is_no_data_is_one_line_that_says_what_is_wanted(case):
+    given, message = NO_DATA[case]
+    with pytest.raises(DataError, match=message) as caught:
+        clbench.load_data(given)
+    assert "\n" not in str(caught.value)
+
+
+def test_values_of_another_type_are_one_line():
+    # in a process of its own: the types of arguments are checked in this one
+    script = Path(__file__).with_name("of_another_type.py")
+    command = [sys.executable, "-W", "ignore", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "36 right\n"
+
+
+@pytest.fixture
+def places(tmp_path):
+    """A folder with weights, images to evaluate on, and images to fit linear probes on."""
+    network = clbench.load_model("simclr_at", dataset="digits").network
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    digits = clbench.load_data("digits")
+    pictures = (digits.images * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    for name, part in {
+        "eval.npz": slice(32),
+        "a.npz": slice(100, 200),
+        "b.npz": slice(200, 300),
+    }.items():
+        np.savez(tmp_path / name, x=pictures[part], y=digits.labels.numpy()[part])
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_places_may_be_text_everywhere(places, kind):
+    at = {name: kind(places / name) for name in ("w.pt", "eval.npz", "a.npz", "b.npz", "out")}
+    images = {"data": at["eval.npz"], "norm": "Linf", "eps": "1/6"}
+    many = {"train_data": [at["a.npz"], at["b.npz"]], "linear_probes": True, "out": at["out"]}
+    done = clbench.evaluate(
+        "simclr_at.digits", weights=at["w.pt"], attack="pgd,steps=2", **images, **many
+    )
+    assert done.record.measure("clean_acc").n == 32
+    assert len(clbench.read_records(at["out"])) == 1
+    assert clbench.build_leaderboard(at["out"]).exists()
+    assert clbench.load_model("simclr_at", dataset="digits", weights=at["w.pt"]).name
+    assert clbench.list_layers("simclr_at.digits", data=at["eval.npz"], weights=at["w.pt"])
+    many = {"train_data": at["a.npz"], "linear_probes": True, "out": kind(places / "probe")}
+    found = clbench.probe(
+        ["simclr_at.digits"], attack_steps=2, figures=False, layers=["stem"], **images, **many
+    )
+    assert found.record.training is not None
+    with pytest.raises(DataError, match="cifar10"):
+        clbench.load_data("cifar10", data_dir=kind(places))
 
 
 def test_runs_of_one_model_with_other_settings_stand_side_by_side(run, tmp_path):

@@ -25,7 +25,7 @@ from clbench.data.splits import probe_training
 from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK
 from clbench.models.argument import read_argument
 from clbench.models.interface import LoadedModel
-from clbench.models.load import load_for, tell_of_default_images
+from clbench.models.load import check_name, load_for, tell_of_default_images
 from clbench.probes.layers import Layers, select_layers
 from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
 from clbench.probes.similarity.estimators import find_estimator
@@ -33,6 +33,7 @@ from clbench.probes.similarity.measures import find_measure
 from clbench.runtime.devices import find_device
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
 from clbench.schema.names import look_up
+from clbench.schema.numbers import LARGEST_COUNT, whole
 from clbench.schema.progress import OnProgress
 from clbench.schema.protocol import Protocol, resolve
 
@@ -186,8 +187,7 @@ def _check(options: ProbeOptions) -> None:
     """Find out before anything is loaded what can be found out by then."""
     if not options.models:
         raise BadValueError("give --model at least once, got none")
-    if options.attack_steps < 1:
-        raise BadValueError(f"--attack-steps must be at least 1, got {options.attack_steps}")
+    whole("--attack-steps", options.attack_steps, 1, LARGEST_COUNT)
     for comparison in options.comparisons:
         look_up(COMPARISONS, comparison, "comparison")
     find_estimator(find_measure(options.measure), options.estimator)
@@ -237,6 +237,8 @@ def _load_all(
         except (ModelError, WeightsError) as error:
             here = f" (here: --model {one.typed}=FILE)" if "--weights" in str(error) else ""
             raise type(error)(f"{one.typed}: {error}{here}") from error
+        if isinstance(one.what, str):
+            check_name(one.name, loaded)
         name = one.name or loaded.name
         if (
             one.weights and not one.name

@@ -27,6 +27,7 @@ from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.runtime.devices import device_name
 from clbench.schema.files import make_folder
+from clbench.schema.paths import AnyPath, AnyPaths, as_paths, path_or_none
 from clbench.schema.probe_record import SCHEMA_VERSION, ProbeRecord
 from clbench.schema.progress import OnProgress, not_shown
 from clbench.schema.provenance import commit, utc_now, versions
@@ -42,7 +43,7 @@ def compare_models(
     *,
     protocol: str | None = None,
     data: Data | None = None,
-    data_dir: Path | None = None,
+    data_dir: AnyPath | None = None,
     download: bool = False,
     norm: str | None = None,
     eps: str | None = None,
@@ -53,12 +54,12 @@ def compare_models(
     measure: str = "cka",
     estimator: str = "",
     linear_probes: bool = False,
-    train_data: Sequence[Path] = (),
+    train_data: AnyPaths = (),
     pooling: str = DEFAULT_POOLING,
     attack_steps: int = DEFAULT_STEPS,
     device: str = "auto",
     seed: int | None = None,
-    out: Path | None = None,
+    out: AnyPath | None = None,
     figures: bool = True,
     on_progress: OnProgress = not_shown,
 ) -> Analysis:
@@ -98,12 +99,12 @@ def compare_models(
     Raises:
         ClbenchError: A value, the data, a model or the place to write cannot be used.
     """
-    started = time.perf_counter()
+    started, folder = time.perf_counter(), path_or_none("out", out)
     options = ProbeOptions(
         models=models,
         protocol=protocol,
         data=data,
-        data_dir=data_dir,
+        data_dir=path_or_none("data_dir", data_dir),
         download=download,
         norm=norm,
         eps=eps,
@@ -114,23 +115,23 @@ def compare_models(
         measure=measure,
         estimator=estimator,
         linear_probes=linear_probes,
-        train_data=train_data,
+        train_data=as_paths("train_data", train_data),
         pooling=pooling,
         attack_steps=attack_steps,
         device=device,
         seed=seed,
     )
     compared = load_models(options, on_progress)
-    if out is not None:
-        make_folder(out)
+    if folder is not None:
+        make_folder(folder)
     adversarial = _attack(compared, on_progress)
     matrices = _matrices(compared, adversarial, on_progress)
     accuracies = linear_accuracies(compared, adversarial, pooling, on_progress)
     record = _record(options, compared, time.perf_counter() - started)
     found = Analysis(record, matrices, accuracies)
-    if out is None:
+    if folder is None:
         return found
-    return save(found, out, _drawn(found, on_progress) if figures else {})
+    return save(found, folder, _drawn(found, on_progress) if figures else {})
 
 
 def _matrices(

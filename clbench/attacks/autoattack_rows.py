@@ -27,6 +27,8 @@ _FAB: dict[str, Parameter] = {
 _SQUARE: dict[str, Parameter] = {
     "n_queries": 5000, "n_restarts": 1, "p_init": 0.8, "loss": "margin", "resc_schedule": False,
 }  # fmt: skip
+_MOVES = {"eta"}
+"""With an ``eta`` of 0, FAB stays where it is."""
 _TARGETS: dict[str, Parameter] = {"n_target_classes": MAX_TARGETS}
 
 
@@ -71,7 +73,11 @@ class _Defaults:
     fixed: tuple[str, ...]
 
     def options(self) -> dict[str, Option]:
-        return {key: Option(value) for key, value in self.values.items() if key not in self.fixed}
+        return {
+            key: Option(value, above_zero=key in _MOVES)
+            for key, value in self.values.items()
+            if key not in self.fixed
+        }
 
     def effective(self, n_classes: int, given: Mapping[str, Parameter]) -> dict[str, Parameter]:
         parameters = {**self.values, **given}

@@ -12,7 +12,7 @@ REACH = 2.5
 
 OPTIONS: dict[str, Option] = {
     "steps": Option(40),
-    "step_size": Option(REACH / 40),
+    "step_size": Option(REACH / 40, above_zero=True),
     "restarts": Option(1),
     "start": Option("random", choices=("random", "zero")),
 }

@@ -79,6 +79,8 @@ _CHOICES = {
     "kernel_name": ("gaussian", "linear", "uniform"),
 }
 _LEAST = {"max_iterations": 10}  # it divides by a tenth of it
+_MOVES = {"alpha", "amplification", "c", "delta", "eta", "initial_const", "lr", "scale"}
+"""Without these an attack returns the images as they came, or nearly."""
 _DLR_CLASSES = 3
 _FIRST_SHARE = 0.8  # of an image, which the first window of Square covers by default
 _LOSSES = {"UPGD": ("ce", "dlr", "margin"), "APGD": ("ce", "dlr"), "Square": ("margin", "ce")}
@@ -98,7 +100,7 @@ def _options(name: str) -> dict[str, Option]:
             continue
         choices = _LOSSES.get(name, ()) if key == "loss" else _CHOICES.get(key, ())
         value = float(default) if key in _REAL else default
-        options[key] = Option(value, choices, _LEAST.get(key, 1))
+        options[key] = Option(value, choices, _LEAST.get(key, 1), key in _MOVES)
     return options
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from clbench.runtime.layout import row_major
 from clbench.schema.errors import BadValueError, DataError
+from clbench.schema.numbers import whole
+from clbench.schema.text import shown
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +22,8 @@ _FEW = 0.2
 _INK_MAX = 16
 """The brightest pixel of scikit-learn's digits as they come."""
 
-_DARK = 0.25
-"""The share of the scale below which even the brightest pixel of bright pictures hardly lies."""
+_DARK, _DIM = 0.25, 0.49
+"""Shares of the scale below which the brightest pixel of pictures hardly lies; of many pictures."""
 
 _FAR = 0.5
 """Images from -1 to 1 hardly stay within this."""
@@ -164,11 +166,13 @@ def count_examples(name: str, n_examples: int | None, *, available: int) -> int:
     """
     if n_examples is None:
         return available
-    if not 1 <= n_examples <= available:
+    try:
+        return whole("n_examples", n_examples, 1, available)
+    except BadValueError as error:
+        got = shown(n_examples)
         raise BadValueError(
-            f"n_examples must be from 1 to {available}, all that {name} has, got {n_examples}"
-        )
-    return n_examples
+            f"n_examples must be from 1 to {available}, all that {name} has, got {got}"
+        ) from error
 
 
 def check_labels(name: str, labels: Tensor, n_classes: int, why: str = "") -> None:
@@ -237,7 +241,8 @@ def check_scale(name: str, images: Tensor) -> None:
     brightest = images.amax(dim=tuple(range(1, images.ndim)))
     white, scale = float(brightest.max()), 1 if images.is_floating_point() else PIXEL_MAX
     shared = int((brightest == white).sum())
-    if not 0 < white / scale <= _DARK or 2 * shared < len(images):
+    dim = _DIM if len(images) >= _MANY else _DARK
+    if not 0 < white / scale <= dim or 2 * shared < len(images):
         return  # a NaN too: check_pixels names it
     level = round(white / scale * PIXEL_MAX)
     known = level == 1 or (level == _INK_MAX and scale != 1)
@@ -248,7 +253,7 @@ def check_scale(name: str, images: Tensor) -> None:
             f"got {white:g} as the brightest of {shared} of {len(images)}; {divide}, as floats"
         )
     log.warning(
-        "%s: the brightest pixel of %d of %d images is %g of %d; taken as they are, nearly black",
+        "%s: the brightest pixel of %d of %d images is %g of %d; taken as they are, dark",
         *(name, shared, len(images), white, scale),
     )
 

@@ -3,24 +3,23 @@
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from clbench.data.datasets import DATASETS, name_by_content
 from clbench.data.image_set import (
     ImageSet,
     check_labels,
-    check_scale,
     count_examples,
     make_image_set,
     to_floats,
 )
 from clbench.data.interface import DatasetInfo, Examples, Split
 from clbench.data.readers.files import read_file
+from clbench.data.readers.memory import WANTED, read_memory
 from clbench.runtime.archives import check_memory
 from clbench.runtime.user_code import is_own, load_own
 from clbench.schema.errors import BadValueError, DataError, describe
 from clbench.schema.names import look_up
 from clbench.schema.protocol import Protocol
+from clbench.schema.text import shown
 
 ENTRY_POINT_GROUP = "clbench.readers"
 """Where other packages register a name for a function that returns images and labels."""
@@ -28,7 +27,7 @@ ENTRY_POINT_GROUP = "clbench.readers"
 _BYTES_A_PIXEL = 8
 """A float32, and its copy while it is put in order."""
 
-Data = str | Path | ImageSet | tuple[Any, Any]
+Data = str | Path | ImageSet | tuple[Any, Any] | list[Any]
 """A name of ``DATASETS``, a file, an image set, or images [n, c, h, w] and labels [n]."""
 
 
@@ -70,6 +69,11 @@ def load_images(
             return found.named(name_by_content(found.sha256, found.name))
         case images, labels:
             return _from_memory(images, labels, n_examples, n_classes)
+        case _:
+            raise DataError(
+                f"data must be the name of a data set, a file, an ImageSet, or {WANTED}, "
+                f"got {' '.join(shown(data).split())}"
+            )
 
 
 def load_file(
@@ -150,22 +154,15 @@ def _from_own_code(name: str, n_examples: int | None, n_classes: int | None) -> 
 
 
 def _from_memory(
-    images: Any,  # noqa: ANN401 - an array or a tensor
-    labels: Any,  # noqa: ANN401 - likewise
+    images: object,
+    labels: object,
     n_examples: int | None,
     n_classes: int | None,
 ) -> ImageSet:
-    images, labels = torch.as_tensor(images).detach().cpu(), torch.as_tensor(labels).cpu()
-    if images.ndim == 4 and images.shape[-1] in (1, 3) and images.shape[1] not in (1, 3):  # noqa: PLR2004 - n, c, h, w
-        raise DataError(
-            f"images must be [n, c, h, w], got {list(images.shape)}; move the channels to the front"
-        )
-    check_scale("arrays", images)
-    if labels.is_floating_point():
-        raise DataError(f"labels must be whole numbers, got {labels.dtype}")
-    known = n_classes or (int(labels.max()) + 1 if labels.numel() else 1)
-    found = make_image_set("arrays", to_floats(images), labels, known)
-    return found if n_examples is None else found.head(n_examples)
+    found = read_memory("arrays", images, labels)
+    known = n_classes or (int(found.labels.max()) + 1 if found.labels.numel() else 1)
+    made = make_image_set("arrays", to_floats(found.images), found.labels, known)
+    return made if n_examples is None else made.head(n_examples)
 
 
 def load_test_set(

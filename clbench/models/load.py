@@ -20,10 +20,11 @@ from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.names import NormName, closest, look_up, spelled
+from clbench.schema.text import shown
 
 log = logging.getLogger(__name__)
 
-Model = str | nn.Module
+Model = str | Path | nn.Module
 """A name, as ``load_model`` reads it, or a network."""
 
 _SOURCES: dict[str, Callable[[str, Wanted], LoadedModel]] = {
@@ -64,13 +65,16 @@ def load_model(
 
     Raises:
         UnknownNameError: Nothing has this name.
-        BadValueError: A zoo name's tag is of another data set, or weights beside a network.
+        BadValueError: A zoo name's tag is of another data set, a zoo name was given to another
+            network, or weights beside a network.
         ModelError: A user's code cannot be imported or builds no network.
         WeightsError: The weights are missing, damaged, or of another network.
     """
     if isinstance(name, nn.Module):
         return _from_memory(name, weights)
-    given = read_argument(name)
+    if not isinstance(name, str | Path):
+        raise BadValueError(f"model must be a name, a path or an nn.Module, got {shown(name)}")
+    given = read_argument(str(name))
     if given.weights and weights:
         raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
     wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)
@@ -81,7 +85,23 @@ def load_model(
     else:
         loaded = python.load(what, wanted) if colon else _from_name(what, wanted)
     in_eval_mode(loaded.network)
+    check_name(given.name, loaded)
     return replace(loaded, name=given.name or loaded.name)
+
+
+def check_name(name: str, loaded: LoadedModel) -> None:
+    """Check that a name of the zoo is not given to another network; "" gives none.
+
+    Raises:
+        BadValueError: It is: who reads the record would take it for the zoo's.
+    """
+    own = loaded.name.removeprefix("timm:")
+    same = {own, own.partition(".")[0], f"{own}.{loaded.tag}"}
+    if spelled(name, zoo_names()) in set(zoo_names()) - same:
+        raise BadValueError(
+            f"the name {name!r} is of a model of the zoo, got it for {loaded.name!r}; "
+            f"choose another one: --model mine={loaded.name}"
+        )
 
 
 def load_for(
@@ -196,8 +216,8 @@ def _unknown(name: str, known: list[str]) -> UnknownNameError:
             f"{name!r} is a {what}, not a network; name the network, such as a zoo name, "
             f"timm:NAME or FILE.py:FACTORY, and add --weights {file}"
         )
-    near = closest(name, known)
-    if timm_package.is_model(name.partition(".")[0]):
+    near, stem = closest(name, known), name.partition(".")[0]
+    if timm_package.is_model(stem) and stem not in known:
         near = f"timm:{name}"
     hint = f"did you mean {near!r}?" if near else "clbench models lists them"
     return UnknownNameError(f"unknown model {name!r}; {hint}")

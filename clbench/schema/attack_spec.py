@@ -91,11 +91,15 @@ def attack_hash(name: str, parameters: Mapping[str, Mapping[str, Parameter]]) ->
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its default, whose type is the option's, a word's choices, the least count."""
+    """One option: its default, whose type is the option's, a word's choices, the least count.
+
+    ``above_zero`` is of real numbers without which an attack would not move, such as a step size.
+    """
 
     default: Parameter
     choices: tuple[str, ...] = ()
     least: int = 1
+    above_zero: bool = False
 
 
 def read_options(
@@ -103,8 +107,9 @@ def read_options(
 ) -> dict[str, Parameter]:
     """Return the values that ``texts`` such as ``"steps=40"`` give to ``options``.
 
-    Counts are whole numbers from 1 up; other numbers may be fractions and are not negative. What
-    another attack calls differently, such as ``n_iter`` for ``steps``, may be called so here.
+    Counts are whole numbers from 1 up; other numbers may be fractions and are not negative, some
+    not 0 either. What another attack calls differently, such as ``n_iter`` for ``steps``, may be
+    called so here.
 
     Raises:
         UnknownNameError: An option that the attack does not have.
@@ -158,7 +163,10 @@ def _convert(text: str, option: Option) -> tuple[Parameter | None, str]:
         case int():
             return _count(text, option.least), f"a count from {option.least} to {LARGEST_COUNT}"
         case float():
-            return _number(text), "a number from 0 up such as '1/100' or '0.01'"
+            lowest = "above 0" if option.above_zero else "from 0 up"
+            number = _number(text)
+            usable = number or not option.above_zero
+            return (number if usable else None), f"a number {lowest} such as '1/100' or '0.01'"
 
 
 def _count(text: str, least: int) -> int | None:

@@ -1,6 +1,8 @@
 """Whole numbers as users type them: plain digits in a range, or a line that says the range."""
 
 import re
+from contextlib import suppress
+from operator import index
 
 from clbench.schema.errors import BadValueError
 from clbench.schema.text import shown
@@ -15,7 +17,7 @@ _DIGITS = re.compile(r"-?[0-9]{1,19}")
 """ASCII only: ``int`` also takes digits of other scripts, underscores, spaces, and any length."""
 
 
-def whole(name: str, value: int | str, least: int, most: int, *, words: str = "") -> int:
+def whole(name: str, value: object, least: int, most: int, *, words: str = "") -> int:
     """Return the whole number that ``value`` is, or writes in plain digits.
 
     Args:
@@ -32,8 +34,9 @@ def whole(name: str, value: int | str, least: int, most: int, *, words: str = ""
     12
     """
     number = None
-    if type(value) is int:
-        number = value
+    if not isinstance(value, bool | str):
+        with suppress(TypeError):
+            number = index(value)  # type: ignore[arg-type] # numpy's whole numbers, too
     elif isinstance(value, str) and _DIGITS.fullmatch(value):
         number = int(value)
     if number is None or not least <= number <= most:
@@ -53,7 +56,6 @@ def read_batch_size(wanted: int | str | None) -> int | None:
     Raises:
         BadValueError: It is no number, or below 1.
     """
-    if wanted in {None, AUTO}:
+    if wanted is None or wanted == AUTO:
         return None
-    assert wanted is not None, "it was looked for above"
     return whole("--batch-size", wanted, 1, LARGEST_COUNT, words=f"'{AUTO}' or ")

@@ -51,9 +51,7 @@ def pretrained_run(folder: Path, recipe: Recipe, out: Path) -> TrainingRecord:
     """
     if recipe.finetuning is None:
         raise BadValueError(f"{recipe.full_name} is trained in one phase, so --from has no use")
-    record = read_record(folder)
-    if record is None:
-        raise BadValueError(f"{folder} holds no finished training, nothing to pretrain from")
+    record = _read_run(folder)
     if folder.resolve() == out.resolve():
         raise BadValueError(f"--from and --out are both {str(folder)!r}; choose another --out")
     trained = recipe_of(record)
@@ -70,6 +68,18 @@ def pretrained_run(folder: Path, recipe: Recipe, out: Path) -> TrainingRecord:
     for name in (BACKBONE, PICTURES):
         if name in record.artifacts:
             check_file(folder, name, record.artifacts[name])
+    return record
+
+
+def _read_run(folder: Path) -> TrainingRecord:
+    if folder.is_file():
+        raise BadValueError(
+            f"--from must be the folder of a finished training, got the file {str(folder)!r}; "
+            f"give {str(folder.parent)!r}"
+        )
+    record = read_record(folder)
+    if record is None:
+        raise BadValueError(f"{folder} holds no finished training, nothing to pretrain from")
     return record
 
 

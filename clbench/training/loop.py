@@ -15,6 +15,8 @@ from clbench.data.image_set import ImageSet
 from clbench.models import CifarResNet, load_weights, save_weights
 from clbench.runtime.devices import device_name
 from clbench.schema.dataclass_io import to_table
+from clbench.schema.paths import AnyPath, AnyPaths, as_path, as_paths, path_or_none
+from clbench.schema.protocol import read_seed
 from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.training_record import TrainingRecord
 from clbench.training.artifacts import WEIGHTS, hashes, read_record, write_record
@@ -47,14 +49,14 @@ class Trained:
 def train(
     name: str,
     *,
-    out: Path | str,
+    out: AnyPath,
     dataset: str = "digits",
     recipe: str = DEFAULT,
     changes: Mapping[str, str] | None = None,
-    data: Sequence[Path] = (),
-    data_dir: Path | None = None,
+    data: AnyPaths = (),
+    data_dir: AnyPath | None = None,
     download: bool = False,
-    pretrained: Path | None = None,
+    pretrained: AnyPath | None = None,
     seed: int | None = None,
     device: str = "auto",
     precision: Precision | None = None,
@@ -86,21 +88,22 @@ def train(
     Raises:
         ClbenchError: Anything that the user can mend; nothing that was finished is lost.
     """
-    folder, changed = Path(out), changes or {}
+    folder, changed = as_path("out", out), changes or {}
+    files, source = as_paths("data", data), path_or_none("pretrained", pretrained)
+    archives = path_or_none("data_dir", data_dir)
+    seed = None if seed is None else read_seed(seed)
     wanted = read_recipe(name, dataset, seed, recipe_name=recipe, changes=changed)
     if precision is not None:
         wanted = replace(wanted, precision=precision)
-    if pretrained is not None:
-        pretrained_run(pretrained, wanted, folder)
+    if source is not None:
+        pretrained_run(source, wanted, folder)
     finished = (
-        None
-        if restart
-        else finished_run(folder, wanted, pretrained=pretrained, own_images=bool(data))
+        None if restart else finished_run(folder, wanted, pretrained=source, own_images=bool(files))
     )
-    if finished is not None and not (data or at_hand(dataset, data_dir)):
+    if finished is not None and not (files or at_hand(dataset, archives)):
         return Trained(finished, folder, new=False)  # a public archive is always the same
     fabric = make_fabric(device, wanted.precision)
-    images = training_images(dataset, data, data_dir=data_dir, download=download)
+    images = training_images(dataset, files, data_dir=archives, download=download)
     images = replace(images, validation=_validated(wanted, images.validation))
     if finished is not None:
         check_images(folder, finished, images)
@@ -108,7 +111,7 @@ def train(
     record = train_recipe(
         *(wanted, folder, images.train, images.validation),
         fabric=fabric,
-        pretrained=pretrained,
+        pretrained=source,
         restart=restart,
         on_start=on_start,
         on_epoch=on_epoch,
@@ -118,10 +121,10 @@ def train(
                 recipe_name=recipe,
                 changes=changed,
                 precision=precision,
-                files=data,
-                pretrained=pretrained,
+                files=files,
+                pretrained=source,
             ),
-            "files": tuple(path.name for path in data),
+            "files": tuple(path.name for path in files),
             "notes": images.notes,
             "test_images": images.test_images,
         },

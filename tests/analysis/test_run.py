@@ -231,7 +231,7 @@ def test_only_what_is_needed_is_attacked(tmp_path):
             r"^timm:vit_tiny_patch16_224: .* \(here: --model timm:vit_tiny_patch16_224=FILE\)$",
         ),
         ({"models": ("simclr_st=no.safetensors",)}, WeightsError, "^simclr_st=no.safetensors: "),
-        ({"attack_steps": 0}, BadValueError, "--attack-steps must be at least 1, got 0"),
+        ({"attack_steps": 0}, BadValueError, "--attack-steps must be a whole number from 1"),
         (
             {"comparisons": ["clean-clear"]},
             UnknownNameError,

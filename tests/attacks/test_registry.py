@@ -123,14 +123,14 @@ def test_a_mistyped_name_suggests_the_right_one(text, message):
         (
             "pgd,step_size=-1",
             (
-                "option 'step_size' of attack 'pgd' must be a number from 0 up such as "
+                "option 'step_size' of attack 'pgd' must be a number above 0 such as "
                 "'1/100' or '0.01', got '-1'"
             ),
         ),
         (
             "pgd,step_size=1/0",
             (
-                "option 'step_size' of attack 'pgd' must be a number from 0 up such as "
+                "option 'step_size' of attack 'pgd' must be a number above 0 such as "
                 "'1/100' or '0.01', got '1/0'"
             ),
         ),
@@ -168,6 +168,48 @@ def test_a_bad_option_says_what_would_be_right(text, message):
     with pytest.raises(BadValueError) as caught:
         plan_attack(text, norm, 10)
     assert str(caught.value).endswith(message)
+
+
+@pytest.mark.parametrize("value", ["0", "0.0", "0/5", ".0", "0e5", "1e-400"])
+@pytest.mark.parametrize(
+    ("attack", "norm"),
+    [
+        ("pgd,step_size", "Linf"),
+        ("pgd,alpha", "Linf"),
+        ("torchattacks:MIFGSM,alpha", "Linf"),
+        ("torchattacks:PGD,step_size", "Linf"),
+        ("torchattacks:PGDL2,alpha", "L2"),
+        ("torchattacks:PIFGSM,amplification", "Linf"),
+        ("torchattacks:SPSA,lr", "Linf"),
+        ("torchattacks:SPSA,delta", "Linf"),
+        ("torchattacks:CW,c", "L2"),
+        ("torchattacks:CW,lr", "L2"),
+        ("torchattacks:EADEN,initial_const", "L2"),
+        ("torchattacks:Jitter,scale", "Linf"),
+        ("fab,eta", "Linf"),
+        ("torchattacks:FAB,eta", "L2"),
+    ],
+)
+def test_an_attack_that_would_not_move_is_refused(attack, norm, value):
+    with pytest.raises(BadValueError, match="must be a number above 0 such as"):
+        plan_attack(f"{attack}={value}", norm, 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "norm"),
+    [
+        ("torchattacks:MIFGSM,decay=0", "Linf"),
+        ("torchattacks:VMIFGSM,beta=0", "Linf"),
+        ("torchattacks:CW,kappa=0", "L2"),
+        ("torchattacks:DIFGSM,diversity_prob=0", "Linf"),
+        ("torchattacks:Jitter,std=0", "Linf"),
+        ("torchattacks:DeepFool,overshoot=0", "L2"),
+        ("apgd-ce,rho=0", "Linf"),
+        ("pgd,step_size=1/1000", "Linf"),
+    ],
+)
+def test_what_may_be_zero_may_be_zero(text, norm):
+    assert plan_attack(text, norm, 10)
 
 
 def test_a_norm_that_the_attack_does_not_cover_is_refused():

@@ -28,7 +28,7 @@ NO_ATTACK = {
     "pgd,stepz=3": "did you mean 'steps'?",
     "pgd,steps": "read like 'steps=40'",
     "pgd,steps=1,n_iter=2": "given twice",
-    "pgd,step_size=1e999999999": "a number from 0 up",
+    "pgd,step_size=1e999999999": "a number above 0",
     "pgd + pgd": "each attack once",
     "autoattack + square": "each attack once",
     "pgd +": "must read like",

@@ -265,6 +265,11 @@ def test_floats_outside_of_the_range_are_told_what_brings_them_in(save, scale, s
 DIM = {
     "0 to 15": inked(most=15),
     "0 to 31": inked(most=31),
+    "0 to 64": inked(most=64),
+    "0 to 100": inked(most=100),
+    "0 to 120": inked(most=120),
+    "8 from 0 to 100": inked(8, most=100),
+    "0 to 100, divided by 255": inked(most=100) / 255,
     "a few from 0 to 16": inked(4),
     "0 to 16, divided by 255": inked() / 255,
 }
@@ -275,7 +280,7 @@ def test_images_on_a_scale_that_is_less_clear_are_told_of(save, case, caplog):
     with caplog.at_level(logging.WARNING):
         assert len(load_images(save(DIM[case]))) == len(DIM[case])
     (said,) = caplog.messages
-    assert said.endswith("taken as they are, nearly black")
+    assert said.endswith("taken as they are, dark")
 
 
 def photographs(darkness, n=20):
@@ -292,6 +297,9 @@ ORDINARY = {
     "dark photographs": photographs(10),
     "very dark photographs": photographs(15),
     "a few dark photographs": photographs(12, n=3),
+    "a dim photograph": photographs(2.5, n=1),
+    "two dim photographs": photographs(2.5, n=2),
+    "8 dim photographs": photographs(2.5, n=8),
     "two black ones": np.zeros((2, 8, 8, 1), np.uint8),
     "black and white": (X > 127).astype(np.uint8) * 255,
     "half as bright": X // 2,

@@ -99,6 +99,8 @@ def test_weights_twice_are_one_line(folder):
         ("resnet18", r"^unknown model 'resnet18'; did you mean 'timm:resnet18'\?$"),
         ("resnet18.a1_in1k", r"^unknown model '.*'; did you mean 'timm:resnet18.a1_in1k'\?$"),
         ("simclr_att", r"^unknown model 'simclr_att'; did you mean 'simclr_at'\?$"),
+        ("simclr_at.", r"^unknown model 'simclr_at.'; did you mean 'simclr_at'\?$"),
+        ("simclr_at.digit", r"^unknown model .*; did you mean 'simclr_at.digits'\?$"),
         ("qqqqqqq", r"^unknown model 'qqqqqqq'; clbench models lists them$"),
     ],
 )

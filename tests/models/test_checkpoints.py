@@ -7,6 +7,7 @@ import importlib
 import io
 import logging
 import pathlib
+import pickle
 import shlex
 import subprocess
 import sys
@@ -87,6 +88,26 @@ FILES = {
     "profiled": lambda n: (
         n.state_dict() | {"total_ops": torch.zeros(1), "0.total_params": torch.zeros(1)}
     ),
+    "layers wrapped inside of a model": lambda n: {
+        f"model.{key.replace('.', '.module.', 1)}": v for key, v in n.state_dict().items()
+    },
+    "nested DataParallel": lambda n: {
+        f"module.{key.replace('.', '.module.', 1)}": v for key, v in n.state_dict().items()
+    },
+    "compiled layers of Lightning": lambda n: lightning(
+        {key.replace(".", "._orig_mod.", 1): v for key, v in n.state_dict().items()}
+    ),
+    "Lightning with a weighted loss": lambda n: {
+        "state_dict": prefixed(n.state_dict(), "model.") | {"loss.weight": torch.ones(10)}
+    },
+    "Lightning with a criterion": lambda n: {
+        "state_dict": prefixed(n.state_dict(), "net.") | {"criterion.weight": torch.ones(10)}
+    },
+    "Lightning with metrics": lambda n: {
+        "state_dict": prefixed(n.state_dict(), "model.")
+        | {"val_acc.tp": torch.ones(10), "train_metrics.Accuracy.tp": torch.ones(10)}
+    },
+    "a loss beside the layers": lambda n: n.state_dict() | {"loss_fn.weight": torch.ones(10)},
     "half": lambda n: {k: v.half() for k, v in n.state_dict().items()},
     "bfloat16": lambda n: {k: v.bfloat16() for k, v in n.state_dict().items()},
     "double": lambda n: n.double().state_dict(),
@@ -157,6 +178,21 @@ def test_what_trainings_save_fills_the_network(case, zipped, tmp_path):
         ("compiled DataParallel", "without the prefix '_orig_mod.module.'"),
         ("two tables deep", "taken from 'last.model'"),
         ("averaged", "without n_averaged, without the prefix 'module.'"),
+        (
+            "layers wrapped inside of a model",
+            "without the names of wrappers, without the prefix 'model.'",
+        ),
+        (
+            "Lightning with a weighted loss",
+            "taken from 'state_dict', without loss.weight, without the prefix 'model.'",
+        ),
+        (
+            "Lightning with metrics",
+            (
+                "taken from 'state_dict', without train_metrics.Accuracy.tp, val_acc.tp, "
+                "without the prefix 'model.'"
+            ),
+        ),
     ],
 )
 def test_it_is_said_what_was_done(case, did, tmp_path, caplog):
@@ -375,6 +411,16 @@ REFUSED = {
         lambda s: prefixed(s, "model.") | {"normalize.mean": torch.ones(3)},
         r"all of the network under 'model.', but also 'normalize.mean', which may change what",
     ),
+    "averages and a loss beside the model": (
+        lambda s: prefixed(s, "model.") | prefixed(s, "ema.") | {"loss.weight": torch.ones(10)},
+        r"all of the network under 'model.', but also 'ema.0.weight', which may change what",
+    ),
+    "a test-time normalisation and a loss": (
+        lambda s: (
+            prefixed(s, "model.") | {"test_norm.mean": torch.ones(3), "loss.weight": torch.ones(3)}
+        ),
+        r"all of the network under 'model.', but also 'test_norm.mean', which may change what",
+    ),
     "a part of a Sequential": (lambda s: prefixed(s, "1."), r"it lacks '0.bias'"),
     "another network": (lambda _: nn.Linear(2, 2).state_dict(), r"it lacks '0.bias' and \d+ more"),
     "nothing": (lambda _: {}, r"it lacks '0.bias'"),
@@ -539,6 +585,39 @@ def test_the_advice_for_compiled_networks_works(compiled, tmp_path, monkeypatch)
     assert torch.equal(network.weight, saved.weight)
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("wrap", [dict, lambda s: {"state_dict": s, "epoch": 3}])
+def test_the_advice_for_plain_pickles_works(wrap, protocol, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "the net's.pkl"
+    path.write_bytes(pickle.dumps(wrap(make(1).state_dict()), protocol=protocol))
+    with pytest.raises(WeightsError, match="are a pickle that torch") as caught:
+        load_weights(make(2), path)
+    program, *words = shlex.split(str(caught.value).partition("run: ")[2])
+    assert (program, words[0]) == ("python", "-c")
+    exec(words[1], {})  # as the user would run it
+    network = make(2)
+    load_weights(network, tmp_path / "weights.pt")
+    assert torch.equal(outputs(network), outputs(make(1)))
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_older_files_of_any_protocol_are_read(protocol, tmp_path):
+    torch.save(
+        make(1).state_dict(),
+        tmp_path / "w.pt",
+        pickle_protocol=protocol,
+        _use_new_zipfile_serialization=False,
+    )
+    network = make(2)
+    if protocol > 3:  # torch reads these only where it may run code
+        with pytest.raises(WeightsError, match=r"open it by torch\.load\(path"):
+            load_weights(network, tmp_path / "w.pt")
+        return
+    load_weights(network, tmp_path / "w.pt")
+    assert torch.equal(outputs(network), outputs(make(1)))
+
+
 @pytest.mark.parametrize("content", [argparse.Namespace(lr=1), {"args": argparse.Namespace()}])
 def test_objects_that_are_no_networks_are_no_weights(content, tmp_path):
     torch.save(content, tmp_path / "w.pth")
@@ -627,7 +706,11 @@ OTHERS = {
     "LFS": (holding(b"version https://git-lfs.github.com/spec/v1\noid"), "git lfs pull"),
     "empty": (holding(b""), "are cut off or neither a safetensors file nor one of torch.save"),
     "text": (holding(b"hello world, no weights"), "are cut off or neither a safetensors file nor"),
-    "pickle": (holding(b"\x80\x04K\x01."), "are cut off, damaged or no file of torch.save"),
+    "pickle": (holding(b"\x80\x04K\x01."), "are a pickle that torch.save did not write, or dam"),
+    "legacy, cut": (
+        holding(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80"),
+        "are cut off, damaged or no file of torch.save",
+    ),
 }
 
 

@@ -280,6 +280,22 @@ def test_weights_of_1000_classes_are_run_on_labels_to_700(name, wrap, tmp_path):
     assert loaded.network.num_classes == 1000
 
 
+def test_weights_of_a_network_of_two_heads_are_run_on_labels_to_7(tmp_path):
+    network = timm.create_model("levit_128s", num_classes=10)
+    torch.save(network.state_dict(), tmp_path / "own10.pt")
+    images = torch.rand(16, 3, 224, 224), torch.arange(16) % 8
+    loaded, seen = load_for(
+        "timm:levit_128s",
+        load_images(images),
+        dataset=None,
+        norm="Linf",
+        device=torch.device("cpu"),
+        weights=tmp_path / "own10.pt",
+    )
+    assert seen.n_classes == 10
+    assert loaded.network(images[0][:2]).shape == (2, 10)
+
+
 def test_more_classes_than_the_weights_have_are_refused(tiny_timm):
     _, file = tiny_timm
     with pytest.raises(WeightsError, match=r"are of another network: 'fc.bias' is \[3\]"):

@@ -6,8 +6,10 @@ import sys
 import pytest
 import timm
 
+from clbench.analysis.run import compare_models
 from clbench.models import ZOO, load_model
 from clbench.models.register import create
+from clbench.schema.errors import BadValueError
 
 THEIRS = """
 import torch
@@ -78,6 +80,51 @@ def test_a_name_of_two_owners_is_refused_with_both(tmp_path, taken, model, datas
     assert out.startswith(
         f"ModelError timm model '{taken}' was registered by clbench and by 'theirs'"
     )
+
+
+@pytest.fixture
+def net(tmp_path, monkeypatch):
+    """A folder with a network of the user's own."""
+    code = "from torch import nn\ndef make(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))"
+    (tmp_path / "net.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "simclr_at=net.py:make",
+        "SimCLR_AT=net.py:make",
+        "simclr_at.digits=net.py:make",
+        "supcon_full_at.cifar10=net.py:make",
+        "simclr_at=supcon_at",
+        "simclr_at.cifar10=simclr_at.digits",
+        "simclr_at=timm:supcon_at.digits",
+    ],
+)
+@pytest.mark.usefixtures("net")
+def test_a_name_of_the_zoo_is_for_the_zoos_own_network(model):
+    name = model.partition("=")[0]
+    with pytest.raises(BadValueError, match=f"^the name '{name}' is of a model of the zoo, got it"):
+        load_model(model, dataset="digits")
+    with pytest.raises(BadValueError, match=f"^the name '{name}' is of a model of the zoo, got it"):
+        compare_models([model], n_examples=8)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "simclr_at=simclr_at.digits",
+        "simclr_at.digits=simclr_at",
+        "simclr_at=timm:simclr_at.digits",
+        "mine=supcon_at",
+        "simclr=net.py:make",
+        "simclr_at@2=net.py:make",
+    ],
+)
+@pytest.mark.usefixtures("net")
+def test_other_names_may_be_given(model):
+    assert load_model(model, dataset="digits").name == model.partition("=")[0]
 
 
 @pytest.mark.parametrize("spec", [row for row in ZOO if row.weights], ids=lambda s: s.full_name)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from clbench.schema.errors import BadValueError
@@ -6,7 +7,16 @@ from clbench.schema.numbers import LARGEST, read_batch_size, whole
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [("0", 0), ("12", 12), (12, 12), ("007", 7), ("-3", -3), (str(2**63 - 1), 2**63 - 1)],
+    [
+        ("0", 0),
+        ("12", 12),
+        (12, 12),
+        (np.int64(5), 5),
+        (np.uint8(5), 5),
+        ("007", 7),
+        ("-3", -3),
+        (str(2**63 - 1), 2**63 - 1),
+    ],
 )
 def test_plain_digits_are_a_number(value, number):
     assert whole("--n", value, -9, LARGEST) == number
@@ -17,7 +27,19 @@ def test_plain_digits_are_a_number(value, number):
     [
         *("", " 1", "1 ", "+1", "1.0", "1e3", "0x10", "0b1", "1_000", "--1", "-", "one", "nan"),
         *("１２", "١٢", "²", "9" * 20, "1" * 6000, "1\n", "\x1b1"),  # noqa: RUF001
-        *(2**63, -10, True, pytest.param(10**6000, id="6001 digits")),
+        *(
+            2**63,
+            2**70,
+            -10,
+            True,
+            1.5,
+            16.0,
+            None,
+            np.float32(2),
+            np.True_,
+            [3],
+            pytest.param(10**6000, id="6001 digits"),
+        ),
     ],
 )
 def test_anything_else_is_refused_in_a_short_line_that_says_the_range(value):

@@ -296,6 +296,9 @@ def test_pretraining_comes_only_from_a_finished_run_of_the_same(run, tmp_path):
     with pytest.raises(BadValueError, match="missing holds no finished training"):
         run("simclr_full_at", pretrained=tmp_path / "missing")
     supcon, _ = run("supcon_at", "supcon")
+    message = r"^--from must be the folder of a .*, got the file '.*'; give '.*/supcon'$"
+    with pytest.raises(BadValueError, match=message):
+        run("simclr_full_at", pretrained=supcon / WEIGHTS)
     message = r"supcon holds supcon_at\.digits, which was pretrained otherwise than simclr_full_at"
     with pytest.raises(BadValueError, match=message):
         run("simclr_full_at", pretrained=supcon)
@@ -373,6 +376,15 @@ def test_images_of_ones_own_are_trained_on_and_named(pictures, tmp_path):
     )
     assert "--data mine.npz" in card
     assert str(tmp_path) not in card
+
+
+def test_places_may_be_text(pictures, tmp_path):
+    options = {"changes": ONE_PHASE, "out": str(tmp_path / "run")}
+    trained = train("supervised_st", data=str(pictures()), **options)
+    assert trained.record.files == ("mine.npz",)
+    assert not train("supervised_st", data=[str(pictures())], **options).new
+    with pytest.raises(BadValueError, match="is trained in one phase, so --from has no use"):
+        train("supervised_st", pretrained=str(tmp_path / "run"), **options)
 
 
 def test_a_finished_training_is_known_by_its_images_not_by_their_file(pictures, tmp_path):

@@ -25,6 +25,12 @@ SAFETENSORS, TORCH = "safetensors", "torch"
 _JSON_AT = 8
 """Where the header of a safetensors file begins, after its length."""
 
+_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"
+"""The number that older files of torch.save begin with, as a pickle has it."""
+
+_MAGIC_WITHIN = 32
+"""How far into the file it ends at most."""
+
 _TAR_AT = 257
 """Where a tar archive says that it is one."""
 
@@ -77,6 +83,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
             "file in it"
         )
     if data.startswith(b"\x80") and not _is_safetensors(data):
+        if _MAGIC not in data[:_MAGIC_WITHIN]:
+            raise _plain_pickle(path)
         return _from_torch(path, data)
     return _from_safetensors(path, data)
 
@@ -140,6 +148,15 @@ def _from_torch(path: Path, data: bytes) -> Checkpoint:
     except _DAMAGED as error:
         raise _damaged(path, error) from error
     return Checkpoint(path, TORCH, sha256_of(data), content)
+
+
+def _plain_pickle(path: Path) -> WeightsError:
+    load = f"pickle.loads(pathlib.Path({str(path)!r}).read_bytes())"
+    code = f"import pathlib, pickle, torch; torch.save({load}, 'weights.pt')"
+    return WeightsError(
+        f"weights {path} are a pickle that torch.save did not write, or damaged; where you trust "
+        f"the file, run: python -c {shlex.quote(code)}"
+    )
 
 
 def _damaged(path: Path, error: Exception) -> WeightsError:

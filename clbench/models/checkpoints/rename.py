@@ -24,6 +24,14 @@ _INSIDE = re.compile(
 _COUNTERS = ("n_averaged", "total_ops", "total_params")
 """Numbers that averaging (torch.optim.swa_utils) and profilers (thop) keep beside the weights."""
 
+_OF_TRAINING = frozenset(
+    ("loss", "losses", "criterion", "metric", "metrics", "acc", "accuracy", "auroc", "auc", "f1")
+)
+"""Words in the names of modules that a training has beside the network, with states of them."""
+
+_NAMED = 5
+"""Left-out tensors that are named at most."""
+
 _OLD_WEIGHT_NORM = {"parametrizations.weight.original0": "weight_g"} | {
     "parametrizations.weight.original1": "weight_v"
 }
@@ -39,28 +47,53 @@ class Renamed(NamedTuple):
 def renamings(weights: Weights, expected: Iterable[str]) -> Iterator[Renamed]:
     """Yield weights as they are, then with names that the network may have meant, likeliest first.
 
-    Every one holds all tensors, but for counters. Whether one fits is for torch to say.
+    Every one holds all tensors, but for counters, and for losses and metrics that the network has
+    not: these change no output. Whether one fits is for torch to say.
 
     Args:
         weights: Tensors by name.
         expected: The names of the network's own state.
     """
     wanted = list(expected)
-    yield Renamed(weights, "")
-    kept = {key: v for key, v in weights.items() if key.rpartition(".")[2] not in _COUNTERS}
-    left_out = sorted({key.rpartition(".")[2] for key in weights.keys() - kept.keys()})
-    without = f"without {', '.join(left_out)}" if left_out else ""
-    if without:
-        yield Renamed(kept, without)
-    for renamed in (*_without_prefixes(kept), *_with_prefixes(kept, wanted), *_others(kept)):
-        yield Renamed(renamed.weights, ", ".join(filter(None, (without, renamed.did))))
+    kept = _kept(weights, wanted)
+    if kept.did:
+        yield Renamed(weights, "")
+    for start in (Renamed(kept.weights, ""), *_others(kept.weights)):
+        yield Renamed(start.weights, _said(kept, start))
+        for renamed in _without_prefixes(start.weights):
+            yield Renamed(renamed.weights, _said(kept, start, renamed))
+        for renamed in _with_prefixes(start.weights, wanted):
+            yield Renamed(renamed.weights, _said(kept, start, renamed))
+
+
+def _said(*steps: Renamed) -> str:
+    return ", ".join(step.did for step in steps if step.did)
 
 
 def bare(weights: Weights) -> Weights:
-    """Return weights without counters, and without all known prefixes that their names share."""
-    kept = {key: v for key, v in weights.items() if key.rpartition(".")[2] not in _COUNTERS}
-    *_, last = (Renamed(kept, ""), *_without_prefixes(kept))
+    """Return weights of a network alone, without all known prefixes that their names share."""
+    kept = _kept(weights, ())
+    *_, last = (kept, *_without_prefixes(kept.weights))
     return last.weights
+
+
+def _kept(weights: Weights, expected: Iterable[str]) -> Renamed:
+    """Return weights without counters, and without losses and metrics that the network has not."""
+    own = {name.partition(".")[0] for name in expected}
+    counters = {key for key in weights if key.rpartition(".")[2] in _COUNTERS}
+    training = [
+        key
+        for key in weights.keys() - counters
+        if key.partition(".")[0] not in own
+        and _OF_TRAINING.intersection(key.partition(".")[0].lower().split("_"))
+    ]
+    named = sorted({key.rpartition(".")[2] for key in counters}) + sorted(training)
+    more = [f"{len(named) - _NAMED} more"] if len(named) > _NAMED else []
+    left_out = counters.union(training)
+    return Renamed(
+        {key: value for key, value in weights.items() if key not in left_out},
+        f"without {', '.join(named[:_NAMED] + more)}" if named else "",
+    )
 
 
 def beside(weights: Weights, expected: Iterable[str]) -> tuple[str, str] | None:

@@ -126,7 +126,9 @@ def _n_classes(name: str, cfg: object, wanted: Wanted) -> int:
     if wanted.weights is None:
         trained = getattr(cfg, "num_classes", wanted.n_classes)
     else:
-        trained = rows_in(wanted.weights, classifier) if isinstance(classifier, str) else None
+        # networks with several heads, for distillation, have several names
+        layer = classifier[0] if isinstance(classifier, tuple | list) and classifier else classifier
+        trained = rows_in(wanted.weights, layer) if isinstance(layer, str) else None
     if trained is None or trained == wanted.n_classes:
         return wanted.n_classes
     if wanted.or_more and trained > wanted.n_classes:
