@@ -53,14 +53,15 @@ def sha256_of_file(path: Path) -> str:
 
 
 def seal(data: bytes) -> bytes:
-    """Return ``data`` behind a line with its sha256, by which ``unseal`` finds any change.
+    """Return ``data`` before a line with its sha256, by which ``unseal`` finds any change.
 
-    It finds what a disk or a copy does, and not what somebody does on purpose.
+    It finds what a disk or a copy does, and not what somebody does on purpose. Archives can be read
+    with the line behind them.
 
     >>> unseal(seal(b"0.25"))
     b'0.25'
     """
-    return b"%s%s\n%s" % (_SEAL, sha256_of(data).encode(), data)
+    return b"%s\n%s%s" % (data, _SEAL, sha256_of(data).encode())
 
 
 def unseal(sealed: bytes) -> bytes:
@@ -69,10 +70,10 @@ def unseal(sealed: bytes) -> bytes:
     Raises:
         BadValueError: Something of it was cut off or changed since, or it was never sealed.
     """
-    line, _, data = sealed.partition(b"\n")
+    data, _, line = sealed.rpartition(b"\n")
     if not line.startswith(_SEAL):
-        raise BadValueError("its first line holds no checksum")
-    if line != seal(data).partition(b"\n")[0]:
+        raise BadValueError("its last line holds no checksum")
+    if sealed != seal(data):
         raise BadValueError("its content is not what its checksum was made of")
     return data
 

@@ -103,9 +103,7 @@ def test_a_file_with_something_else_is_named(tmp_path, content):
 
 def test_a_checkpoint_without_a_checksum_is_refused(tmp_path):
     torch.save(vars(CHECKPOINT), tmp_path / FILE)
-    message = (
-        r"checkpoint\.pt is damaged: its first line holds no checksum; train again with --rest"
-    )
+    message = r"checkpoint\.pt is damaged: its last line holds no checksum; train again with --rest"
     with pytest.raises(RecordError, match=message):
         read_checkpoint(tmp_path, SETTINGS)
 
