@@ -18,11 +18,11 @@ from clbench.evaluation.attacked_model import AttackedModel
 SMALLEST_GRADIENT = 1e-10
 """Length of a gradient that a guard of 1e-12 shortens by one hundredth."""
 
-SMALLEST_SPREAD = 1e-5
-"""Distance of the highest from the lowest logit at which FAB's guard of 1e-8 begins to matter."""
+SMALLEST_UNSATURATED = 1e-6
+"""The same where logits lie close together, as FAB's guard of 1e-8 begins to matter."""
 
-_MARGIN = 8.0
-"""Just above the margin that logits are brought to: the loss then has a gradient of about 1e-3."""
+_SATURATED = 8.0
+"""A margin at which the cross-entropy has a gradient of about 1e-3, and above which it fades."""
 
 _MOST = 1000
 """Exponents that fit a double."""
@@ -33,37 +33,48 @@ def log2_factors(
 ) -> Int[Tensor, " n"]:
     """Return, on the CPU, the power of two by which attacks should see each image's logits times.
 
-    It is 0 but where ``is_distorted`` says so. There the factor takes the margin of the logits, the
-    highest less the next, to between 4 and 8. Each image has one factor for all attacks: losses at
-    its neighbours remain comparable, and hyperplanes where they are.
+    It is 0 but where ``is_distorted`` says so. There the factor takes a gradient that is too short
+    to about 1; where logits are so far apart, or so close, that none is left, it takes their
+    margin, the highest less the next, to between 4 and 8. Each image has one factor for all
+    attacks: losses at its neighbours remain comparable, and hyperplanes where they are.
     """
-    where = is_distorted(model, images, labels).nonzero()[:, 0]
-    exponents = torch.zeros(len(images), dtype=torch.int64)
-    if len(where):
-        wanted = (_MARGIN / _margins(model.logits(images[where]))).log2().floor()
-        exponents[where.cpu()] = wanted.nan_to_num(0, 0, 0).clamp(-_MOST, _MOST).long()
-    return exponents
+    lengths = _gradient_lengths(model, images, labels)
+    margins = _margins(model.logits(images))
+    by_length = (lengths > 0) & lengths.isfinite() & (margins < _SATURATED)
+    wanted = torch.where(by_length, 1 / lengths, _SATURATED / margins).log2().floor()
+    exponents = wanted.nan_to_num(0, 0, 0).clamp(-_MOST, _MOST).long()
+    return exponents.where(_distorted(lengths, margins), 0)
 
 
 def is_distorted(
     model: AttackedModel, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
 ) -> Bool[Tensor, " n"]:
-    """Say at which images attacks cannot follow the network.
+    """Say at which images attacks cannot follow the gradient of the cross-entropy.
 
-    The gradient of the cross-entropy is too small or too large there, or logits are too close.
+    It is too short or too long there, as they see it.
     """
+    with torch.no_grad():
+        margins = _margins(model(images))
+    return _distorted(_gradient_lengths(model, images, labels), margins)
+
+
+def _distorted(lengths: Float[Tensor, " n"], margins: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
+    least = torch.where(margins < _SATURATED, SMALLEST_UNSATURATED, SMALLEST_GRADIENT)
+    followed: Tensor = (lengths >= least) & (lengths <= 1 / SMALLEST_GRADIENT)
+    return ~followed
+
+
+def _gradient_lengths(
+    model: AttackedModel, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
     before = model.spoiled
     with torch.enable_grad():
         leaf = images.detach().clone().requires_grad_()
-        logits = model(leaf)
-        loss = functional.cross_entropy(logits, labels, reduction="sum")
+        loss = functional.cross_entropy(model(leaf), labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
     model.spoiled = before  # no attack followed it
-    length = gradient.double().flatten(1).norm(dim=1)
-    spread = (logits.amax(dim=1) - logits.amin(dim=1)).detach()
-    in_range = (length >= SMALLEST_GRADIENT) & (length <= 1 / SMALLEST_GRADIENT)
-    followed: Tensor = in_range & (spread >= SMALLEST_SPREAD)
-    return ~followed
+    lengths: Tensor = gradient.double().flatten(1).norm(dim=1).cpu()
+    return lengths
 
 
 def same_factor(exponents: Int[Tensor, " n"]) -> Iterator[tuple[float, Int[Tensor, " m"]]]:

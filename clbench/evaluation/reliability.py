@@ -97,9 +97,6 @@ FLAGS: dict[str, Flag] = {
 
 MAX_GRADIENTS_CHECKED = 512
 _CALLS, _SOFTMAX_TOLERANCE, _SUM_TOLERANCE, _NEAR_BOUND = 5, 1e-5, 5e-3, 0.05
-_FEWEST_IMAGES = 4
-"""Fewer may have outputs of equal sums by chance."""
-
 _FEWEST_OUTPUTS = 40
 """Fewer outputs may lie between 0 and 1 by chance."""
 
@@ -135,13 +132,10 @@ def examine(model: AttackedModel, images: Float[Tensor, "n c h w"]) -> set[str]:
 
 
 def _is_softmax(logits: Float[Tensor, "n k"]) -> bool:
-    """Say whether outputs are probabilities, also times a number or negated."""
+    """Say whether outputs are probabilities, also negated ones."""
     one_sign = (logits > -_SOFTMAX_TOLERANCE).all() or (logits < _SOFTMAX_TOLERANCE).all()
-    sums = logits.sum(dim=1).abs()
     # in half precision each probability is rounded to a thousandth of itself
-    of_one = ((sums - 1).abs() < _SUM_TOLERANCE).all()
-    equal = len(sums) >= _FEWEST_IMAGES and bool(sums.amax() - sums.amin() < 1e-5 * sums.amax())
-    return bool(one_sign and (of_one or equal))
+    return bool(one_sign and ((logits.sum(dim=1).abs() - 1).abs() < _SUM_TOLERANCE).all())
 
 
 def _is_bounded(logits: Float[Tensor, "n k"]) -> bool:

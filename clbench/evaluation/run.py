@@ -273,7 +273,7 @@ class _Run:
                     zero = has_zero_gradient(self.model, batch.images, batch.labels)
                     found["zero_gradient"] += int(zero.sum())
                     if factor != 1:
-                        tiny = is_distorted(self.model, batch.images, batch.labels) & ~zero
+                        tiny = is_distorted(self.model, batch.images, batch.labels) & ~zero.cpu()
                         found["tiny_gradient"] += int(tiny.sum())
         return found
 

@@ -54,7 +54,7 @@ def with_example_axes(
     The network is run as it is on two images and on three. Sequences of tokens, for example, may
     have the tokens first; there may be as many of them as images.
     """
-    enough = images.repeat(max(_ASKED), 1, 1, 1)
+    enough = images[: max(_ASKED)].repeat(max(_ASKED), 1, 1, 1)
     asked = [_shapes(network, layers, enough[:n]) for n in _ASKED]
     return {
         name: layer._replace(axis=_axis([found[name] for found in asked if name in found]))

@@ -76,15 +76,34 @@ def test_factors_are_one_where_gradients_can_be_followed(exponent):
     assert log2_factors(model, IMAGES, labels()).tolist() == [0] * len(IMAGES)
 
 
-@pytest.mark.parametrize("exponent", [-300, -60, 30, 200])
-def test_factors_bring_the_margin_to_between_4_and_8(exponent):
+@pytest.mark.parametrize("exponent", [30, 200])
+def test_factors_bring_the_margin_to_between_4_and_8_where_no_gradient_is_left(exponent):
     model = AttackedModel(Times(2.0**exponent))
-    with_margin = (2.0 ** log2_factors(model, IMAGES, labels()).double())[:, None] * model.logits(
-        IMAGES
-    )
-    highest = with_margin.topk(2, dim=1).values
+    factors = 2.0 ** log2_factors(model, IMAGES, labels()).double()
+    highest = (factors[:, None] * model.logits(IMAGES)).topk(2, dim=1).values
     margins = highest[:, 0] - highest[:, 1]
     assert ((margins > 4) & (margins <= 8)).all()
+
+
+@pytest.mark.parametrize("exponent", [-60, -30])
+def test_factors_bring_a_short_gradient_to_a_length_of_about_1(exponent):
+    model = AttackedModel(Times(2.0**exponent))
+    exponents = log2_factors(model, IMAGES, labels())
+    for factor, where in same_factor(exponents):
+        with model.times(factor):
+            assert not is_distorted(model, IMAGES[where], labels()[where]).any()
+    assert (exponents + exponent).abs().max() < 8
+
+
+def test_an_image_on_the_boundary_of_two_classes_has_a_factor_of_one():
+    class Balanced(nn.Module):
+        def forward(self, images):
+            difference = images.flatten(1) @ torch.linspace(-1, 1, 64)
+            return torch.stack([difference, -difference], dim=1)
+
+    images = torch.full((1, 1, 8, 8), 0.5)
+    assert Balanced()(images).abs().max() < 1e-5
+    assert log2_factors(AttackedModel(Balanced()), images, torch.tensor([0])).tolist() == [0]
 
 
 def test_each_image_has_its_own_factor_and_others_keep_theirs():
@@ -139,7 +158,7 @@ def test_a_gradient_that_no_factor_helps_is_flagged():
             return super().forward(images.detach() + 1e-18 * (images - images.detach()))
 
     _, flags = robust(Flat(), "pgd,steps=10", "L2")
-    assert flags == ("tiny_gradient",)
+    assert flags in (("tiny_gradient",), ("zero_gradient",))
 
 
 def test_an_attack_alone_is_what_it_was():

@@ -184,7 +184,7 @@ def test_a_place_that_is_asked_for_twice_is_read_once(network):
         ("layer3.0.conv9", "unknown layer 'layer3.0.conv9'; did you mean 'layer3.0.conv[123]'"),
         ("stage9.0", "unknown layer 'stage9.0'; did you mean 'stage[1-4].0'"),
         ("layer9.*.conv9", "unknown layer 'layer9.\\*.conv9'; did you mean 'layer"),
-        ("xyz", "unknown layer 'xyz'; known: logits, pool, stage1.0, stage1.1, .*, stem$"),
+        ("xyz", "unknown layer 'xyz'; known: logits, pool, stage1.0, stage1.1, .*, ...$"),
     ],
 )
 def test_an_unknown_layer_is_met_with_the_nearest_name(network, name, message):

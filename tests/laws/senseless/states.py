@@ -7,7 +7,10 @@ import torch
 from clbench.evaluation.state import EvaluationState, Mismatch
 from clbench.testing.states import StateCase
 
-TENSORS = ("index", "clean_pred", "adv_pred", "broken_by", "components_done", "adversarial")
+TENSORS = (
+    *("index", "clean_pred", "adv_pred", "broken_by", "components_done", "log2_factors"),
+    "adversarial",
+)
 
 
 def joined(parts):
