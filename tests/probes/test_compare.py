@@ -202,7 +202,7 @@ def test_progress_is_reported_up_to_the_end(estimator, total):
 
 
 def bytes_of_tensors():
-    """How much memory all tensors take that Python knows of; those of other classes may have none."""
+    """How much memory all plain tensors take that Python knows of."""
     plain = torch.Tensor, nn.Parameter
     return sum(one.nbytes for one in gc.get_objects() if type(one) in plain)
 
