@@ -133,40 +133,35 @@ def _write_sections(command: Any, context: Any, formatter: Any) -> None:  # noqa
             formatter.write_dl(records)
 
 
-class Command(TyperCommand):
-    """A command whose options are all checked before it begins."""
+class _Checked:
+    """What commands and groups have in common: all options are checked before they begin."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - private class
         """Read the options."""
         _check_as_typed(self, ctx, args)
-        return super().parse_args(ctx, args)
+        left: list[str] = super().parse_args(ctx, args)  # type: ignore[misc] # typer's class comes after
+        return left
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own class is private
         """Run it, unless an option is wrong or has no effect."""
         _check(ctx)
-        return super().invoke(ctx)
+        return super().invoke(ctx)  # type: ignore[misc] # likewise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - private classes
         """Write the options into the help, in sections."""
         _write_sections(self, ctx, formatter)
 
 
-class Group(TyperGroup):
-    """Several commands."""
+class Command(_Checked, TyperCommand):
+    """A command whose options are all checked before it begins."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - private class
-        """Read the options."""
-        _check_as_typed(self, ctx, args)
-        return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own class is private
-        """Run the one that was asked for, unless an option of the group is wrong."""
-        _check(ctx)
-        return super().invoke(ctx)
+class Group(_Checked, TyperGroup):
+    """Several commands; options of the group itself are checked like those of a command."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - private classes
         """Write the options into the help, in sections, and the commands."""
-        _write_sections(self, ctx, formatter)
+        super().format_options(ctx, formatter)
         self.format_commands(ctx, formatter)
 
 

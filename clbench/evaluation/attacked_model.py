@@ -49,10 +49,10 @@ class AttackedModel(nn.Module):
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return the logits, times the factor of the moment."""
-        return self._scaled(self._run(images))
+        return self.scaled(self.answer(images)).float()
 
-    def _run(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Return the logits as the network gives them."""
+    def answer(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Return the logits as the network gives them, in its own precision."""
         self.forward_passes += len(images)
         self.on_pass()
         wants_gradient = images.requires_grad and torch.is_grad_enabled()
@@ -60,12 +60,12 @@ class AttackedModel(nn.Module):
             images = _Gate.apply(images, self)
         if images.is_contiguous():
             images = row_major(images)
-        logits = self._answer(images)
+        logits = self._run(images)
         if wants_gradient and not logits.requires_grad:
             logits = logits + 0 * images.flatten(1).sum(dim=1, keepdim=True)
         return logits
 
-    def _answer(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+    def _run(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Run the network as attacks see it.
 
         Raises:
@@ -84,9 +84,12 @@ class AttackedModel(nn.Module):
             ) from error
         return logits.clone() if logits.is_inference() else logits
 
-    def _scaled(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-        # in double precision, as a factor may take what is too small for a float to what is not
-        return logits.float() if self.factor == 1 else (logits.double() * self.factor).float()
+    def scaled(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        """Return answers times the factor of the moment.
+
+        That is in double precision, as it may take what is too small for a float to what is not.
+        """
+        return logits if self.factor == 1 else logits.double() * self.factor
 
     @property
     def is_plain(self) -> bool:
@@ -115,7 +118,7 @@ class AttackedModel(nn.Module):
     def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return the plain network's logits, in its own precision."""
         with torch.no_grad(), self.plain():
-            return self._run(images)
+            return self.answer(images)
 
     def compare(self, images: Float[Tensor, "n c h w"]) -> None:
         """Let attacks see the plain network where its faster equal answers otherwise.

@@ -38,8 +38,7 @@ def log2_factors(
     margin, the highest less the next, to between 4 and 8. Each image has one factor for all
     attacks: losses at its neighbours remain comparable, and hyperplanes where they are.
     """
-    lengths = _gradient_lengths(model, images, labels)
-    margins = _margins(model.logits(images))
+    lengths, margins = _slopes(model, images, labels)
     by_length = (lengths > 0) & lengths.isfinite() & (margins < _SATURATED)
     wanted = torch.where(by_length, 1 / lengths, _SATURATED / margins).log2().floor()
     exponents = wanted.nan_to_num(0, 0, 0).clamp(-_MOST, _MOST).long()
@@ -49,32 +48,31 @@ def log2_factors(
 def is_distorted(
     model: AttackedModel, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
 ) -> Bool[Tensor, " n"]:
-    """Say at which images attacks cannot follow the gradient of the cross-entropy.
+    """Say, on the CPU, at which images attacks cannot follow the gradient of the cross-entropy.
 
     It is too short or too long there, as they see it.
     """
-    with torch.no_grad():
-        margins = _margins(model(images))
-    return _distorted(_gradient_lengths(model, images, labels), margins)
+    return _distorted(*_slopes(model, images, labels))
+
+
+def _slopes(
+    model: AttackedModel, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Return how long the gradient is at each image, and how far the two highest logits differ."""
+    before = model.spoiled
+    with torch.enable_grad():
+        leaf = images.detach().clone().requires_grad_()
+        logits = model.scaled(model.answer(leaf))
+        loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, leaf)
+    model.spoiled = before  # no attack followed it
+    return gradient.double().flatten(1).norm(dim=1).cpu(), _margins(logits.detach())
 
 
 def _distorted(lengths: Float[Tensor, " n"], margins: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
     least = torch.where(margins < _SATURATED, SMALLEST_UNSATURATED, SMALLEST_GRADIENT)
     followed: Tensor = (lengths >= least) & (lengths <= 1 / SMALLEST_GRADIENT)
     return ~followed
-
-
-def _gradient_lengths(
-    model: AttackedModel, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
-) -> Float[Tensor, " n"]:
-    before = model.spoiled
-    with torch.enable_grad():
-        leaf = images.detach().clone().requires_grad_()
-        loss = functional.cross_entropy(model(leaf), labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, leaf)
-    model.spoiled = before  # no attack followed it
-    lengths: Tensor = gradient.double().flatten(1).norm(dim=1).cpu()
-    return lengths
 
 
 def same_factor(exponents: Int[Tensor, " n"]) -> Iterator[tuple[float, Int[Tensor, " m"]]]:

@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,16 +15,13 @@ from torch import Tensor, nn
 
 from clbench.attacks.interface import AttackStep
 from clbench.data.image_set import ImageSet
-from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel, classes_of
-from clbench.evaluation.chance import AT_CHANCE, is_at_chance
+from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
 from clbench.evaluation.confirm import Batch, attack_and_confirm
-from clbench.evaluation.logit_scale import is_distorted, log2_factors, same_factor
+from clbench.evaluation.first_look import first_look
 from clbench.evaluation.progress import OnProgress, Progress, Saver, UnderWay
-from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
 from clbench.evaluation.result import EvaluationResult, result_of
 from clbench.evaluation.state import EvaluationState
 from clbench.evaluation.verdicts import BY_CLEAN
-from clbench.models.validate import BATCH_DEPENDENT, RANDOMIZED, same_answers
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.runtime.hashing import state_sha256
@@ -184,26 +180,14 @@ class _Run:
         self, sign: str, flags: Sequence[str], logits: Float[Tensor, "m k"]
     ) -> EvaluationState:
         """Classify the clean images and look for signs of trouble."""
-        started, n = time.perf_counter(), len(self.images)
-        parts = torch.split(torch.arange(n), self.batch_size)
-        first = self.model.logits(self._at(parts[0]).images)
-        others = [self.model.classify(self._at(one).images) for one in parts[1:]]
-        clean_pred = torch.cat([classes_of(first), *others]).cpu()
-        state = EvaluationState.begin(sign, self.images, clean_pred, logits)
+        started = time.perf_counter()
+        look = first_look(
+            *(self.model, self.images, logits), device=self.device, batch_size=self.batch_size
+        )
+        state = EvaluationState.begin(sign, self.images, look.clean_pred, logits)
+        state.log2_factors = look.log2_factors
         state.flags.update(flags)
-        state.flags.update(examine(self.model, self._at(parts[0]).images))
-        state.flags.update({"nan_logits": int((clean_pred < 0).sum())})
-        few = min(len(first), len(logits))
-        same = same_answers(first[:few].float().cpu(), logits[:few])
-        if RANDOMIZED not in state.flags and not same:
-            state.flags[BATCH_DEPENDENT] += 1  # only in batches larger than those it was asked in
-        guessed = is_at_chance(clean_pred, self.images.labels, self.images.n_classes)
-        state.flags.update({AT_CHANCE: int(guessed)})
-        for where in torch.split(state.pending(0), self.batch_size):
-            if len(where):
-                state.log2_factors[where] = self._log2_factors(where)
-        state.flags.update(self._blind(state))
-        state.flags = +state.flags  # without those that no image raised
+        state.flags += look.flags
         self._count(state, time.perf_counter() - started)
         return state
 
@@ -247,35 +231,13 @@ class _Run:
 
     def _attack(self, state: EvaluationState, number: int, where: Int[Tensor, " b"]) -> None:
         started, step = time.perf_counter(), self.steps[number]
-        batch = self._at(where, state.log2_factors)
+        batch = Batch.at(self.images, where, self.device, state.log2_factors)
         confirmed = attack_and_confirm(step, self.model, batch, self.threat_model, self.seed)
         state.take(number, where, confirmed)
         seconds = time.perf_counter() - started
         self.cost_done += step.cost * len(where)
         self.attack_seconds += seconds
         self._count(state, seconds)
-
-    def _at(self, where: Int[Tensor, " b"], log2_factors: Int[Tensor, " n"] | None = None) -> Batch:
-        return Batch.at(self.images, where, self.device, log2_factors)
-
-    def _log2_factors(self, where: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
-        batch = self._at(where)
-        return log2_factors(self.model, batch.images, batch.labels)
-
-    def _blind(self, state: EvaluationState) -> Counter[str]:
-        """Count the first images that are right at which attacks cannot follow a gradient."""
-        found: Counter[str] = Counter()
-        right = state.pending(0)[:MAX_GRADIENTS_CHECKED]
-        for where in torch.split(right, self.batch_size) if len(right) else ():
-            for factor, some in same_factor(state.log2_factors[where]):
-                batch = self._at(where[some])
-                with self.model.times(factor):
-                    zero = has_zero_gradient(self.model, batch.images, batch.labels)
-                    found["zero_gradient"] += int(zero.sum())
-                    if factor != 1:
-                        tiny = is_distorted(self.model, batch.images, batch.labels) & ~zero.cpu()
-                        found["tiny_gradient"] += int(tiny.sum())
-        return found
 
     def _count(self, state: EvaluationState, seconds: float) -> None:
         """Move the passes, spoiled gradients and the time since the last batch into the state."""

@@ -9,12 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clbench.runtime.as_found import torch_as_found, torch_defaults
+from clbench.runtime.as_found import defaults_as_found, process_defaults
 from clbench.runtime.seeding import random_state, random_state_as_found, randomness
 from clbench.schema.errors import ClbenchError
 
 FIXED_SIZES = (1, 2, 3, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 128, 200, 256, 500, 512)
 """Numbers of images that networks for batches of one fixed size are tried with."""
+
+_MOST_PIXELS = 512 * 3 * 64 * 64
+"""In a batch that is tried: a network that fails on any would take minutes to say so otherwise."""
 
 _DTYPES = (torch.float64, torch.float16, torch.bfloat16)
 """What a network is tried with that cannot take images in the precision of its parameters."""
@@ -91,7 +94,7 @@ class Adapted(nn.Module):
             if self.call.touches_random_numbers:
                 kept.enter_context(random_state_as_found())
             if self.call.changes_defaults:
-                kept.enter_context(torch_as_found())
+                kept.enter_context(defaults_as_found())
             answer = self.network(images)
         if self.call.drops_batch_axis and len(images) == 1:
             answer = answer[None]
@@ -108,11 +111,11 @@ def find_call(network: nn.Module, images: Float[Tensor, "n c h w"]) -> Call:
     call = _taken(network, several)
     if not call.batch_size:
         call = _with_single(network, several, call)
-    with randomness(_SEED), torch_as_found():
+    with randomness(_SEED), defaults_as_found():
         given, before, defaults = (
             several.to(call.dtype, copy=True),
             random_state(),
-            torch_defaults(),
+            process_defaults(),
         )
         Adapted(network, replace(call, changes_input=False))(given)
         call = replace(
@@ -120,7 +123,7 @@ def find_call(network: nn.Module, images: Float[Tensor, "n c h w"]) -> Call:
             # an operation in place counts even where it leaves all values as they are
             changes_input=given._version > 0,
             touches_random_numbers=random_state() != before,
-            changes_defaults=torch_defaults() != defaults,
+            changes_defaults=process_defaults() != defaults,
         )
     return replace(call, differentiable=_is_differentiable(Adapted(network, call), several))
 
@@ -132,7 +135,7 @@ def _taken(network: nn.Module, images: Float[Tensor, "n c h w"]) -> Call:
         Exception: What the network raised at the first one, where all fail.
     """
     first: Exception | None = None
-    for call in _ways(network):
+    for call in _ways(network, images[0].numel()):
         failure = _failure(network, images, call)
         if failure is None:
             return call
@@ -141,7 +144,8 @@ def _taken(network: nn.Module, images: Float[Tensor, "n c h w"]) -> Call:
     raise first
 
 
-def _ways(network: nn.Module) -> Iterator[Call]:
+def _ways(network: nn.Module, pixels: int) -> Iterator[Call]:
+    """Yield the ways in which a network may take images of so many pixels, the likeliest first."""
     floats = {one.dtype for one in network.parameters() if one.is_floating_point()}
     own = floats.pop() if len(floats) == 1 else torch.float32
     yield Call(dtype=own)
@@ -149,13 +153,14 @@ def _ways(network: nn.Module) -> Iterator[Call]:
         if dtype != own:
             yield Call(dtype=dtype)
     for size in FIXED_SIZES:
-        yield Call(dtype=own, batch_size=size)
+        if size * pixels <= _MOST_PIXELS:
+            yield Call(dtype=own, batch_size=size)
 
 
 def _with_single(network: nn.Module, images: Float[Tensor, "n c h w"], call: Call) -> Call:
     """Return how a network takes a single image too, given how it takes several."""
     try:
-        with torch_as_found():
+        with defaults_as_found():
             alone = Adapted(network, replace(call, changes_input=True))(images[:1])
     except Exception:
         one_more = torch.cat([images, images[:1]])
@@ -167,7 +172,7 @@ def _with_single(network: nn.Module, images: Float[Tensor, "n c h w"], call: Cal
 
 def _failure(network: nn.Module, images: Tensor, call: Call) -> Exception | None:
     try:
-        with torch_as_found():
+        with defaults_as_found():
             Adapted(network, replace(call, changes_input=True))(images)
     except (ClbenchError, torch.OutOfMemoryError):
         raise

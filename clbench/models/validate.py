@@ -12,7 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from clbench.models.calling import Adapted, Call, find_call
 from clbench.models.gradient_check import is_own_gradient
-from clbench.runtime.as_found import left_as_found, torch_as_found
+from clbench.runtime.as_found import defaults_as_found, left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.schema.errors import ClbenchError, ModelError, describe
 
@@ -145,7 +145,7 @@ def is_randomized(answers: Sequence[Float[Tensor, "n k"]]) -> bool:
 
 def _call(network: nn.Module, images: Tensor) -> Call:
     try:
-        with torch_as_found():
+        with defaults_as_found():
             return find_call(network, images)
     except ClbenchError:
         raise
@@ -177,7 +177,7 @@ def _flags(network: Adapted, images: Tensor, together: Tensor) -> list[str]:
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:
     try:
-        with torch_as_found():
+        with defaults_as_found():
             logits = network(images)
     except ClbenchError:
         raise

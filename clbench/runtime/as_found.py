@@ -75,23 +75,25 @@ def uncompiled() -> Iterator[None]:
         yield
 
 
-def torch_defaults() -> tuple[bool, torch.dtype, torch.device, Path]:
+def process_defaults() -> tuple[bool, torch.dtype, torch.device, Path]:
     """Return what code of others may change: gradients, precision, device, working folder."""
     device = torch.get_default_device()
     return torch.is_grad_enabled(), torch.get_default_dtype(), device, Path.cwd()
 
 
 @contextmanager
-def torch_as_found() -> Iterator[None]:
-    """Let code of others run, and set ``torch_defaults`` back."""
-    gradients, dtype, device, folder = before = torch_defaults()
+def defaults_as_found() -> Iterator[None]:
+    """Let code of others run, and set ``process_defaults`` back."""
+    gradients, dtype, device, folder = before = process_defaults()
     try:
         yield
     finally:
-        if torch_defaults() != before:
+        if process_defaults() != before:
             torch.set_grad_enabled(gradients)
             torch.set_default_dtype(dtype)
-            torch.set_default_device(device)
+            if torch.get_default_device() != device:
+                # the usual one is none: naming it would slow every operation down
+                torch.set_default_device(None if device.type == "cpu" else device)
             os.chdir(folder)
 
 

@@ -67,9 +67,9 @@ def load_registered(what: str, point: EntryPoint, error: type[ClbenchError]) -> 
         ClbenchError: Of the given kind: it cannot be imported.
     """
     try:
-        from clbench.runtime.as_found import torch_as_found  # noqa: PLC0415 - loads torch
+        from clbench.runtime.as_found import defaults_as_found  # noqa: PLC0415 - loads torch
 
-        with torch_as_found():
+        with defaults_as_found():
             value = point.load()
     except Exception as caught:
         raise error(f"{what}: importing '{point.value}' raised {describe(caught)}") from caught
@@ -132,11 +132,11 @@ def import_object(what: str, name: str, error: type[ClbenchError]) -> UserObject
 @contextmanager
 def importable(folder: Path) -> Iterator[None]:
     """Let modules in a folder be imported for a while; what torch does by default stays."""
-    from clbench.runtime.as_found import torch_as_found  # noqa: PLC0415 - loads torch
+    from clbench.runtime.as_found import defaults_as_found  # noqa: PLC0415 - loads torch
 
     sys.path.insert(0, str(folder))
     try:
-        with torch_as_found():
+        with defaults_as_found():
             yield
     finally:
         with suppress(ValueError):  # the user's code may have removed it

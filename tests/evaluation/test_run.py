@@ -471,7 +471,7 @@ def test_passes_and_seconds_are_counted(network, image_set):
     steps = bind(plan_attack("pgd,steps=3,start=zero", "Linf", 4), 4)
     outcome = run(network, image_set, steps)
     n, correct, first_batch = 20, 18, 4
-    examining, scaling, two_losses, confirming = 6 * first_batch, 2 * correct, correct, correct
+    examining, scaling, two_losses, confirming = 6 * first_batch, correct, correct, correct
     before = n + examining + scaling + two_losses
     assert outcome.forward_passes == before + 4 * correct + confirming
     assert outcome.backward_passes == correct + 2 * correct + 3 * correct

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 import timm
@@ -25,59 +26,67 @@ register_model({name})
 """
 
 SHOW = """
-try:
-    import logging
-    from clbench.models import load_model
-    {later}
-    loaded = load_model({model!r}, dataset={dataset!r})
-    print(loaded.weights_sha256[:12], sorted(loaded.network.state_dict())[0], loaded.name)
-except Exception as error:
-    print(type(error).__name__, error)
+import logging
+from clbench.models import load_model
+{later}
+for model, dataset in {asked!r}:
+    try:
+        loaded = load_model(model, dataset=dataset)
+        print(loaded.weights_sha256[:12], sorted(loaded.network.state_dict())[0], loaded.name)
+    except Exception as error:
+        print(type(error).__name__, error)
 """
 
+OWN = {
+    "simclr_at": ["simclr_at", "simclr_at.digits", "supcon_at"],
+    "supcon_st": ["mine=supcon_st"],
+    "simclr_at_cifar10_linf": ["simclr_at"],
+}
+"""Of a timm name that somebody else took, models that are the zoo's all the same."""
 
-def run(folder, *, taken, model, when, dataset="digits"):
-    """Load a model in a process where somebody else took a timm name; return what is said."""
-    (folder / "theirs.py").write_text(THEIRS.format(name=taken))
-    first, later = ("import theirs\n", "") if when == "before" else ("", "import theirs")
-    code = first + SHOW.format(later=later, model=model, dataset=dataset)
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip(), done.stderr
+REFUSED = {
+    "simclr_at": [("timm:simclr_at", "digits"), ("timm:simclr_at.digits", "digits")],
+    "simclr_at_cifar10_linf": [
+        ("timm:simclr_at_cifar10_linf", "cifar10"),
+        ("robustbench:simclr_at", "cifar10"),
+    ],
+}
+"""And models of two owners, with their data set."""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """Return a function that loads all these where a name was taken, and what is said of each."""
+
+    @cache
+    def load(taken, when):
+        folder = tmp_path_factory.mktemp("taken")
+        (folder / "theirs.py").write_text(THEIRS.format(name=taken))
+        asked = [(model, "digits") for model in OWN[taken]] + REFUSED.get(taken, [])
+        first, later = ("import theirs\n", "") if when == "before" else ("", "import theirs")
+        code = first + SHOW.format(later=later, asked=asked)
+        command = [sys.executable, "-W", "ignore", "-c", code]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+        return dict(zip(asked, done.stdout.splitlines(), strict=True)), done.stderr
+
+    return load
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(
-    ("taken", "model"),
-    [
-        ("simclr_at", "simclr_at"),
-        ("simclr_at", "simclr_at.digits"),
-        ("simclr_at", "supcon_at"),
-        ("supcon_st", "mine=supcon_st"),
-        ("simclr_at_cifar10_linf", "simclr_at"),
-    ],
-)
-def test_the_zoo_gives_its_own_network(tmp_path, taken, model, when):
-    out, err = run(tmp_path, taken=taken, model=model, when=when)
+@pytest.mark.parametrize(("taken", "model"), [(one, m) for one, own in OWN.items() for m in own])
+def test_the_zoo_gives_its_own_network(said, taken, model, when):
+    lines, err = said(taken, when)
     own = load_model(model, dataset="digits")
-    assert out == f"{own.weights_sha256[:12]} bn1.bias {own.name}"
+    assert lines[model, "digits"] == f"{own.weights_sha256[:12]} bn1.bias {own.name}"
     if when == "before":
         assert f"timm model '{taken}' is theirs's; clbench's own is --model {taken}" in err
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(
-    ("taken", "model", "dataset"),
-    [
-        ("simclr_at", "timm:simclr_at", "digits"),
-        ("simclr_at", "timm:simclr_at.digits", "digits"),
-        ("simclr_at_cifar10_linf", "timm:simclr_at_cifar10_linf", "cifar10"),
-        ("simclr_at_cifar10_linf", "robustbench:simclr_at", "cifar10"),
-    ],
-)
-def test_a_name_of_two_owners_is_refused_with_both(tmp_path, taken, model, dataset, when):
-    out, _ = run(tmp_path, taken=taken, model=model, when=when, dataset=dataset)
-    assert out.startswith(
+@pytest.mark.parametrize(("taken", "asked"), [(one, a) for one, of in REFUSED.items() for a in of])
+def test_a_name_of_two_owners_is_refused_with_both(said, taken, asked, when):
+    lines, _ = said(taken, when)
+    assert lines[asked].startswith(
         f"ModelError timm model '{taken}' was registered by clbench and by 'theirs'"
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from clbench.models.interface import LoadedModel, Wanted, loaded_from_elsewhere
-from clbench.runtime.as_found import torch_as_found
+from clbench.runtime.as_found import defaults_as_found
 from clbench.runtime.user_code import import_object, importable, load_registered, registered
 from clbench.schema.errors import ModelError, describe
 
@@ -81,7 +81,7 @@ def _call(name: str, factory: Any) -> nn.Module:  # noqa: ANN401 - whatever the 
         kind = type(factory).__name__
         raise ModelError(f"model '{name}' must be {wanted}, got an object of type {kind}")
     try:
-        with torch_as_found():
+        with defaults_as_found():
             network = factory()
     except (Exception, SystemExit) as error:
         raise ModelError(f"model '{name}': its factory raised {describe(error)}") from error
