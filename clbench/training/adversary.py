@@ -20,6 +20,8 @@ from clbench.training.limits import MOST_EPOCHS, MOST_STEPS, check_limits
 Target = Literal["views", "one_view", "image"]
 AttackMode = Literal["eval", "frozen_statistics", "train"]
 
+_LEAST_EPS = Fraction(1, 2550)  # below it the images hardly move and the training is standard
+
 
 @dataclass(frozen=True)
 class Adversary:
@@ -55,8 +57,11 @@ class Adversary:
 
     def __post_init__(self) -> None:
         ThreatModel(self.norm, self.eps)  # checks the range
-        if self.eps == 0:
-            raise BadValueError("eps of an adversary must be above 0, got '0'; train an st model")
+        if self.eps < _LEAST_EPS:
+            raise BadValueError(
+                f"eps of an adversary must be at least {_LEAST_EPS}, a tenth of an 8-bit level, "
+                f"got '{self.eps}'; train an st model"
+            )
         check_limits(
             "an adversary",
             self,

@@ -44,12 +44,15 @@ def test_a_training_that_is_not_what_it_is_called_is_refused(name, field, text, 
         read_recipe(name, "digits", changes={field: text})
 
 
-@pytest.mark.parametrize("eps", ["0", "0.0", "0/255", '"0"'])
+@pytest.mark.parametrize(
+    ("eps", "said"), [("0", "0"), ("0.0", "0"), ("0/255", "0"), ('"0"', "0"), ("1/2551", "1/2551")]
+)
 @pytest.mark.parametrize(
     ("name", "phase"), [("supervised_at", "pretraining"), ("simclr_partial_at", "finetuning")]
 )
-def test_an_adversary_of_no_eps_is_none(name, phase, eps):
-    with pytest.raises(BadValueError, match=r"^eps of an adversary must be above 0, got '0'; tr"):
+def test_an_adversary_of_no_eps_is_none(name, phase, eps, said):
+    message = rf"^eps of an adversary must be at least 1/2550, .*, got '{said}'; train an st model$"
+    with pytest.raises(BadValueError, match=message):
         read_recipe(name, "digits", changes={f"{phase}.adversary.eps": eps})
 
 
