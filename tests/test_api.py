@@ -22,10 +22,11 @@ ATTACK = "pgd,steps=3"
 
 @pytest.fixture
 def run(tmp_path):
-    """Return a function that evaluates quickly: a shipped network, 24 digits in batches of 8."""
+    """Return a function that evaluates quickly: a shipped network, 24 digits in batches of 8, no probe."""
 
     def evaluate(model="simclr_at", **changes):
-        options = {"attack": ATTACK, "n_examples": 24, "batch_size": 8, "out": tmp_path}
+        options = {"attack": ATTACK, "n_examples": 24, "batch_size": 8, "probe": False}
+        options["out"] = tmp_path
         return clbench.evaluate(model, **options | changes)
 
     return evaluate
@@ -37,15 +38,15 @@ def arrays(paths):
 
 
 def test_the_same_request_ends_the_same_but_for_time(run):
-    first = run()
-    again = run(restart=True)
+    first = run(probe=True)
+    again = run(probe=True, restart=True)
     assert not again.reused
     same = {"wall_s": 0.0, "created": ""}
     assert replace(first.record, **same) == replace(again.record, **same)
 
 
 def test_records_hold_what_they_promise(run):
-    record = read_record(run().paths.record)
+    record = read_record(run(probe=True).paths.record)
     assert record.protocol == "custom"
     assert (record.model.scheme, record.model.scenario) == ("simclr", "at")
     assert len(record.model.weights_sha256) == 64
@@ -109,7 +110,7 @@ def refuse(progress):
 def test_probes_that_are_missing_are_added_without_attacking_again(run):
     first = run(probe=False)
     assert first.record.measure("cka_mean") is None
-    again = run(on_progress=refuse)
+    again = run(probe=True, on_progress=refuse)
     assert not again.reused
     assert again.record.measure("cka_mean").n == 24
     assert again.record.measures[: len(first.record.measures)] == first.record.measures
@@ -118,20 +119,20 @@ def test_probes_that_are_missing_are_added_without_attacking_again(run):
         first.record.counts,
     )
     assert arrays(again.paths) == arrays(first.paths)
-    assert run(on_progress=refuse).reused
+    assert run(probe=True, on_progress=refuse).reused
 
 
 def test_linear_probes_are_columns_on_request(run, tmp_path):
-    assert run().record.measure("probe_stage1_clean") is None
-    again = run(linear_probes=True, on_progress=refuse)
+    assert run(probe=True).record.measure("probe_stage1_clean") is None
+    again = run(probe=True, linear_probes=True, on_progress=refuse)
     assert not again.reused
     assert again.record.measure("cka_mean").n == 24
     clean, adv, adaptive = (
         again.record.measure(f"probe_stage4_{kind}").value for kind in ("clean", "adv", "adaptive")
     )
     assert clean >= adv >= adaptive > 0
-    assert run(linear_probes=True).reused
-    assert run().reused
+    assert run(probe=True, linear_probes=True).reused
+    assert run(probe=True).reused
     header = (tmp_path / "leaderboard.csv").read_text().partition("\n")[0]
     assert "cka_mean,probe_stage1_clean,probe_stage1_adv,probe_stage1_adaptive," in header
 

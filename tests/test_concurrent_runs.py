@@ -12,6 +12,13 @@ from clbench.schema.records import read_records
 
 ROOT = Path(__file__).parents[1]
 
+IMPORTED = """
+import clbench.attacks.registry, clbench.data.load, clbench.data.splits, clbench.evaluation.session
+import clbench.leaderboard.table, clbench.models.load, clbench.probes.table
+clbench.load_model("simclr_at", dataset="digits")
+"""
+"""Once, before all forks."""
+
 SIDE_BY_SIDE = """
 import os, sys
 import torch
@@ -87,7 +94,7 @@ while True:
 
 def forks(script, *arguments):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "ignore", "-c", script, *map(str, arguments)]
+    command = [sys.executable, "-W", "ignore", "-c", IMPORTED + script, *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=300, check=False, env=environment
     )

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,13 @@ def walk(tmp_path_factory):
         out = tmp_path_factory.mktemp("results")
         evaluate_model(["simclr_at"], attack="apgd-ce,n_iter=2", n_examples=8, out=out, quiet=True)
 
-    def file_of(frame):
-        path = Path(frame.f_code.co_filename)
+    @cache
+    def in_package(name):
+        path = Path(name)
         return path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else None
+
+    def file_of(frame):
+        return in_package(frame.f_code.co_filename)
 
     calls, order = defaultdict(set), {}
 
