@@ -22,7 +22,7 @@ ATTACK = "pgd,steps=3"
 
 @pytest.fixture
 def run(tmp_path):
-    """Return a function that evaluates quickly: a shipped network, 24 digits in batches of 8, no probe."""
+    """Return a function that evaluates quickly: a shipped network, 24 digits, no probe."""
 
     def evaluate(model="simclr_at", **changes):
         options = {"attack": ATTACK, "n_examples": 24, "batch_size": 8, "probe": False}
