@@ -56,6 +56,12 @@ def folder(tmp_path):
     return tmp_path
 
 
+def heeds_signals():
+    """Let a child die of signals also where the tests themselves run under nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def run(folder, *arguments, **environment):
     return subprocess.run(
         [*CLBENCH, *arguments],
@@ -95,6 +101,7 @@ def test_a_signal_ends_a_run_as_shells_expect_and_nothing_is_lost(folder, at, nu
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heeds_signals,  # noqa: PLW1509 - it only sets signals
     )
     while not (folder / f"at-{at}").exists() and child.poll() is None:
         time.sleep(0.02)
