@@ -156,12 +156,12 @@ class AutoAttack:
         if state.attacks_to_run != set(self.attacks_to_run):
             raise BadValueError(
                 f"state {path} is of {sorted(state.attacks_to_run)}, this run is of "
-                f"{sorted(self.attacks_to_run)}; give another state_path or delete the file"
+                f"{sorted(self.attacks_to_run)}; give another state_path, or move the file away"
             )
         if state.still_robust is not None and len(state.still_robust) != n:
             raise BadValueError(
                 f"state {path} is of {len(state.still_robust)} images, this run is of {n}; "
-                "give another state_path or delete the file"
+                "give another state_path, or move the file away"
             )
         self._say(f"restored state from {path}; images broken before come back clean")
         return state

@@ -105,7 +105,7 @@ class EvaluationState:
             raise RecordError(f"state {path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, SyntaxError) as error:
             raise RecordError(
-                f"state {path} is cut off or none of AutoAttack's; delete it to start again"
+                f"state {path} is cut off or none of AutoAttack's; move it away to start again"
             ) from error
         return state
 

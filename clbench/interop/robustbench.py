@@ -89,7 +89,7 @@ def load_model(name: str, dataset: str, norm: str, model_dir: Path) -> nn.Module
             raise _unknown(name, rows, f"{dataset} {norm}") from error
         raise WeightsError(
             f"weights of RobustBench's {name!r} cannot be used: {_brief(error)}; "
-            f"delete {file} and put the right file there"
+            f"move {file} away and put the right file there"
         ) from error
     return network
 

@@ -160,7 +160,7 @@ def _doubled(read: list[tuple[Path, EvaluationRecord]]) -> Iterator[str]:
         by_run[record.run.hash].append(path)
     for paths in by_run.values():
         if len(paths) > 1:
-            yield f"records {' and '.join(map(str, paths))} are of one run; delete one of them"
+            yield f"records {' and '.join(map(str, paths))} are of one run; move one of them away"
 
 
 def _not_checked(records: list[EvaluationRecord]) -> tuple[str, ...]:

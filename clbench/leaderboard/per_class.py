@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from clbench.evaluation.evidence import Evidence, read_evidence
 from clbench.evaluation.verdicts import accuracies
+from clbench.leaderboard.other_files import check_is_record
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate
 from clbench.schema.records import EvaluationRecord, evidence_of, read_record
@@ -33,8 +34,9 @@ def read_with_evidence(path: Path) -> tuple[EvaluationRecord, Evidence | None, s
     """Return a record, its evidence, and why there is none.
 
     Raises:
-        RecordError: The record cannot be read.
+        RecordError: The record cannot be read, or the file is something else.
     """
+    check_is_record(path)
     record = read_record(path)
     place = path.absolute()
     out = next((one.parent for one in place.parents if one.name == "records"), None)

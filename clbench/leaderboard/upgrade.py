@@ -48,7 +48,7 @@ def _bind(path: Path, record: EvaluationRecord, out: Path) -> Path:
             f"record {path} has no evidence at {evidence_path}; evaluate again with clbench eval"
         )
     if problems := problems_of(record, path, out):
-        raise RecordError(f"{problems[0]}; delete the record and evaluate again")
+        raise RecordError(f"{problems[0]}; move the record away and evaluate again")
     attack = record.attack
     if attack:
         attack = replace(attack, backend=_BACKENDS.get(attack.backend, attack.backend))

@@ -51,7 +51,7 @@ def locate(spec: ModelSpec) -> Path:
                 f"weights of '{spec.full_name}' are missing at {packaged}; install clbench again"
             )
         _fetch(spec.full_name, row, cached)
-    return _verified(cached, spec.full_name, row.sha256, f"delete {cached} and try again")
+    return _verified(cached, spec.full_name, row.sha256, f"move {cached} away and try again")
 
 
 def no_weights_yet(spec: ModelSpec) -> str:

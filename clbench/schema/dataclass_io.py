@@ -159,7 +159,7 @@ def read_json(
         raise RecordError(f"{what} {path} cannot be read: {error.strerror}") from error
     except BadValueError as error:
         raise RecordError(
-            f"{what} {path} is cut off or no JSON ({error}); delete it, or {remedy}"
+            f"{what} {path} is cut off or no JSON ({error}); move it away, or {remedy}"
         ) from error
     version = table.get("schema_version") if isinstance(table, dict) else None
     if schema_versions and version not in schema_versions:

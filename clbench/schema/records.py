@@ -292,7 +292,7 @@ def read_records(out: Path) -> list[EvaluationRecord]:
         run = record.run.hash
         if run in found:
             raise RecordError(
-                f"records {found[run][0]} and {path} are of one run; delete one of them"
+                f"records {found[run][0]} and {path} are of one run; move one of them away"
             )
         found[run] = path, record
     return [record for _, record in found.values()]

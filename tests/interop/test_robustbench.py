@@ -75,7 +75,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 @pytest.mark.parametrize("content", [b"<!DOCTYPE html><title>Quota exceeded</title>", b"", b"PK"])
 def test_a_file_that_holds_no_weights_is_named(content, place, tmp_path):
     place.write_bytes(content)
-    with pytest.raises(WeightsError, match=rf"'{NAME}' cannot be used: .*; delete {place} and put"):
+    with pytest.raises(
+        WeightsError, match=rf"'{NAME}' cannot be used: .*; move {place} away and put"
+    ):
         load(tmp_path)
 
 

@@ -166,7 +166,7 @@ def test_a_copy_of_a_record_is_found(folder, bound):
     (path,) = record_files(out)
     path.with_name("copy.json").write_bytes(path.read_bytes())
     problems = check(out).problems
-    assert any("are of one run; delete one of them" in line for line in problems)
+    assert any("are of one run; move one of them away" in line for line in problems)
 
 
 def test_a_changed_csv_is_found(folder, bound):
@@ -217,6 +217,8 @@ def test_an_upgrade_refuses_a_record_that_its_evidence_contradicts(old):
     (path,) = record_files(old)
     content = path.read_text().replace('"value": 0.45', '"value": 0.85')
     path.write_text(content)
-    with pytest.raises(RecordError, match=r"its evidence gives 0.45 of 40; delete the record and"):
+    with pytest.raises(
+        RecordError, match=r"its evidence gives 0.45 of 40; move the record away and"
+    ):
         upgrade(old)
     assert path.read_text() == content

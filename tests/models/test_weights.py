@@ -224,7 +224,7 @@ def test_damaged_file_in_the_cache_is_named(make_spec, cache):
     (cache / "elsewhere.safetensors").write_bytes(b"half")
     message = (
         r"^weights of 'simclr_at.digits': sha256 is \w{12}, expected 000000000000; "
-        rf"delete {cache}/elsewhere.safetensors and try again$"
+        rf"move {cache}/elsewhere.safetensors away and try again$"
     )
     with pytest.raises(WeightsError, match=message):
         locate(make_spec())

@@ -240,7 +240,7 @@ def test_what_is_no_json_is_named(tmp_path, content, message):
     path = tmp_path / "one.json"
     path.write_bytes(content)
     with pytest.raises(
-        RecordError, match=rf"^route .*one.json is cut off or no JSON \({message}.*\); delete"
+        RecordError, match=rf"^route .*one.json is cut off or no JSON \({message}.*\); move it away"
     ):
         read_json(path, Route, "route", remedy="make it again")
 
@@ -251,7 +251,7 @@ def test_a_field_that_nests_is_refused_at_any_depth(tmp_path, depth):
     deep = "[" * depth + "]" * depth
     for table in (f'{{"name": {deep}}}', f'{{"about": {deep}, "checksum": "0"}}'):
         path.write_text(table)
-        with pytest.raises(RecordError, match=r"^route .*; (delete it, or )?make it again$"):
+        with pytest.raises(RecordError, match=r"^route .*; (move it away, or )?make it again$"):
             read_json(path, Route, "route", remedy="make it again")
 
 

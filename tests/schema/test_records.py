@@ -131,7 +131,7 @@ def test_two_files_of_one_run_are_refused(tmp_path, make_record):
     path = run_paths(tmp_path, record.run).record
     write_record(record, path)
     write_record(record, path.with_name("copy.json"))
-    with pytest.raises(RecordError, match=r"copy.json and .* are of one run; delete one of them"):
+    with pytest.raises(RecordError, match=r"copy.json and .* of one run; move one of them away"):
         read_records(tmp_path)
 
 

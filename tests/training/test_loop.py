@@ -231,7 +231,7 @@ def test_a_damaged_record_is_named(run, damage):
     path = out / RECORD
     path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(
-        RecordError, match=r"run\.json is .*; (delete it, or )?train again with --rest"
+        RecordError, match=r"run\.json is .*; (move it away, or )?train again with --rest"
     ):
         read_record(out)
 
@@ -243,7 +243,7 @@ def test_a_flipped_bit_of_a_record_is_found(run):
     for _, damaged in flips(content, 60):
         path.write_bytes(damaged)
         with pytest.raises(
-            RecordError, match=r"run\.json is .*; (delete it, or )?train again with"
+            RecordError, match=r"run\.json is .*; (move it away, or )?train again with"
         ):
             read_record(out)
     path.write_bytes(content)
