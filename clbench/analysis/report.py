@@ -17,7 +17,8 @@ from clbench.analysis.figures.style import FORMATS, draw
 from clbench.analysis.findings import Finding, find
 from clbench.analysis.inputs import END, FindingInputs, gather, recorded_models
 from clbench.analysis.result import Analysis
-from clbench.analysis.run import FIGURES, compare_models
+from clbench.analysis.run import compare_models
+from clbench.analysis.store import FIGURES
 from clbench.analysis.tables import Cell, to_csv
 from clbench.schema.files import make_folder, write_atomically
 from clbench.schema.progress import OnProgress, not_shown
@@ -93,6 +94,7 @@ def compare_recorded(
     data: Path | None = None,
     data_dir: Path | None = None,
     out: Path | None = None,
+    restart: bool = False,
     on_progress: OnProgress = not_shown,
 ) -> Analysis:
     """Do what ``compare_models`` does, for the models of the records of the data set.
@@ -108,6 +110,7 @@ def compare_recorded(
         data=data,
         data_dir=data_dir,
         out=out,
+        restart=restart,
         on_progress=on_progress,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from clbench.analysis.figures.style import FORMATS, draw
+from clbench.analysis.former import check_folder, discard_former
 from clbench.analysis.linear_probes import linear_accuracies
 from clbench.analysis.models import (
     DEFAULT_STEPS,
@@ -18,7 +19,7 @@ from clbench.analysis.models import (
 )
 from clbench.analysis.pages import pages
 from clbench.analysis.result import Analysis, Matrix
-from clbench.analysis.store import save
+from clbench.analysis.store import FIGURES, RECORD, save
 from clbench.attacks.registry import attack_of
 from clbench.data.load import Data
 from clbench.evaluation.perturb import perturb
@@ -33,9 +34,6 @@ from clbench.schema.progress import OnProgress, not_shown
 from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.records import AttackEntry, DataEntry, ThreatEntry
 from clbench.schema.threat_model import format_eps
-
-FIGURES = "figures"
-"""The folder of the figures, inside that of the comparison."""
 
 
 def compare_models(
@@ -60,6 +58,7 @@ def compare_models(
     device: str = "auto",
     seed: int | None = None,
     out: AnyPath | None = None,
+    restart: bool = False,
     figures: bool = True,
     on_progress: OnProgress = not_shown,
 ) -> Analysis:
@@ -90,6 +89,7 @@ def compare_models(
         device: "auto", "cpu", "cuda" or "cuda:N".
         seed: Decides every random number; instead of the protocol's.
         out: Where to write matrices, tables, figures and what they are of; None writes nothing.
+        restart: Whether another comparison in that folder is replaced, and not refused.
         figures: Whether to draw, where something is written.
         on_progress: Told what is being done, and how far it is.
 
@@ -124,6 +124,8 @@ def compare_models(
     compared = load_models(options, on_progress)
     if folder is not None:
         make_folder(folder)
+        if not restart:
+            check_folder(folder, _record(options, compared, 0.0))
     adversarial = _attack(compared, on_progress)
     matrices = _matrices(compared, adversarial, on_progress)
     accuracies = linear_accuracies(compared, adversarial, pooling, on_progress)
@@ -131,7 +133,11 @@ def compare_models(
     found = Analysis(record, matrices, accuracies)
     if folder is None:
         return found
-    return save(found, folder, _drawn(found, on_progress) if figures else {})
+    replaced = restart and (folder / RECORD).exists()
+    saved = save(found, folder, _drawn(found, on_progress) if figures else {})
+    if replaced:
+        discard_former(folder, saved.record.files)
+    return saved
 
 
 def _matrices(

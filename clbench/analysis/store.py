@@ -46,6 +46,8 @@ RECORD = "probe.json"
 MATRICES = "matrices.npz"
 SUMMARY = "summary.csv"
 ACCURACIES = "probe_accuracy.csv"
+FIGURES = "figures"
+"""The files of a comparison, and the folder of its figures."""
 
 _BOUNDS = ("value", "low", "high")
 

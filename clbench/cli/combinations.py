@@ -29,6 +29,7 @@ _ROWS: Mapping[str, tuple[Useless, ...]] = {
     ),
     "findings": (
         Useless("compared", beside=("compare",)),
+        Useless("restart", without=("compare",)),
         Useless("data", without=("compare",)),
         Useless("data_dir", without=("compare",)),
     ),

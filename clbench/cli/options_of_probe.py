@@ -7,7 +7,7 @@ import typer
 
 from clbench.cli import readers
 from clbench.cli.command import reads
-from clbench.cli.options import ATTACK, MEASURES, OUTPUT, WHAT, names_of
+from clbench.cli.options import ATTACK, MEASURES, OUTPUT, RUN, WHAT, names_of
 
 Models = Annotated[
     list[str] | None,
@@ -79,6 +79,12 @@ AttackSteps = Annotated[
 ]
 ProbeOut = Annotated[
     Path, typer.Option(rich_help_panel=OUTPUT, help="Folder for matrices, tables and figures.")
+]
+ProbeRestart = Annotated[
+    bool,
+    typer.Option(
+        "--restart", rich_help_panel=RUN, help="Replace another comparison in the folder."
+    ),
 ]
 Figures = Annotated[
     bool,

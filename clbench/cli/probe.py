@@ -58,6 +58,7 @@ def probe_models(
     device: opt.Device = "auto",
     seed: opt.Seed = None,
     out: own.ProbeOut = Path("probe"),
+    restart: own.ProbeRestart = False,
     figures: own.Figures = True,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -95,6 +96,7 @@ def findings(
     out: own.FindingsOut,
     compared: own.Compared = None,
     compare: own.Compare = False,
+    restart: own.ProbeRestart = False,
     protocol: opt.Protocol = None,
     data: opt.Data = None,
     data_dir: opt.DataDir = None,
@@ -118,6 +120,7 @@ def findings(
                 data=data,
                 data_dir=data_dir,
                 out=out,
+                restart=restart,
                 on_progress=on_progress,
             )
     found = write_findings(

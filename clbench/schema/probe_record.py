@@ -68,7 +68,7 @@ def read_probe_record(path: Path) -> ProbeRecord:
         path,
         ProbeRecord,
         "comparison",
-        remedy=f"run clbench probe --out {path.parent} again",
+        remedy=f"run clbench probe --out {path.parent} --restart",
         schema_versions=(1, SCHEMA_VERSION),
         upgrade=_upgraded,
     )

@@ -119,7 +119,7 @@ OTHERS = {
     "leaderboard nope": "no such command",
     "show": "missing argument",
     "show nowhere.json": "nowhere.json cannot be read",
-    "show .": "cannot be read",
+    "show .": "is a folder; give one, such as results/records/...",
     f"show {5000 * 'x'}": "",
     f"clean {5000 * 'x'}": "",
     f"leaderboard check --out {5000 * 'x'}": "",
