@@ -76,8 +76,8 @@ def faults_of(context: Any) -> list[ClbenchError]:  # noqa: ANN401 - typer's, wh
 
 def _check(context: Any) -> None:  # noqa: ANN401 - likewise
     given = {
-        name
-        for name in context.params
+        name: value
+        for name, value in context.params.items()
         if str(context.get_parameter_source(name)).endswith("COMMANDLINE")
     }
     faults = [*faults_of(context), *useless(context.info_name, given)]
