@@ -33,9 +33,9 @@ FLAGS = {
     "probe": """--model --protocol --data --data-dir --download --norm --eps --n-examples
         --comparison --kind --common --layer --tap --measure --estimator --linear-probes
         --layer-probes --train-data --pooling --extent --attack-steps --device --seed --out
-        --figures --no-figures --json --quiet --help""",
+        --restart --figures --no-figures --json --quiet --help""",
     "probe findings": """--records --out --probe --compare --protocol --data --data-dir --trained-at
-        --json --quiet --help""",
+        --restart --json --quiet --help""",
     "doctor": "--json --help",
     "show": "--json --help",
     "leaderboard build": "--out --json --help",

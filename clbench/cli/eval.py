@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from clbench.cli import options as opt
-from clbench.cli.requests import Request, check, each_evaluated, in_words, requests
+from clbench.cli.requests import Request, check, each_evaluated, find_model, in_words, requests
 from clbench.cli.run import EXIT_UNRELIABLE, EXIT_USER, event_writer, interruptible, quietly
 from clbench.cli.streams import code_of_others, say
 
@@ -73,8 +73,9 @@ def evaluate_model(
     saved = "interrupted and saved; the same command goes on from here"
     with interruptible(saved), quietly(quiet=quiet):
         evaluate = partial(_evaluate, given, event_writer(events), not (quiet or as_json))
+        find = partial(find_model, given=given)
         show = partial(_show, several=len(wanted) > 1, as_json=as_json, quiet=quiet)
-        done, complete = each_evaluated(wanted, evaluate, say, show)
+        done, complete = each_evaluated(wanted, find, evaluate, say, show)
         if len(wanted) > 1:
             _show_all(done, as_json=as_json, quiet=quiet)
     if not complete:

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from clbench.schema.errors import BadValueError, ClbenchError, CommandError, lines_of
 
 if TYPE_CHECKING:
     from clbench.evaluation.session import Evaluation
     from clbench.schema.protocol import Protocol
+
+
+T = TypeVar("T")
 
 
 class Request(NamedTuple):
@@ -61,11 +64,20 @@ def _names(model: str) -> list[str]:
 
 def each_evaluated(
     wanted: Sequence[Request],
+    find: Callable[[Request], None],
     evaluate: Callable[[Request], "Evaluation"],
     tell: Callable[[str], None],
     show: Callable[["Evaluation"], None],
 ) -> tuple[list["Evaluation"], bool]:
     """Run every request; one that cannot be run is told, and the others are run all the same.
+
+    Args:
+        wanted: The requests.
+        find: Raises what is wrong with the model that a request names; all that is told before the
+            first one is run.
+        evaluate: Runs one.
+        tell: Takes a line for each thing that is wrong.
+        show: Takes what was finished.
 
     Returns:
         What was finished, and whether all was.
@@ -73,10 +85,11 @@ def each_evaluated(
     Raises:
         ClbenchError: The only request cannot be run.
     """
-    done, told = [], set()
-    for request in wanted:
+    told: set[str] = set()
+
+    def tried(step: Callable[[Request], T], request: Request) -> T | ClbenchError:
         try:
-            evaluation = evaluate(request)
+            return step(request)
         except ClbenchError as error:
             if len(wanted) == 1:
                 raise
@@ -84,10 +97,31 @@ def each_evaluated(
                 if line not in told:  # the same at every eps
                     tell(line)
                 told.add(line)
-            continue
-        show(evaluation)
-        done.append(evaluation)
+            return error
+
+    found = wanted
+    if len(wanted) > 1:  # a single one is told of as soon as it is loaded
+        found = [one for one in wanted if not isinstance(tried(find, one), ClbenchError)]
+    done = []
+    for request in found:
+        evaluation = tried(evaluate, request)
+        if not isinstance(evaluation, ClbenchError):
+            show(evaluation)
+            done.append(evaluation)
     return done, len(done) == len(wanted)
+
+
+def find_model(request: Request, given: Mapping[str, Any]) -> None:
+    """Find out whether the model of a request is there, without loading it.
+
+    Raises:
+        ClbenchError: It is not.
+    """
+    from clbench.models.resolve import check_model
+
+    named = given["data"] is None or given["protocol"] is not None
+    dataset = settled(request, given).dataset if named else None
+    check_model(request.model, dataset=dataset, weights=request.weights)
 
 
 def settled(request: Request, given: Mapping[str, Any]) -> "Protocol":

@@ -193,17 +193,28 @@ def _what_is_wanted(
     return Wanted(dataset, shape, n_classes, norm, weights)
 
 
-def _from_name(typed: str, wanted: Wanted) -> LoadedModel:
-    registered = python.registered_models()
-    name = spelled(typed, [*zoo_names(), *registered])
+def known_name(typed: str) -> str:
+    """Return a name without a colon as it is spelled: of the zoo, of a package, or a file.
+
+    Raises:
+        UnknownNameError: Nothing has this name.
+        ModelError: Several packages registered it.
+    """
+    known = [*zoo_names(), *python.registered_models()]
+    name = spelled(typed, known)
     python.check_only_owner(name, zoo=name in zoo_names())
+    if name not in known and not name.endswith(".py"):
+        raise _unknown(name, known)
+    return name
+
+
+def _from_name(typed: str, wanted: Wanted) -> LoadedModel:
+    name, registered = known_name(typed), python.registered_models()
     if name in zoo_names():
         return zoo.load(name, wanted)
     if name in registered:
         return python.load_from_package(name, registered[name], wanted)
-    if name.endswith(".py"):
-        return python.load(name, wanted)
-    raise _unknown(name, [*zoo_names(), *registered])
+    return python.load(name, wanted)
 
 
 def _unknown(name: str, known: list[str]) -> UnknownNameError:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from functools import reduce
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import module_from_spec, spec_from_loader
+from importlib.util import find_spec, module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -110,13 +110,8 @@ def import_object(what: str, name: str, error: type[ClbenchError]) -> UserObject
     Raises:
         ClbenchError: Of the given kind: there is no such file, module or name.
     """
-    where, _, attribute = name.rpartition(":")
-    if not where or not attribute:
-        raise error(f"{what} names nothing in a file; write it as FILE.py:NAME")
+    where, attribute, in_file = _read(what, name, error)
     file = Path(where)
-    in_file = file.suffix == ".py" or len(file.parts) > 1
-    if in_file and not file.is_file():
-        raise error(f"{what}: there is no file '{where}'; check the path")
     folder, before = file.resolve().parent if in_file else Path.cwd(), frozenset(sys.modules)
     with importable(folder):
         if in_file:
@@ -127,6 +122,34 @@ def import_object(what: str, name: str, error: type[ClbenchError]) -> UserObject
     digest = f" sha256:{sha256_of_file(path)[:12]}" if path.is_file() else ""
     source = f"{file.name if in_file else where}:{attribute}{digest}"
     return UserObject(value, source, Code(path, folder, before))
+
+
+def check_there(what: str, name: str, error: type[ClbenchError]) -> None:
+    """Check that the file or the package of ``import_object`` is there; nothing of it is run.
+
+    Raises:
+        ClbenchError: Of the given kind: it is not.
+    """
+    where, _, in_file = _read(what, name, error)
+    package = where.partition(".")[0]
+    if in_file or package in sys.modules:
+        return
+    with importable(Path.cwd()):
+        found = find_spec(package)
+    if found is None:
+        raise error(f"{what}: there is no module '{package}'; write FILE.py:NAME for a file")
+
+
+def _read(what: str, name: str, error: type[ClbenchError]) -> tuple[str, str, bool]:
+    """Return the file or module, the name in it, and whether it is a file, which must be there."""
+    where, _, attribute = name.rpartition(":")
+    if not where or not attribute:
+        raise error(f"{what} names nothing in a file; write it as FILE.py:NAME")
+    file = Path(where)
+    in_file = file.suffix == ".py" or len(file.parts) > 1
+    if in_file and not file.is_file():
+        raise error(f"{what}: there is no file '{where}'; check the path")
+    return where, attribute, in_file
 
 
 @contextmanager

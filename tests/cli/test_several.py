@@ -54,6 +54,20 @@ def test_one_that_fails_does_not_stop_the_others(evaluate):
     )
 
 
+def test_all_names_of_nothing_are_told_before_the_first_model_is_run(evaluate, monkeypatch):
+    names = ("simclr_at", "simclr_att", "nowhere.py:make", "simclr_at.cifar10", "timm:resnet1888")
+    told_by_then = []
+    monkeypatch.setattr("clbench.evaluate", lambda *_, **__: told_by_then.append(told[:]))
+    told = []
+    monkeypatch.setattr("clbench.cli.eval.say", told.append)
+    monkeypatch.setattr("clbench.cli.eval._show", lambda *_, **__: None)
+    monkeypatch.setattr("clbench.cli.eval._show_all", lambda *_, **__: None)
+    done = evaluate(*(part for name in names for part in ("--model", name)))
+    assert done.status == 2
+    assert told_by_then == [told]
+    assert [line.partition(": ")[0] for line in told] == list(names[1:])
+
+
 def test_where_all_fail_nothing_is_shown(evaluate):
     done = evaluate("--model", "nothing_like", "--model", "anything_else")
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 2)

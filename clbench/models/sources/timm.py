@@ -55,7 +55,7 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
 
 
 def _load_at_a_size(name: str, wanted: Wanted) -> LoadedModel:
-    cfg = _pretrained_cfg(name)
+    cfg = pretrained_cfg(name)
     if row := zoo_row(name):
         check_shape(f"timm:{name}", row, wanted)
     other_size = tuple(getattr(cfg, "input_size", wanted.shape))[1:] != wanted.shape[1:]
@@ -156,7 +156,12 @@ def _tell(
         )
 
 
-def _pretrained_cfg(name: str) -> object:
+def pretrained_cfg(name: str) -> object:
+    """Return timm's configuration of a model.
+
+    Raises:
+        UnknownNameError: timm has no such model, or it is on a hub.
+    """
     if name.startswith(HUBS):
         raise UnknownNameError(
             f"timm model {name!r} is on a hub, and clbench does not download from any; fetch its "
