@@ -64,7 +64,7 @@ def _names(model: str) -> list[str]:
 
 def each_evaluated(
     wanted: Sequence[Request],
-    find: Callable[[Request], None],
+    find: Callable[[Request], Request],
     evaluate: Callable[[Request], "Evaluation"],
     tell: Callable[[str], None],
     show: Callable[["Evaluation"], None],
@@ -73,8 +73,8 @@ def each_evaluated(
 
     Args:
         wanted: The requests.
-        find: Raises what is wrong with the model that a request names; all that is told before the
-            first one is run.
+        find: Returns a request whose model is there, or raises what is wrong with it; all that is
+            told before the first one is run.
         evaluate: Runs one.
         tell: Takes a line for each thing that is wrong.
         show: Takes what was finished.
@@ -85,34 +85,49 @@ def each_evaluated(
     Raises:
         ClbenchError: The only request cannot be run.
     """
-    told: set[str] = set()
-
-    def tried(step: Callable[[Request], T], request: Request) -> T | ClbenchError:
-        try:
-            return step(request)
-        except ClbenchError as error:
-            if len(wanted) == 1:
-                raise
-            for line in (f"{request.model}: {one}" for one in lines_of(error)):
-                if line not in told:  # the same at every eps
-                    tell(line)
-                told.add(line)
-            return error
-
-    found = wanted
-    if len(wanted) > 1:  # a single one is told of as soon as it is loaded
-        found = [one for one in wanted if not isinstance(tried(find, one), ClbenchError)]
+    if len(wanted) == 1:  # what is wrong with it is told as soon as it is met
+        done = [evaluate(wanted[0])]
+        show(done[0])
+        return done, True
+    complain = _telling_once(tell)
+    found = [one for one in wanted if _tried(find, one, complain)]
     done = []
     for request in found:
-        evaluation = tried(evaluate, request)
-        if not isinstance(evaluation, ClbenchError):
+        evaluation = _tried(evaluate, request, complain)
+        if evaluation is not None:
             show(evaluation)
             done.append(evaluation)
     return done, len(done) == len(wanted)
 
 
-def find_model(request: Request, given: Mapping[str, Any]) -> None:
-    """Find out whether the model of a request is there, without loading it.
+def _tried(
+    step: Callable[[Request], T],
+    request: Request,
+    complain: Callable[[Request, ClbenchError], None],
+) -> T | None:
+    """Return what a step gave, or None where something was wrong, which is complained of."""
+    try:
+        return step(request)
+    except ClbenchError as error:
+        complain(request, error)
+        return None
+
+
+def _telling_once(tell: Callable[[str], None]) -> Callable[[Request, ClbenchError], None]:
+    """Return a function that tells what is wrong with a request, but not again at every eps."""
+    told: set[str] = set()
+
+    def complain(request: Request, error: ClbenchError) -> None:
+        for line in (f"{request.model}: {one}" for one in lines_of(error)):
+            if line not in told:
+                tell(line)
+            told.add(line)
+
+    return complain
+
+
+def find_model(request: Request, given: Mapping[str, Any]) -> Request:
+    """Return a request whose model is there, which is found out without loading it.
 
     Raises:
         ClbenchError: It is not.
@@ -122,6 +137,7 @@ def find_model(request: Request, given: Mapping[str, Any]) -> None:
     named = given["data"] is None or given["protocol"] is not None
     dataset = settled(request, given).dataset if named else None
     check_model(request.model, dataset=dataset, weights=request.weights)
+    return request
 
 
 def settled(request: Request, given: Mapping[str, Any]) -> "Protocol":
