@@ -150,11 +150,12 @@ def evaluate(
         out=folder,
     )
     keep = save_adversarial or folder is None
-    known = session.find(restart=restart, adversarial=keep)
-    result = session.attack(on_progress) if known is None or known.evidence is None else None
-    rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)
-    probed = run_probes(rows, session, training=training, on_progress=on_probe)
-    evaluation = session.complete(known, result, probed, adversarial=keep)
+    with session.at_work():
+        known = session.find(restart=restart, adversarial=keep)
+        result = session.attack(on_progress) if known is None or known.evidence is None else None
+        rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)
+        probed = run_probes(rows, session, training=training, on_progress=on_probe)
+        evaluation = session.complete(known, result, probed, adversarial=keep)
     if folder is not None:
         build(folder)
     if on_record is not None:

@@ -1,6 +1,8 @@
 """One evaluation, from what was settled to its record: reused, completed, or made."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import BACKENDS, bind, check_images, plan_attack
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.evidence import Evidence
+from clbench.evaluation.leftovers import at_work
 from clbench.evaluation.progress import OnProgress
 from clbench.evaluation.reliability import is_unreliable
 from clbench.evaluation.result import EvaluationResult
@@ -135,6 +138,16 @@ class Session:
     def store(self) -> RunStore | None:
         """Where its files are, None where nothing is written."""
         return None if self.out is None else RunStore.at(self.out, self.run)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Say, to whoever cleans the folder, that this run needs its files during the block.
+
+        Raises:
+            StorageError: The place to write cannot be used.
+        """
+        with at_work(self.store.paths.progress) if self.store else nullcontext():
+            yield
 
     def find(self, *, restart: bool, adversarial: bool) -> Known | None:
         """Return the same evaluation where it is finished, and make room where it is not.

@@ -1,12 +1,15 @@
 """``clbench show`` and ``clbench leaderboard show``."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from clbench.leaderboard.formats import DEFAULT_COLUMNS, as_latex, as_markdown, rows
+from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS
 from clbench.schema.errors import BadValueError, UnknownNameError
+from clbench.schema.estimate import proportion, undefined
 from clbench.schema.records import run_paths, write_record
 
 
@@ -61,6 +64,46 @@ def test_flags_are_explained(clbench, make_record, tmp_path):
     assert "flag softmax_output: the network returns probabilities" in shown
     assert "flag of_tomorrow: a flag that this version does not know" in shown
     assert "the robust accuracy is unreliable" in shown
+
+
+NO_LAYER = "the network has no such layer"
+ADAPTIVE = "probe_stage3_adaptive"
+
+
+@pytest.mark.parametrize(
+    ("reasons", "lines"),
+    [
+        ({}, []),
+        (
+            dict.fromkeys(LINEAR_PROBE_COLUMNS, NO_LAYER),
+            [f"  undefined at stage1, stage2, stage3, stage4: {NO_LAYER}"],
+        ),
+        (
+            {name: "too few" for name in LINEAR_PROBE_COLUMNS if "stage2" in name},
+            ["  undefined at stage2: too few"],
+        ),
+        ({ADAPTIVE: "no attack"}, ["  undefined at stage3 (attack on the probe): no attack"]),
+        (
+            {ADAPTIVE: "a", "probe_stage4_clean": "b", "probe_stage4_adv": "b"},
+            [
+                "  undefined at stage3 (attack on the probe): a",
+                "  undefined at stage4 (clean images), stage4 (attack on the network): b",
+            ],
+        ),
+    ],
+)
+def test_linear_probes_that_are_undefined_say_why(clbench, make_record, tmp_path, reasons, lines):
+    measured = tuple(
+        undefined(name, 100, reasons[name]) if name in reasons else proportion(name, 60, 100)
+        for name in LINEAR_PROBE_COLUMNS
+    )
+    made = make_record()
+    path = tmp_path / "a.json"
+    write_record(replace(made, measures=(*made.measures, *measured)), path)
+    out = clbench("show", path).out.partition("linear classifiers")[2].splitlines()
+    assert [line for line in out if " undefined at " in line] == lines
+    defined = {name.split("_")[1] for name in LINEAR_PROBE_COLUMNS if name not in reasons}
+    assert {line.split()[0] for line in out if line.startswith("  stage")} == defined
 
 
 HOSTILE = "[bold]a_b[/x]&%$#^~\\|*`<b>{}\x1b[31m\n"

@@ -50,7 +50,8 @@ def show_record(record: EvaluationRecord) -> None:
         console.print(_similarities(record, console))
     if any(measure.name in LINEAR_PROBE_COLUMNS for measure in record.measures):
         console.print("\nlinear classifiers of the features of each stage")
-        console.print(_linear_probes(record))
+        for part in _linear_probes(record):
+            console.print(part)
     console.print()
     attack = record.attack.name if record.attack else ""
     for flag in record.flags:
@@ -90,17 +91,30 @@ def _similarities(record: EvaluationRecord, console: PlainConsole) -> Table:
     return table
 
 
-def _linear_probes(record: EvaluationRecord) -> Table:
-    """Return the accuracies of each stage's probe, one column for each score."""
+def _linear_probes(record: EvaluationRecord) -> Iterator[Table | str]:
+    """Yield the accuracies of each stage's probe, a column for each score, and why some are not."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(min_width=20)
     for images in SCORES.values():
         table.add_column(images, justify="right")
+    undefined: dict[str, dict[str, None]] = {}
     for stage in dict.fromkeys(column.rpartition("_")[0] for column in LINEAR_PROBE_COLUMNS):
-        found = [record.measure(f"{stage}_{score}") for score in SCORES]
-        cells = [percent(measure) for measure in found]
-        table.add_row(f"  {stage.removeprefix('probe_')}", *cells)
-    return table
+        found = {score: record.measure(f"{stage}_{score}") for score in SCORES}
+        name = stage.removeprefix("probe_")
+        missing = {score: one for score, one in found.items() if not _is_defined(one)}
+        if len(missing) < len(found):
+            table.add_row(f"  {name}", *map(percent, found.values()))
+        for score, one in missing.items():
+            place = name if len(missing) == len(found) else f"{name} ({SCORES[score]})"
+            undefined.setdefault(one.reason if one else "not measured", {})[place] = None
+    if table.rows:
+        yield table
+    for reason, places in undefined.items():
+        yield f"  undefined at {', '.join(places)}: {reason}"
+
+
+def _is_defined(measure: Estimate | None) -> bool:
+    return measure is not None and not math.isnan(measure.value)
 
 
 def _table(interval: str, console: PlainConsole) -> Table:
