@@ -86,11 +86,11 @@ def evaluate(
     >>> done.record.measure("robust_acc").n, len(done.examples)
     (16, 16)
     """
-    from clbench.attacks.grammar import check_attack
-    from clbench.schema.protocol import resolve
+    from clbench.attacks.grammar import settle
 
     own = data is not None
-    settled = resolve(
+    # what is wrong is told before torch is loaded
+    settled = settle(
         protocol,
         own_data=own,
         norm=norm,
@@ -99,8 +99,6 @@ def evaluate(
         n_examples=n_examples,
         seed=seed,
     )
-    # what is wrong is told before torch is loaded
-    check_attack(settled.attack, settled.threat_model.norm)
 
     from clbench.data.load import evaluated_images
     from clbench.data.splits import probe_training

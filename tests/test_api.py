@@ -498,5 +498,5 @@ def test_a_value_given_by_hand_makes_the_protocol_custom():
 
 
 def test_data_without_a_threat_model_is_refused():
-    with pytest.raises(BadValueError, match=r"^--data has no threat model of its own; give --norm"):
+    with pytest.raises(BadValueError, match=r"^data of your own has no threat model; give an eps"):
         resolve(None, own_data=True)

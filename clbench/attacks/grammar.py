@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import PurePath
 
 from clbench.attacks import own, pgd_row
@@ -12,7 +13,9 @@ from clbench.runtime.user_code import is_own
 from clbench.schema.attack_spec import AttackSpec, Component, Option, Parameter, read_options
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import NormName, spelled, unknown
+from clbench.schema.protocol import DEFAULT_PROTOCOL, Protocol, find_protocol, resolve
 from clbench.schema.text import shown
+from clbench.schema.threat_model import parse_norm
 
 NATIVE_ROWS: tuple[ComponentRow, ...] = (pgd_row.ROW,)
 """What there is to know of clbench's own attacks; their code is in ``native/``."""
@@ -33,6 +36,9 @@ BACKEND_NAMES = ("auto", "native", "autoattack", "pyautoattack", "torchattacks",
 
 JOIN = " + "
 """Between the components of a cascade of a user's own."""
+
+_MOST_NAMED = 4
+"""Of the attacks that cover a norm."""
 
 _JOINED = re.compile(r"\s*\+\s*")
 _JOINED_FILES = re.compile(r"\s+\+\s+")
@@ -85,9 +91,42 @@ def check_attack(text: str, norm: NormName | None = None) -> None:
         else:
             read_options(name, options, options_of(name))
     _check_once([_without_folder(name) for name in names], text)
-    for name in names if norm else ():
+    for part in _parts_of(text) if norm else ():
+        name, _ = _split(part)
         if not is_own(name, own.ENTRY_POINT_GROUP):
-            _check_norm(component_row(name), norm)
+            _check_norm(name, norm)
+
+
+def settle(
+    name: str | None,
+    *,
+    own_data: bool,
+    norm: str | None = None,
+    eps: str | Fraction | None = None,
+    attack: str | None = None,
+    n_examples: int | None = None,
+    seed: int | None = None,
+) -> Protocol:
+    """Return what ``resolve`` returns, whose attack can be and covers its norm.
+
+    That an attack does not cover a norm is told before an eps is asked for.
+
+    Raises:
+        ClbenchError: As ``resolve`` and ``check_attack``.
+    """
+    wanted = attack or find_protocol(name or DEFAULT_PROTOCOL).attack
+    check_attack(wanted, parse_norm(norm) if norm else None)
+    settled = resolve(
+        name,
+        own_data=own_data,
+        norm=norm,
+        eps=eps,
+        attack=attack,
+        n_examples=n_examples,
+        seed=seed,
+    )
+    check_attack(settled.attack, settled.threat_model.norm)
+    return settled
 
 
 def component_row(name: str) -> ComponentRow:
@@ -155,6 +194,7 @@ def _check_once(names: Sequence[str], text: str) -> None:
 def _spec(part: str, norm: NormName, n_classes: int) -> AttackSpec:
     name, options = _split(part)
     values = read_options(name, options, options_of(name))
+    _check_norm(name, norm)
     if name not in CASCADES:
         component = _component(name, norm, n_classes, values)
         return AttackSpec(component.name, (component,))
@@ -164,10 +204,13 @@ def _spec(part: str, norm: NormName, n_classes: int) -> AttackSpec:
     return AttackSpec(name, components, ("few_classes",) if len(possible) < len(wanted) else ())
 
 
-def _check_norm(row: ComponentRow, norm: NormName | None) -> None:
-    if norm not in row.norms:
+def _check_norm(name: str, norm: NormName | None) -> None:
+    covered = norms_of(name)
+    if norm not in covered:
+        others = [one for one in ATTACKS if norm in norms_of(one)]
         raise BadValueError(
-            f"attack {row.name!r} covers {' and '.join(row.norms)} only, got {norm}"
+            f"attack {name!r} covers {' and '.join(covered)} only, got {norm}; "
+            f"{norm} is covered by {', '.join(others[:_MOST_NAMED])}"
         )
 
 
@@ -175,7 +218,6 @@ def _component(
     name: str, norm: NormName, n_classes: int, values: Mapping[str, Parameter]
 ) -> Component:
     row = component_row(name)
-    _check_norm(row, norm)
     if n_classes < row.least_classes:
         raise BadValueError(
             f"attack {name!r} needs at least {row.least_classes} classes, got {n_classes}"

@@ -97,7 +97,12 @@ def load_model(name: str, dataset: str, norm: str, model_dir: Path) -> nn.Module
 def _rows(dataset: str, norm: str) -> Mapping[str, Any]:
     """Return RobustBench's models for a data set and threat model, by name."""
     by_dataset = _by_value(_ROBUSTBENCH.model_zoo.model_dicts)
-    by_norm = _by_value(look_up(by_dataset, dataset, "RobustBench dataset"))
+    if dataset not in by_dataset:
+        raise UnknownNameError(
+            f"RobustBench has no models of {dataset!r}, but of {', '.join(by_dataset)}; "
+            "give --protocol cifar10-linf, or another of these data sets"
+        )
+    by_norm = _by_value(by_dataset[dataset])
     models: Mapping[str, Any] = look_up(by_norm, norm, f"RobustBench threat model of {dataset}")
     return models
 

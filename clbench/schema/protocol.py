@@ -72,7 +72,7 @@ class Protocol:
         if eps is not None:
             return ThreatModel(wanted, parse_eps(eps))
         if wanted != self.threat_model.norm:
-            raise BadValueError(f"--norm {wanted} needs an --eps of its own, such as --eps 1/2")
+            raise BadValueError(f"norm {wanted} needs an eps of its own, such as '1/2', got none")
         return self.threat_model
 
 
@@ -121,7 +121,8 @@ def resolve(
     """
     if own_data and name is None and eps is None:
         raise BadValueError(
-            "--data has no threat model of its own; give --norm and --eps, or a --protocol"
+            "data of your own has no threat model; give an eps, such as '8/255' (in "
+            f"{norm or find_protocol(DEFAULT_PROTOCOL).threat_model.norm}), or a protocol"
         )
     changed = find_protocol(name or DEFAULT_PROTOCOL).override(
         norm=norm, eps=eps, attack=attack, n_examples=n_examples, seed=seed

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import SupportsFloat
 
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import NORM_NAMES, NormName, spelled
@@ -20,6 +21,12 @@ _EPS = re.compile(rf"\s*(-?(?:{_NUMBER}))\s*(?:/\s*({_NUMBER})\s*)?")
 
 _MOST_BITS = 256
 """Of numerator and denominator: a longer eps could not even be printed."""
+
+_ROUNDED = Fraction(3, 10**7)
+"""The share by which a number in single precision may differ from what it was computed from."""
+
+_LARGEST_DENOMINATOR = 100
+"""Of fractions that somebody may have meant, other than those of 255."""
 
 PIXEL_STEP = 255
 """8-bit images have this many steps from black to white; the field writes eps in such steps."""
@@ -88,10 +95,33 @@ def parse_eps(text: str | Fraction) -> Fraction:
     """
     if isinstance(text, Fraction):
         return text
-    match = _EPS.fullmatch(text) if type(text) is str else None
+    if not isinstance(text, str):
+        raise BadValueError(
+            f"eps must be a text such as '8/255', or a Fraction, which are exact as no float is, "
+            f"got {shown(text)}{_meant(text)}"
+        )
+    match = _EPS.fullmatch(text)
     if match is None or (match[2] is not None and Fraction(match[2]) == 0):
         raise BadValueError(f"eps must read like '8/255' or '0.5', got {shown(text)}")
     return Fraction(match[1]) / Fraction(match[2] or 1)
+
+
+def _meant(number: object) -> str:
+    """Return a question for the eps that a number is most likely meant to be, "" for none."""
+    if isinstance(number, bool) or not isinstance(number, SupportsFloat):
+        return ""
+    try:
+        value = float(number)
+    except (OverflowError, ValueError):
+        return ""
+    if value.is_integer() and 0 < value < PIXEL_STEP:
+        return f"; did you mean '{value:.0f}/{PIXEL_STEP}', or in L2 and L1 '{value:.0f}'?"
+    if not 0 <= value < 1:
+        return ""
+    steps, small = Fraction(round(value * PIXEL_STEP), PIXEL_STEP), Fraction(value)
+    choices = (steps, small.limit_denominator(_LARGEST_DENOMINATOR))
+    near = [one for one in choices if abs(one - small) <= _ROUNDED * small]
+    return f"; did you mean {format_eps(near[0])!r}?" if near else ""
 
 
 def format_eps(eps: Fraction) -> str:

@@ -168,13 +168,13 @@ def test_labels_need_not_show_every_class(evaluate, images):
 def test_images_without_a_threat_model_are_refused(clbench, images, net):
     done = clbench("eval", "--model", net(), "--data", images())
     assert done.status == 2
-    assert "--data has no threat model of its own; give --norm and --eps" in done.err
+    assert "data of your own has no threat model; give an eps" in done.err
 
 
 def test_another_norm_needs_its_own_eps(clbench):
     done = clbench("eval", "--model", "simclr_at", "--norm", "L2")
     assert done.status == 2
-    assert "--norm L2 needs an --eps of its own" in done.err
+    assert "norm L2 needs an eps of its own" in done.err
 
 
 def test_a_place_that_is_no_folder_is_named(evaluate, tmp_path):

@@ -305,7 +305,7 @@ def test_no_eps_is_asked_for_where_nothing_is_attacked(clbench, nets, images, tm
     for attacked in (("--comparison", "adversarial-clean"), (), ("--linear-probes",)):
         refused = clbench("probe", *two, *options, *attacked)
         assert refused.status == 2
-        assert "has no threat model of its own; give --norm and --eps" in refused.err
+        assert "has no threat model; give an eps" in refused.err
 
 
 def test_layers_of_two_networks_are_named_apart(compare, nets, tmp_path):

@@ -101,7 +101,10 @@ def test_a_model_like_no_other_is_told_how_many_there_are(tmp_path):
 
 
 def test_a_dataset_that_robustbench_has_not_is_refused(tmp_path):
-    with pytest.raises(UnknownNameError, match="unknown RobustBench dataset 'digits'; known: cif"):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"no models of 'digits', but of cifar10, .* give --protocol cifar10-linf",
+    ):
         load(tmp_path, dataset="digits")
 
 

@@ -1,10 +1,15 @@
+import inspect
+import math
 import subprocess
 import sys
+from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from clbench.schema.errors import BadValueError
+from clbench.schema.text import shown
 from clbench.schema.threat_model import ThreatModel, format_eps, parse_eps, parse_norm
 
 
@@ -54,7 +59,8 @@ def test_unknown_norm_is_refused():
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("parse_eps(8 / 255)", "eps must read like '8/255' or '0.5', got 0.03137"),
+        ("parse_eps(8 / 255)", "eps must be a text such as '8/255', or a Fraction, "),
+        ("parse_eps(8 / 255)", "got 0.03137254901960784; did you mean '8/255'?"),
         ("ThreatModel('Linf', 0.03)", "eps must be exact, such as Fraction(8, 255), got 0.03"),
         ("ThreatModel('L3', Fraction(1, 2))", "norm must be one of Linf, L2, L1, got 'L3'"),
     ],
@@ -64,3 +70,30 @@ def test_what_is_not_exact_is_refused_also_where_no_types_are_checked(code, mess
     command = [sys.executable, "-c", lines + code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert message in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("number", "meant"),
+    [
+        (8 / 255, "; did you mean '8/255'?"),
+        (2 / 255, "; did you mean '2/255'?"),
+        (np.float32(8 / 255), "; did you mean '8/255'?"),
+        (np.float64(1 / 6), "; did you mean '1/6'?"),
+        (0.5, "; did you mean '1/2'?"),
+        (0.03, "; did you mean '3/100'?"),
+        (Decimal("0.5"), "; did you mean '1/2'?"),
+        (0, "; did you mean '0'?"),
+        (8, "; did you mean '8/255', or in L2 and L1 '8'?"),
+        (1.0, "; did you mean '1/255', or in L2 and L1 '1'?"),
+        *((value, "") for value in (0.1234567, 0.031, 1.5, 255, -8, -0.5, 10**400, 1e-12)),
+        *((value, "") for value in (math.nan, math.inf, True, None, b"8/255", ["8/255"])),
+    ],
+)
+def test_a_number_that_is_not_exact_is_met_with_the_text_for_it(number, meant):
+    parse = inspect.unwrap(parse_eps)  # without the tests' check of types
+    with pytest.raises(BadValueError) as refused:
+        parse(number)
+    assert str(refused.value) == (
+        "eps must be a text such as '8/255', or a Fraction, which are exact as no float is, "
+        f"got {shown(number)}{meant}"
+    )
