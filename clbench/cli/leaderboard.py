@@ -73,17 +73,31 @@ def show(
 ) -> None:
     """Show the leaderboard of the records: as a table, for a paper, or for machines."""
     from clbench.cli.render.tables import show_json, show_rows
-    from clbench.leaderboard.formats import FORMATS, in_words, rows
+    from clbench.leaderboard.formats import (
+        DOUBTFUL_COLUMNS,
+        FORMATS,
+        TERMINAL_COLUMNS,
+        in_words,
+        parts,
+        rows,
+    )
     from clbench.leaderboard.table import read_ranked
 
     wanted = [name.strip() for name in columns.split(",")] if columns else []
-    found = rows(read_ranked(out), wanted)
+    found = read_ranked(out)
     if as_json:
-        show_json(found)
-    elif form in FORMATS:
-        print(FORMATS[form](found))
-    else:
-        show_rows("", [{k: in_words(v) for k, v in row.items()} for row in found], as_json=False)
+        show_json(rows(found, wanted))
+        return
+    if form in FORMATS:
+        print(FORMATS[form](parts(found, wanted)))
+        return
+    doubtful = any(record.unreliable for record in found)
+    shown = parts(found, wanted or (DOUBTFUL_COLUMNS if doubtful else TERMINAL_COLUMNS))
+    for number, (heading, ranked) in enumerate(shown):
+        if number:
+            print()
+        texts = [{name: in_words(cell) for name, cell in row.items()} for row in ranked]
+        show_rows(heading if not wanted or len(shown) > 1 else "", texts, as_json=False)
 
 
 @leaderboard.command(cls=Command)

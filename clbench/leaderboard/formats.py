@@ -1,12 +1,18 @@
 """The leaderboard for people and for papers: a choice of columns, in the form that is asked for."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from operator import add
+from typing import NamedTuple
 
-from clbench.leaderboard.table import Cell, columns, table
+from clbench.leaderboard.table import HASH_PREFIX, Cell, columns, in_order, table
 from clbench.schema.errors import BadValueError
+from clbench.schema.group import Group
 from clbench.schema.names import look_up
 from clbench.schema.records import EvaluationRecord
+from clbench.schema.text import visible
 
 Row = dict[str, Cell | None]
 
@@ -15,10 +21,18 @@ DEFAULT_COLUMNS = (
     *("clean_acc", "robust_acc", "robust_acc_low", "robust_acc_high", "attack", "unreliable"),
 )
 
+TERMINAL_COLUMNS = (
+    *("rank", "model", "dataset", "norm", "eps", "clean_acc", "robust_acc", "attack"),
+)
+"""What fits a terminal of 80 columns."""
+
+DOUBTFUL_COLUMNS = (*TERMINAL_COLUMNS[:-1], "unreliable")
+"""The same where a number is unreliable."""
+
 _DIGITS = 4
 """Of numbers in a table; the CSV file has more."""
 
-_TEX = {
+_TEX: Mapping[str, str] = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -47,6 +61,42 @@ def rows(records: Sequence[EvaluationRecord], wanted: Sequence[str] = ()) -> lis
     ]
 
 
+class Part(NamedTuple):
+    """Rows that are ranked together, and what they have in common, in words."""
+
+    heading: str
+    rows: list[Row]
+
+
+def parts(records: Sequence[EvaluationRecord], wanted: Sequence[str] = ()) -> list[Part]:
+    """Return the rows of ``rows``, apart where they are not ranked together.
+
+    Raises:
+        ClbenchError: As ``rows``.
+    """
+    ordered = in_order(records)
+    first = {record.group: record for record in reversed(ordered)}
+    found: dict[Group, list[Row]] = {record.group: [] for record in ordered}
+    for record, row in zip(ordered, rows(records, wanted), strict=True):
+        found[record.group].append(row)
+    headings = {
+        group: f"{group.n_examples} images of {of.data.name}, {of.setting}"
+        for group, of in first.items()
+    }
+    alike = Counter(headings.values())
+    return [
+        Part(
+            headings[group] + (f" ({_told_apart(group)})" if alike[headings[group]] > 1 else ""),
+            one,
+        )
+        for group, one in found.items()
+    ]
+
+
+def _told_apart(group: Group) -> str:
+    return f"{HASH_PREFIX}{group.attack_hash}, images {group.data_sha256[:8]}"
+
+
 def _plain(value: object) -> Cell | None:
     """Return a cell as Python has it, None where there is nothing."""
     if not isinstance(value, Cell) or value != value:  # noqa: PLR0124 - NaN differs from itself
@@ -67,8 +117,10 @@ def as_markdown(found: Sequence[Row]) -> str:
     return "\n".join((lines[0], f"|{'|'.join(_aligned(found, ':---', '---:'))}|", *lines[1:]))
 
 
-def as_latex(found: Sequence[Row]) -> str:
+def as_latex(found: Sequence[Row], headings: Mapping[int, str] | None = None) -> str:
     r"""Return rows as a ``tabular`` of LaTeX with booktabs' rules; what would be a command is text.
+
+    ``headings`` stand before the rows of these numbers.
 
     >>> print(as_latex([{"model": "a_b&c", "robust_acc": 0.25}]))
     \begin{tabular}{lr}
@@ -81,6 +133,13 @@ def as_latex(found: Sequence[Row]) -> str:
     """
     head, *_ = _escaped(found[:1], _TEX, names=True)
     lines = [f"{' & '.join(cells)} \\\\" for cells in _escaped(found, _TEX)]
+    special = str.maketrans(dict(_TEX))
+    for number, heading in (headings or {}).items():
+        text = visible(heading).translate(special)
+        rule = "\\midrule\n" if number else ""
+        lines[number] = (
+            f"{rule}\\multicolumn{{{len(head)}}}{{l}}{{{text}}} \\\\\n\\midrule\n{lines[number]}"
+        )
     return "\n".join(
         (
             f"\\begin{{tabular}}{{{''.join(_aligned(found, 'l', 'r'))}}}",
@@ -90,7 +149,25 @@ def as_latex(found: Sequence[Row]) -> str:
     )
 
 
-FORMATS: Mapping[str, Callable[[Sequence[Row]], str]] = {"md": as_markdown, "latex": as_latex}
+def _markdown(found: Sequence[Part]) -> str:
+    """Return a table for each part, below its heading where there are several."""
+    special = str.maketrans(_MARKDOWN)
+    headings = [f"{visible(part.heading).translate(special)}\n\n" for part in found]
+    tables = [as_markdown(part.rows) for part in found]
+    if len(found) == 1:
+        return tables[0]
+    return "\n\n".join(map(add, headings, tables))
+
+
+def _latex(found: Sequence[Part]) -> str:
+    """Return one table, a rule and a heading before each part where there are several."""
+    starts = accumulate((len(part.rows) for part in found), initial=0)
+    headings = {start: part.heading for start, part in zip(starts, found, strict=False)}
+    every = [row for part in found for row in part.rows]
+    return as_latex(every, headings if len(found) > 1 else None)
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Part]], str]] = {"md": _markdown, "latex": _latex}
 """Forms for papers, beside the table for a terminal."""
 
 

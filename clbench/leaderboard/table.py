@@ -79,13 +79,18 @@ def table(records: Sequence[EvaluationRecord]) -> pd.DataFrame:
 
     Undefined values are NaN. Rows with equal robust accuracy share a rank.
     """
-    ordered = sorted(records, key=_order)
+    ordered = in_order(records)
     board = pd.DataFrame([row(record) for record in ordered], columns=columns(ordered))
     if ordered:
         within = board["robust_acc"].groupby(_numbered([record.group for record in ordered]))
         # a record without a robust accuracy has no rank
         board["rank"] = within.rank(method="min", ascending=False).astype("Int64")
     return board
+
+
+def in_order(records: Sequence[EvaluationRecord]) -> list[EvaluationRecord]:
+    """Return records in the order of the leaderboard's rows."""
+    return sorted(records, key=_order)
 
 
 def columns(records: Sequence[EvaluationRecord]) -> list[str]:

@@ -10,7 +10,7 @@ from clbench.leaderboard.formats import DEFAULT_COLUMNS, as_latex, as_markdown, 
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.estimate import proportion, undefined
-from clbench.schema.records import run_paths, write_record
+from clbench.schema.records import AttackEntry, ThreatEntry, run_paths, write_record
 
 
 @pytest.fixture
@@ -153,6 +153,62 @@ def test_columns_that_there_are_not_are_met_with_the_nearest(make_record):
         rows([make_record()], ["robustacc"])
     with pytest.raises(BadValueError, match="got 'model' twice"):
         rows([make_record()], ["model", "model"])
+
+
+@pytest.fixture
+def groups(make_record, tmp_path):
+    """Records of three groups, two of which are alike in words."""
+    other = AttackEntry("autoattack", "pyautoattack", {"apgd-ce": {"n_iter": 9}}, "b" * 12)
+    of = {
+        "a": {"right": 70},
+        "supcon_partial_at": {"right": 60},
+        "c": {"right": 90, "threat_model": ThreatEntry("L2", "1/2")},
+        "d": {"right": 80, "attack": other},
+    }
+    for name, changes in of.items():
+        record = make_record(name, **changes)
+        write_record(record, run_paths(tmp_path, record.run).record)
+    return tmp_path
+
+
+def test_a_terminal_of_eighty_columns_takes_the_table_whole(clbench, groups, make_record):
+    for doubtful in (False, True):
+        record = make_record("simclr_partial_at", unreliable=doubtful)
+        write_record(record, run_paths(groups, record.run).record)
+        done = clbench("leaderboard", "show", "--out", groups, columns=80)
+        lines = done.out.splitlines()
+        assert any(line.split()[:1] == ["rank"] for line in lines)
+        assert all(len(line.rstrip()) <= 80 or " images of " in line for line in lines)
+        assert ("unreliable" in done.out) == doubtful
+
+
+def test_no_word_of_a_table_is_broken_however_narrow_the_terminal(clbench, groups):
+    for width in (80, 60, 30):
+        done = clbench("leaderboard", "show", "--out", groups, columns=width)
+        words = done.out.split()
+        for word in ("supcon_partial_at", "robust_acc", "autoattack", "clean_acc"):
+            assert word in words
+
+
+def test_what_is_not_ranked_together_stands_apart(clbench, groups):
+    show = ("leaderboard", "show", "--out", groups, "--columns", "rank,model")
+    headings = [line for line in clbench(*show).out.splitlines() if " images of " in line]
+    assert len(set(headings)) == len(headings) == 3
+    assert sum("autoattack in Linf 8/255 (h:" in line for line in headings) == 2
+    latex = clbench(*show, "--format", "latex").out
+    assert latex.count("\\multicolumn{2}{l}{") == 3
+    assert latex.count("\\midrule") == 1 + 3 + 2
+    assert latex.count("\\begin{tabular}") == 1
+    markdown = clbench(*show, "--format", "md").out
+    assert markdown.count("| rank | model |") == 3
+    ranks = sorted(row["rank"] for row in json.loads(clbench(*show, "--json").out))
+    assert ranks == [1, 1, 1, 2]
+
+
+def test_one_group_alone_has_no_heading_in_a_paper(clbench, board):
+    for form in ("md", "latex"):
+        out = clbench("leaderboard", "show", "--out", board, "--format", form).out
+        assert " images of " not in out
 
 
 @pytest.mark.parametrize("form", [as_latex, as_markdown])
