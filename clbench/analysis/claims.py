@@ -33,7 +33,10 @@ class Case(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A statement, where it is made, and what estimates it; it holds if the effect has ``sign``."""
+    """A statement, where it is made, and what estimates it; it holds if the effect has ``sign``.
+
+    ``needs`` says what there are no cases without, ``remedy`` what to do where one lacks something.
+    """
 
     name: str
     statement: str
@@ -41,6 +44,8 @@ class Claim(NamedTuple):
     figure: str
     cases: Callable[[FindingInputs], list[Case]]
     sign: Literal[1, -1] = 1
+    needs: str = "models of a scheme"
+    remedy: str = "give --probe FOLDER of clbench probe with these models, or --compare"
 
 
 def _end_similarity(inputs: FindingInputs) -> list[Case]:
@@ -113,6 +118,7 @@ CLAIMS: dict[str, Claim] = {
             "abstract of version 2",
             "cross-scheme",
             _cross_scheme,
+            needs="models of two schemes",
         ),
         Claim(
             "cross-scheme-end",
@@ -121,6 +127,7 @@ CLAIMS: dict[str, Claim] = {
             "unlike",
             "cross-scheme",
             _cross_scheme_end,
+            needs="models of two schemes",
         ),
         Claim(
             "long-range",
@@ -135,6 +142,7 @@ CLAIMS: dict[str, Claim] = {
             "README of the released code; contradicts the next claim",
             "clean-clean",
             _long_range_full_at,
+            needs="simclr models",
         ),
         Claim(
             "long-range-full-at-lowers",
@@ -142,6 +150,7 @@ CLAIMS: dict[str, Claim] = {
             "abstract of version 1, and the released matrices; contradicts the claim before",
             "clean-clean",
             _long_range_full_at,
+            needs="simclr models",
             sign=-1,
         ),
         Claim(
@@ -151,6 +160,7 @@ CLAIMS: dict[str, Claim] = {
             "abstract of version 2",
             SIMILARITY_AND_ROBUSTNESS,
             _similarity_and_robustness,
+            remedy="run clbench eval on more models, with the same images and attack",
         ),
     )
 }

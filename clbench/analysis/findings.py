@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from clbench.analysis.claims import CLAIMS, Case
+from clbench.analysis.claims import CLAIMS, Case, Claim
 from clbench.analysis.inputs import FindingInputs, has_interval
 from clbench.schema.estimate import Estimate, undefined
 
@@ -11,9 +11,6 @@ HOLDS = "holds"
 FAILS = "does not hold"
 UNDECIDED = "undecided"
 NOT_TESTABLE = "not testable"
-
-
-_NOTHING = Case("", "", undefined("", 0, "no such models"))
 
 
 class Finding(NamedTuple):
@@ -53,8 +50,12 @@ def find(inputs: FindingInputs, figures: Mapping[str, str] | None = None) -> lis
             "; ".join(filter(None, (case.note, case.effect.reason))),
         )
         for claim in CLAIMS.values()
-        for case in claim.cases(inputs) or [_NOTHING]
+        for case in claim.cases(inputs) or [_nothing(claim)]
     ]
+
+
+def _nothing(claim: Claim) -> Case:
+    return Case("", "", undefined("", 0, f"needs {claim.needs}"))
 
 
 def verdict(effect: Estimate, sign: int) -> str:

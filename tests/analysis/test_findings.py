@@ -186,7 +186,7 @@ def test_what_models_are_missing_for_is_not_testable_and_says_so(inputs):
     notes = {finding.claim: finding.note for finding in found}
     assert notes["end-similarity"] == "needs supcon_at and supcon_st"
     assert notes["long-range"] == "needs a clean-clean matrix of at and one of st"
-    assert notes["cross-scheme"] == "no such models"
+    assert notes["cross-scheme"] == "needs models of two schemes"
     assert notes["similarity-and-robustness"] == "needs 4 models with both numbers, there are 1"
 
 

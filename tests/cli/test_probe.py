@@ -217,7 +217,11 @@ def evaluated(clbench, nets, images, tmp_path):
 def test_findings_of_models_from_elsewhere_are_not_testable(clbench, evaluated, tmp_path):
     done = clbench("probe", "findings", "--records", evaluated, "--out", tmp_path / "findings")
     assert done.status == 0, done.err
-    assert "not testable" in done.out
+    lines = [line for line in done.out.splitlines() if "not testable" in line]
+    assert len(lines) == 9
+    text = " ".join(done.out.split())
+    assert text.count("give --probe FOLDER of clbench probe with these models, or --compare)") == 7
+    assert text.count("run clbench eval on more models, with the same images and attack)") == 2
     assert (tmp_path / "findings" / "findings.md").exists()
 
 

@@ -65,7 +65,8 @@ def _line(finding: Finding) -> str:
     what = finding.measured
     if finding.scheme not in what:
         what = f"{finding.scheme}: {what}"
-    why = "" if bounds else f" ({finding.note})"
+    why = "" if bounds else f" ({finding.note}"
+    why += f"; {CLAIMS[finding.claim].remedy})" if why else ""
     return f"{finding.verdict:13}  {effect:6} {bounds:16}  {what}{why}"
 
 
