@@ -39,6 +39,9 @@ _COUNT_ONCE = frozenset(
 _FAULTS = "clbench.faults"
 """Where a context keeps what is wrong with its options."""
 
+_STRAY = "clbench.stray"
+"""Where it keeps words that belong to no option."""
+
 
 def reads(read: Callable[[str], Any], metavar: str = "TEXT") -> dict[str, Any]:
     """Return how typer is to read an option: as ``read`` does, keeping its complaints for later.
@@ -90,7 +93,9 @@ def _check_as_typed(parsed: Any, context: Any, arguments: list[str]) -> None:  #
 
     An empty path would be the working folder.
     """
-    typed, _, order = parsed.make_parser(context).parse_args(args=list(arguments))
+    typed, context.meta[_STRAY], order = parsed.make_parser(context).parse_args(
+        args=list(arguments)
+    )
     for one in dict.fromkeys(order):
         name, value = max(one.opts, key=len), typed.get(one.name)
         several = getattr(one, "multiple", False)
@@ -108,9 +113,21 @@ def faults_of_error(error: Any) -> list[ClbenchError]:  # noqa: ANN401 - a usage
 
 def in_words(error: Any) -> str:  # noqa: ANN401 - a usage error
     """Return what typer says of a command line in one line of ours."""
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
     where = f"{error.ctx.command_path} --help" if error.ctx else "clbench --help"
-    return f"{message[:1].lower()}{message[1:]}; see {where}"
+    return f"{message[:1].lower()}{message[1:]}{_hint(error)}; see {where}"
+
+
+def _hint(error: Any) -> str:  # noqa: ANN401 - a usage error
+    """Return a question for the option that a word without one was most likely meant for."""
+    words = error.ctx.meta.get(_STRAY) if error.ctx else None
+    if not words:
+        return ""
+    options = [one for one in error.ctx.command.params if one.opts[0].startswith("--")]
+    missing = [one for one in options if one.required and one is getattr(error, "param", None)]
+    # what names a model stands alone in other commands
+    meant: list[Any] = missing or [one for one in options if "--model" in one.opts]
+    return f"; did you mean {meant[0].opts[0]} {shown(words[0])[1:-1]}?" if meant else ""
 
 
 def show_help_unless_asked(context: Any) -> None:  # noqa: ANN401 - typer's class is private

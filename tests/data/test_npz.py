@@ -136,14 +136,19 @@ WRONG = {
         {"x": X.transpose(0, 3, 1, 2), "y": Y},
         r"got shape \[5, 3, 4, 6\]; move the channels to the end",
     ),
+    "one-hot": (
+        {"x": X, "y": np.eye(10)[Y]},
+        r"^y of mine.npz must be \[n\], got shape \[5, 10\]: take y.argmax\(1\)$",
+    ),
+    "one-hot whole numbers": (
+        {"x": X, "y": np.eye(4, dtype=int)[Y % 4]},
+        r"got shape \[5, 4\]: take y.argmax\(1\)$",
+    ),
+    "a column of labels": ({"x": X, "y": Y[:, None]}, r"got shape \[5, 1\]: take y\[:, 0\]$"),
     "no examples": ({"x": X[:0], "y": Y[:0]}, r"holds no images, got x of shape \[0, 4, 6, 3\]"),
     "no pixels": ({"x": X[:, :0], "y": Y}, r"holds no images, got x of shape \[5, 0, 6, 3\]"),
     "float labels": ({"x": X, "y": Y.astype(float)}, "y of mine.npz must be integer, got float64"),
     "truth values": ({"x": X, "y": Y > 1}, "y of mine.npz must be integer, got bool"),
-    "one-hot": (
-        {"x": X, "y": np.eye(5, dtype=int)},
-        r"y of mine.npz must be \[n\], got shape \[5, 5\]",
-    ),
     "short labels": ({"x": X, "y": Y[:3]}, "x and y of mine.npz must be equally long, got 5 and 3"),
     "no labels": ({"x": X, "y": Y[:0]}, "x and y of mine.npz must be equally long, got 5 and 0"),
     "negative label": (
@@ -239,3 +244,23 @@ def test_a_cut_or_altered_file_gives_one_line_or_the_right_arrays(tmp_path, writ
     messages = [outcome for outcome in outcomes if outcome != right]
     assert len(messages) > 75
     assert all("mine.npz" in message and "\n" not in message for message in messages)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("name", ["images.pt", "images.pth", "images.npz"])
+def test_a_file_of_torch_save_is_called_that_and_numpy_named(tmp_path, name, zipped):
+    content = {"x": torch.zeros(2, 1, 8, 8), "y": torch.zeros(2)}
+    torch.save(content, tmp_path / name, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(DataError) as refused:
+        load_file(tmp_path / name)
+    said = "is a file of torch.save or pickle, of which nothing is run"
+    if zipped or not name.endswith(".npz"):
+        assert said in str(refused.value)
+    assert str(refused.value).endswith("; write it with numpy.savez(path, x=images, y=labels)")
+
+
+def test_one_hot_labels_in_memory_are_met_with_the_line_that_mends_them():
+    images = np.zeros((3, 1, 8, 8), dtype=np.float32)
+    for labels in (np.eye(3), torch.eye(3), np.eye(3).tolist(), np.eye(3, dtype=int)):
+        with pytest.raises(DataError, match=r"got shape \[3, 3\]: take labels.argmax\(1\)$"):
+            load_images((images, labels))

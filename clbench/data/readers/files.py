@@ -28,6 +28,9 @@ FILE_FORMATS: tuple[FileFormat, ...] = (
 )
 """A new format is a reader, and its row here."""
 
+_PICKLE = b"\x80"
+"""How pickles begin, in every protocol since the second, and older files of ``torch.save``."""
+
 TAKEN = ", or ".join(f"a {one.suffix} file with {one.layout}" for one in FILE_FORMATS)
 """What can be read, in words."""
 
@@ -57,4 +60,6 @@ def _format_of(path: Path) -> FileFormat:
     for one in FILE_FORMATS:
         if path.suffix.lower() in (one.suffix, ".npy"):  # its reader says what is wrong with it
             return one
+    if start.startswith(_PICKLE):
+        raise DataError(f"'{path}' {npz.PICKLED}; {npz.WRITE}")
     raise DataError(f"'{path}' is of no known format; --data takes {TAKEN}")

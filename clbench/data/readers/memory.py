@@ -8,6 +8,7 @@ from torch import Tensor
 
 from clbench.data.image_set import PIXEL_MAX, check_scale
 from clbench.data.interface import Examples
+from clbench.data.readers.npz import check_one_number_each
 from clbench.schema.errors import DataError, describe
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -51,6 +52,7 @@ def _images(given: object) -> Tensor:
 
 def _labels(given: object) -> Tensor:
     array = _array("labels", given)
+    check_one_number_each("labels", "labels", array.shape)
     if array.dtype.kind not in "iu":
         raise DataError(f"labels must be whole numbers, got {array.dtype}")
     if array.size and int(array.max()) > np.iinfo(np.int64).max:

@@ -24,7 +24,9 @@ KEYS = ("x", "y")
 _NPY = b"\x93NUMPY"
 """How a file of one array begins."""
 
-_WRITE = "write it with numpy.savez(path, x=images, y=labels)"
+WRITE = "write it with numpy.savez(path, x=images, y=labels)"
+
+PICKLED = "is a file of torch.save or pickle, of which nothing is run"
 
 _CHANNELS = (1, 3)
 """Grey and colour; used only to notice images whose channels come first."""
@@ -70,10 +72,10 @@ def _read(path: Path) -> dict[str, Array]:
     except MemoryError as error:
         raise DataError(f"'{path}' does not fit into memory; give fewer images") from error
     except BadValueError as error:
-        raise DataError(f"'{path}' {error}; {_WRITE}") from error
+        raise DataError(f"'{path}' {error}; {WRITE}") from error
     except DAMAGED_NPZ as error:
         raise DataError(
-            f"'{path}' is cut off, damaged or no .npz file of plain numbers; {_WRITE}"
+            f"'{path}' is cut off, damaged or no .npz file of plain numbers; {WRITE}"
         ) from error
     for key in KEYS:
         if not isinstance(found.get(key), np.ndarray):
@@ -94,6 +96,8 @@ def _members(path: Path, file: BinaryIO) -> dict[str, Any]:
         return {"one array without a name": None}
     with ZipFile(file) as archive:
         check_archive(archive, path.stat().st_size)
+        if any(name.endswith("data.pkl") for name in archive.namelist()):
+            raise BadValueError(PICKLED)
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         if twice := next((key for key in KEYS if names.count(key) > 1), None):
             raise BadValueError(f"holds {twice!r} twice, so that nobody can say which is meant")
@@ -147,7 +151,19 @@ def _images(name: str, x: Array) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(numbers)).permute(0, 3, 1, 2)
 
 
+def check_one_number_each(what: str, array: str, shape: tuple[int, ...]) -> None:
+    """Check that labels are no rows of numbers, such as one for each class.
+
+    Raises:
+        DataError: They are; the message says how to make labels [n] of the ``array``.
+    """
+    if len(shape) == 2:  # noqa: PLR2004 - an axis for the examples, and one more
+        take = f"{array}.argmax(1)" if shape[1] > 1 else f"{array}[:, 0]"
+        raise DataError(f"{what} must be [n], got shape {list(shape)}: take {take}")
+
+
 def _labels(name: str, y: Array) -> Tensor:
+    check_one_number_each(f"y of {name}", "y", y.shape)
     if y.dtype.kind not in "iu":
         raise DataError(f"y of {name} must be integer, got {y.dtype}")
     if y.ndim != 1:
