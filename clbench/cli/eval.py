@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,8 +71,7 @@ def evaluate_model(
     given |= {"linear_probes": linear_probes or layer_probes, "train_data": train_data or ()}
     wanted = requests(models, weights or (), eps or ())
     check(wanted, given)
-    saved = "interrupted and saved; the same command goes on from here"
-    with interruptible(saved), quietly(quiet=quiet):
+    with interruptible(_interrupted(out)), quietly(quiet=quiet):
         evaluate = partial(_evaluate, given, event_writer(events), not (quiet or as_json))
         find = partial(find_model, given=given)
         show = partial(_show, several=len(wanted) > 1, as_json=as_json, quiet=quiet)
@@ -82,6 +82,28 @@ def evaluate_model(
         raise typer.Exit(EXIT_USER)
     if strict and any(one.record.flags for one in done):
         raise typer.Exit(EXIT_UNRELIABLE)
+
+
+def _interrupted(out: Path) -> Callable[[], str]:
+    """Return a function that says what an interrupt leaves behind in a folder of results."""
+
+    def progress() -> dict[Path, int]:
+        found = {}
+        for path in (out / "progress").glob("*.npz"):
+            with suppress(FileNotFoundError):  # another run has ended
+                found[path] = path.stat().st_mtime_ns
+        return found
+
+    before = progress()
+
+    def words() -> str:
+        if progress() == before:
+            return (
+                "interrupted before the run under way saved anything new; the same command goes on"
+            )
+        return "interrupted and saved; the same command goes on from here"
+
+    return words
 
 
 def _evaluate(

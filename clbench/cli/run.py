@@ -20,12 +20,15 @@ EXIT_UNRELIABLE = 3
 
 
 @contextmanager
-def interruptible(message: str) -> Iterator[None]:
-    """Say ``message`` and exit with the status for it when Ctrl-C, or a signal, ends the block."""
+def interruptible(message: str | Callable[[], str]) -> Iterator[None]:
+    """Say ``message`` and exit with the status for it when Ctrl-C, or a signal, ends the block.
+
+    It may be a function that is asked then.
+    """
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        say(message)
+        say(message if isinstance(message, str) else message())
         raise typer.Exit(exit_status(interrupt)) from None
 
 

@@ -108,10 +108,14 @@ def test_a_signal_ends_a_run_as_shells_expect_and_nothing_is_lost(folder, at, nu
     child.send_signal(number)
     _, err = child.communicate(timeout=30)
     assert child.returncode == status
-    assert err.splitlines()[-1].startswith("clbench: interrupted")
     assert "Traceback" not in err
     if at == "attack":
-        assert list((folder / "results" / "progress").iterdir())
+        last = "clbench: interrupted and saved; the same command goes on from here"
+        assert [path.suffix for path in (folder / "results" / "progress").iterdir()] == [".npz"]
+    else:
+        last = "clbench: interrupted before the run under way saved anything new; the same command"
+        assert not (folder / "results").exists()
+    assert err.splitlines()[-1].startswith(last)
 
 
 def test_a_signal_that_is_ignored_on_purpose_stays_so(folder):
