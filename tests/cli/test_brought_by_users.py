@@ -117,7 +117,7 @@ def test_images_that_nobody_asked_for_are_said(clbench):
         ("timm:hf-hub:someone/net", "d.npz", "is on a hub"),
         ("simclr_at.digits=absent.pt", "d.npz", "weights absent.pt cannot be read"),
         ("simclr_at.digits=w.pth", "d.npz", "weights w.pth are of another network"),
-        ("simclr_at.digits", "w.pth", "has no array 'x'"),
+        ("simclr_at.digits", "w.pth", "is a file of torch.save or pickle"),
         ("simclr_at.digits", "net.py", "is of no known format"),
     ],
 )
