@@ -1,14 +1,12 @@
 """What an attack is, who runs it, and what a plan of attacks holds."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from clbench.attacks.rows import ComponentRow
-from clbench.schema.attack_spec import AttackSpec, Component, Parameter
+from clbench.schema.attack_spec import AttackSpec, Component
 from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
 
@@ -38,14 +36,6 @@ class Attack(Protocol):
     ) -> Float[Tensor, "n c h w"]:
         """Return images that ``model`` should no longer classify as ``labels``."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class NativeAttack:
-    """An attack that clbench runs itself: its row, and what makes it of effective parameters."""
-
-    row: ComponentRow
-    make: Callable[[Mapping[str, Parameter]], Attack]
 
 
 @runtime_checkable

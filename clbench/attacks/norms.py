@@ -56,6 +56,18 @@ class Norm(Protocol):
         """Return the step of length 1 from ``images`` along which a linear loss grows most."""
         ...
 
+    def length(self, offset: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Return how long changes are, in their own precision."""
+        ...
+
+    def far(self, noise: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Return a random change of length 1, made of Gaussian noise."""
+        ...
+
+    def dual(self, gradient: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Return by how much a linear loss grows most along a step of length 1."""
+        ...
+
 
 class Linf:
     """The largest change of a pixel."""
@@ -85,6 +97,19 @@ class Linf:
         """Return the signs of the gradient."""
         del images
         return gradient.sign()
+
+    def length(self, offset: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Return the largest change of a pixel."""
+        return offset.abs().amax(dim=(1, 2, 3))
+
+    def far(self, noise: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Return what is uniform in a cube, stretched until it touches the cube from -1 to 1."""
+        cube = torch.erf(noise / math.sqrt(2))
+        return cube / self.length(cube)[:, None, None, None]
+
+    def dual(self, gradient: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Return the sum of the absolute slopes."""
+        return gradient.abs().sum(dim=(1, 2, 3))
 
 
 class L2:
@@ -124,6 +149,18 @@ class L2:
         """Return the gradient at length 1."""
         del images
         return gradient / _lengths(gradient).clamp_min(_TINY)
+
+    def length(self, offset: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Return the Euclidean length."""
+        return _lengths(offset)[:, 0, 0, 0]
+
+    def far(self, noise: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Return what is uniform on the unit sphere."""
+        return noise / _lengths(noise)
+
+    def dual(self, gradient: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Return the Euclidean length of the gradient."""
+        return _lengths(gradient)[:, 0, 0, 0]
 
 
 class L1:
@@ -191,6 +228,18 @@ class L1:
         largest = slopes.abs().argmax(dim=1, keepdim=True)
         step = torch.zeros_like(slopes).scatter(1, largest, slopes.gather(1, largest).sign())
         return step.reshape(gradient.shape)
+
+    def length(self, offset: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Return the sum of the changes of all pixels."""
+        return offset.abs().sum(dim=(1, 2, 3))
+
+    def far(self, noise: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Return the noise at length 1."""
+        return noise / self.length(noise)[:, None, None, None]
+
+    def dual(self, gradient: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Return the largest slope."""
+        return gradient.abs().amax(dim=(1, 2, 3))
 
 
 NORMS: dict[NormName, Norm] = {norm.name: norm for norm in (Linf(), L2(), L1())}

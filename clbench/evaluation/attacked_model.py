@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from clbench.models.backbones.resnet import faster_equal
@@ -36,7 +36,8 @@ class AttackedModel(nn.Module):
         self.network = network
         self.attacked = faster_equal(network)
         self.precision = precision
-        self.factor = 1.0
+        self.factor: float | Float[Tensor, " n"] = 1.0
+        self.counted: Bool[Tensor, " n"] | None = None
         self.forward_passes = 0
         self.backward_passes = 0
         self.spoiled = 0
@@ -53,7 +54,7 @@ class AttackedModel(nn.Module):
 
     def answer(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return the logits as the network gives them, in its own precision."""
-        self.forward_passes += len(images)
+        self.forward_passes += self.count(images)
         self.on_pass()
         wants_gradient = images.requires_grad and torch.is_grad_enabled()
         if wants_gradient:
@@ -89,7 +90,13 @@ class AttackedModel(nn.Module):
 
         That is in double precision, as it may take what is too small for a float to what is not.
         """
+        if isinstance(self.factor, Tensor):
+            return logits.double() * self.factor[:, None]
         return logits if self.factor == 1 else logits.double() * self.factor
+
+    def count(self, images: Float[Tensor, "n c h w"]) -> int:
+        """Return how many of the images count; see ``counting``."""
+        return len(images) if self.counted is None else int(self.counted.sum())
 
     @property
     def is_plain(self) -> bool:
@@ -107,13 +114,25 @@ class AttackedModel(nn.Module):
             self.attacked, self.precision = before
 
     @contextmanager
-    def times(self, factor: float) -> Iterator[None]:
-        """Show attacks every logit times a factor above 0, for a while; classes stay the same."""
+    def times(self, factor: float | Float[Tensor, " n"]) -> Iterator[None]:
+        """Show attacks every logit times a factor above 0, for a while; classes stay the same.
+
+        A tensor holds the factor of each image.
+        """
         before, self.factor = self.factor, factor
         try:
             yield
         finally:
             self.factor = before
+
+    @contextmanager
+    def counting(self, counted: Bool[Tensor, " n"] | None) -> Iterator[None]:
+        """Count only some images of each batch, for a while; the others fill a tile."""
+        before, self.counted = self.counted, counted
+        try:
+            yield
+        finally:
+            self.counted = before
 
     def logits(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return the plain network's logits, in its own precision."""
@@ -149,10 +168,12 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - untyped in torch
         (gradient,) = gradients
-        ctx.model.backward_passes += len(gradient)
+        ctx.model.backward_passes += ctx.model.count(gradient)
         finite = gradient.isfinite()
         if not finite.all():
-            ctx.model.spoiled += int((~finite).flatten(1).any(dim=1).sum())
+            spoiled = (~finite).flatten(1).any(dim=1).cpu()
+            counted = ctx.model.counted
+            ctx.model.spoiled += int((spoiled if counted is None else spoiled & counted).sum())
             gradient = gradient.where(finite, 0)
         return row_major(gradient), None
 

@@ -66,6 +66,11 @@ class Confirmed:
     broken: Bool[Tensor, " n"]
     flags: dict[str, int]
 
+    def only(self, where: Bool[Tensor, " n"]) -> "Confirmed":
+        """Return what is said of some images; all flags stay."""
+        parts = self.adversarial[where], self.predicted[where], self.broken[where]
+        return Confirmed(*parts, self.flags)
+
 
 def confirm(
     classify: Classify,

@@ -14,10 +14,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from clbench.attacks.interface import AttackStep
+from clbench.attacks.native.pooled import Pooled
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
 from clbench.evaluation.confirm import Batch, attack_and_confirm
 from clbench.evaluation.first_look import first_look
+from clbench.evaluation.pool_run import PoolRun
 from clbench.evaluation.progress import OnProgress, Progress, Saver, UnderWay
 from clbench.evaluation.result import EvaluationResult, result_of
 from clbench.evaluation.state import EvaluationState
@@ -196,7 +198,10 @@ class _Run:
         last = len(self.steps) - 1
         running = (number for number in range(last) if len(state.pending(number)))
         report(self._progress(state, next(running, last)))
-        for number in range(len(self.steps)):
+        for number, step in enumerate(self.steps):
+            if isinstance(step.attack, Pooled):
+                self._in_pool(state, number, saver, report)
+                continue
             waiting = state.pending(number)
             for where in torch.split(waiting, self.batch_size) if len(waiting) else ():
                 with self._told(state, number, where, report):
@@ -204,6 +209,36 @@ class _Run:
                 saver.save()
                 report(self._progress(state, number))
             saver.save(force=len(waiting) > 0)
+
+    def _in_pool(
+        self, state: EvaluationState, number: int, saver: "Saver", report: OnProgress
+    ) -> None:
+        """Run a component that clbench has itself."""
+        step, told = self.steps[number], time.monotonic()
+        assert isinstance(step.attack, Pooled), "others run batch by batch"
+        waiting = state.pending(number)
+        if self.threat_model.eps == 0 or not len(waiting):
+            state.survived(number, waiting)
+            return
+        work = PoolRun(
+            *(number, step, step.attack, self.model, self.images, state),
+            *(self.threat_model, self.seed, self.device, self.batch_size),
+        )
+        goes_on = True
+        while goes_on:
+            started = time.perf_counter()
+            goes_on = work.advance()
+            seconds = time.perf_counter() - started
+            self.attack_seconds += seconds
+            self.cost_done += self.model.forward_passes + 2 * self.model.backward_passes
+            self._count(state, seconds)
+            saver.save()
+            if time.monotonic() >= told + TELL_EVERY_S:
+                told = time.monotonic()
+                report(self._progress(state, number, work.under_way))
+        state.in_flight = dict
+        saver.save(force=True)
+        report(self._progress(state, number))
 
     @contextmanager
     def _told(

@@ -3,7 +3,7 @@
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ _PER_EXAMPLE = (
     *("index", "clean_pred", "adv_pred", "broken_by", "components_done", "log2_factors"),
 )
 _KEPT = ("images", "logits")
+_IN_FLIGHT = "in_flight_"
 _TOTALS = ("forward_passes", "backward_passes", "seconds")
 
 
@@ -46,7 +47,8 @@ class EvaluationState:
     of the network is noticed. ``broken_by`` is the number of the component that broke an example,
     or ``ROBUST`` or ``CLEAN``; ``components_done`` how many have attacked it. ``log2_factors`` are
     the powers of two by which attacks see the logits times. ``flags`` count the images that raised
-    each.
+    each. ``in_flight`` returns what the pool of the component at work has under way; see
+    ``clbench.attacks.native.under_way``.
     """
 
     identity: str
@@ -63,6 +65,7 @@ class EvaluationState:
     backward_passes: int = 0
     seconds: float = 0.0
     flags: Counter[str] = field(default_factory=Counter)
+    in_flight: Callable[[], Mapping[str, Tensor]] = dict
 
     @classmethod
     def begin(
@@ -106,6 +109,10 @@ class EvaluationState:
         self.broken_by[hit] = component
         self.components_done[where] = component + 1
         self.flags.update(confirmed.flags)
+
+    def survived(self, component: int, where: Int[Tensor, " b"]) -> None:
+        """Enter that a component found nothing at these places."""
+        self.components_done[where] = component + 1
 
     def shard(self, shard: Shard) -> "EvaluationState":
         """Return the part of a shard; passes, time and flags stay with the first one."""
@@ -161,13 +168,15 @@ class EvaluationState:
         about = {name: getattr(self, name) for name in _TOTALS}
         about |= {"identity": self.identity, "whole": list(self.whole), "flags": dict(self.flags)}
         about |= {"made_with": dict(made_with)}
+        arrays: dict[str, Any] = {name: getattr(self, name).numpy() for name in _PER_EXAMPLE}
+        arrays |= {f"{_IN_FLIGHT}{name}": one.numpy() for name, one in self.in_flight().items()}
         buffer = io.BytesIO()
         np.savez(
             buffer,
             about=np.array(json.dumps(about)),
             images=self.adversarial[hit].numpy(),
             logits=self.logits.numpy(),
-            **{name: getattr(self, name).numpy() for name in _PER_EXAMPLE},
+            **arrays,
         )
         return seal(buffer.getvalue())
 
@@ -199,13 +208,27 @@ class EvaluationState:
         adversarial[arrays["broken_by"] >= 0] = arrays.pop("images")
         totals = {name: about[name] for name in _TOTALS}
         flags = Counter(about["flags"])
-        return cls(identity, images.whole, **arrays, adversarial=adversarial, **totals, flags=flags)
+        in_flight = {
+            name.removeprefix(_IN_FLIGHT): arrays.pop(name)
+            for name in list(arrays)
+            if name.startswith(_IN_FLIGHT)
+        }
+        return cls(
+            identity,
+            images.whole,
+            **arrays,
+            adversarial=adversarial,
+            **totals,
+            flags=flags,
+            in_flight=lambda: in_flight,
+        )
 
 
 def _unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         about: dict[str, Any] = json.loads(str(file["about"]))
-        arrays = {name: torch.from_numpy(file[name]) for name in (*_PER_EXAMPLE, *_KEPT)}
+        names = (*_PER_EXAMPLE, *_KEPT, *(one for one in file.files if one.startswith(_IN_FLIGHT)))
+        arrays = {name: torch.from_numpy(file[name]) for name in names}
     if missing := {*_TOTALS, "identity", "whole", "flags", "made_with"} - set(about):
         raise KeyError(min(missing))
     return about, arrays

@@ -1,14 +1,80 @@
 """clbench's own attacks."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from clbench.attacks.interface import Attack, Granularity, NativeAttack
-from clbench.attacks.native import pgd
+from clbench.attacks.autoattack_rows import AUTOATTACK
+from clbench.attacks.interface import Attack, Granularity
+from clbench.attacks.native.apgd import APGD
+from clbench.attacks.native.fab import FAB
+from clbench.attacks.native.losses import LossName
+from clbench.attacks.native.pgd import PGD
+from clbench.attacks.native.pool_attack import PoolAttack
+from clbench.attacks.native.pooled import Pooled
+from clbench.attacks.native.square import Square
+from clbench.attacks.pgd_row import ROW as PGD_ROW
 from clbench.schema.attack_spec import Component
 from clbench.schema.names import NormName
 
-NATIVE: dict[str, NativeAttack] = {attack.row.name: attack for attack in (pgd.ATTACK,)}
-"""clbench's own attacks. A new one is one file in ``native/``, and its row here."""
+
+def _apgd(parameters: Mapping[str, Any]) -> PoolAttack:
+    targets = parameters.get("n_target_classes", 0)
+    loss: LossName = "dlr-targeted" if targets else parameters["loss"]
+    return APGD(
+        loss,
+        n_iter=parameters["n_iter"],
+        n_restarts=parameters["n_restarts"],
+        n_target_classes=targets,
+        eot_iter=parameters["eot_iter"],
+        rho=float(parameters["rho"]),
+    )
+
+
+def _fab(parameters: Mapping[str, Any]) -> PoolAttack:
+    return FAB(
+        targeted=parameters["targeted"],
+        n_target_classes=parameters.get("n_target_classes", 0),
+        n_iter=parameters["n_iter"],
+        n_restarts=parameters["n_restarts"],
+        alpha_max=float(parameters["alpha_max"]),
+        eta=float(parameters["eta"]),
+        beta=float(parameters["beta"]),
+    )
+
+
+def _square(parameters: Mapping[str, Any]) -> PoolAttack:
+    return Square(
+        n_queries=parameters["n_queries"],
+        n_restarts=parameters["n_restarts"],
+        p_init=float(parameters["p_init"]),
+        resc_schedule=parameters["resc_schedule"],
+    )
+
+
+def _pgd(parameters: Mapping[str, Any]) -> PoolAttack:
+    step_size = parameters.get("step_size")
+    return PGD(
+        steps=parameters["steps"],
+        step_size=None if step_size is None else float(step_size),
+        restarts=parameters["restarts"],
+        start=parameters["start"],
+    )
+
+
+NATIVE: dict[str, Callable[[Mapping[str, Any]], PoolAttack]] = {
+    "apgd-ce": _apgd,
+    "apgd-dlr": _apgd,
+    "apgd-t": _apgd,
+    "fab": _fab,
+    "fab-t": _fab,
+    "square": _square,
+    "pgd": _pgd,
+}
+"""What makes an attack of its effective parameters. A new one is one file in ``native/``, a row
+that says what it covers, and its line here."""
+
+_NORMS = {row.name: row.norms for row in (*AUTOATTACK, PGD_ROW)}
 
 
 @dataclass(frozen=True)
@@ -25,8 +91,8 @@ class Native:
 
     def runs(self, component: str, norm: NormName) -> bool:
         """Say whether clbench has this component in this norm."""
-        return component in NATIVE and norm in NATIVE[component].row.norms
+        return component in NATIVE and norm in _NORMS[component]
 
     def bind(self, component: Component) -> Attack:
         """Return the attack with these parameters."""
-        return NATIVE[component.name].make(component.parameters)
+        return Pooled(component.name, NATIVE[component.code](component.parameters))

@@ -1,0 +1,124 @@
+"""What an attack is to the pool: items that start, make steps, and end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from clbench.attacks.native.items import Items
+from clbench.attacks.norms import NORMS, Norm
+from clbench.runtime.counter import Counter
+from clbench.schema.threat_model import ThreatModel
+
+
+class Answer(NamedTuple):
+    """Logits at some points, the loss of each, and its gradient there."""
+
+    logits: Float[Tensor, "n k"]
+    losses: Float[Tensor, " n"]
+    gradient: Float[Tensor, "n c h w"]
+
+
+@runtime_checkable
+class Network(Protocol):
+    """The network as a step sees it: always asked about one whole tile."""
+
+    def logits(self, points: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Return the logits."""
+        ...
+
+    def gradient(
+        self,
+        points: Float[Tensor, "n c h w"],
+        loss: Callable[[Float[Tensor, "n k"]], Float[Tensor, " n"]],
+        *,
+        times: int = 1,
+    ) -> Answer:
+        """Return the logits, what ``loss`` makes of them image by image, and its gradient.
+
+        The gradient is the mean of so many passes; logits and loss are those of the last one.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Ball:
+    """What an attack may do, and the random numbers that it does it with."""
+
+    norm: Norm
+    eps: float
+    numbers: Counter
+
+    @classmethod
+    def of(cls, threat_model: ThreatModel, seed: int, name: str) -> "Ball":
+        """Return the ball of a threat model; ``name`` tells the random numbers of attacks apart."""
+        return cls(NORMS[threat_model.norm], float(threat_model.eps), Counter(seed, name))
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example to be attacked; each tensor has one row."""
+
+    clean: Float[Tensor, "1 c h w"]
+    labels: Int[Tensor, " 1"]
+    index: Int[Tensor, " 1"]
+    factor: Float[Tensor, " 1"]
+    targets: Int[Tensor, " a"] | None
+
+
+class Step(NamedTuple):
+    """What a step leads to: the items after it, and what it found.
+
+    ``found`` says which items met a misclassified image in the ball, and ``points`` are these;
+    ``done`` which have nothing left to do.
+    """
+
+    items: Items
+    found: Bool[Tensor, " n"]
+    points: Float[Tensor, "n c h w"]
+    done: Bool[Tensor, " n"]
+
+
+@runtime_checkable
+class PoolAttack(Protocol):
+    """An attack that the pool runs.
+
+    ``attempts`` of an example, its restarts or targets, run side by side, and all leave at the
+    first success of one. What happens to an item is a function of its row alone.
+    """
+
+    @property
+    def item_type(self) -> type[Items]:
+        """What it knows of each item."""
+        ...
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts there are for an example."""
+        ...
+
+    @property
+    def n_steps(self) -> int:
+        """How many steps an attempt takes that finds nothing."""
+        ...
+
+    @property
+    def aims(self) -> bool:
+        """Whether attempts aim at classes, so that ``targets`` is asked."""
+        ...
+
+    def targets(
+        self, logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]
+    ) -> Int[Tensor, "n a"]:
+        """Return the class that each attempt aims at, by the clean logits."""
+        ...
+
+    def begin(self, example: Example, ball: Ball) -> Items:
+        """Return the items of an example before their first step."""
+        ...
+
+    def step(self, network: Network, items: Items, ball: Ball) -> Step:
+        """Return the items one step further; they fill one tile."""
+        ...

@@ -1,0 +1,100 @@
+"""A pool attack as a function of one batch, for whoever has no pool."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from clbench.attacks.native.pool import Pool
+from clbench.attacks.native.pool_attack import Answer, Ball, Example, PoolAttack
+from clbench.schema.threat_model import ThreatModel
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A pool attack under its name, which decides the random numbers."""
+
+    name: str
+    attack: PoolAttack
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Float[Tensor, "n c h w"],
+        labels: Int[Tensor, " n"],
+        threat_model: ThreatModel,
+        *,
+        seed: int,
+        index: Int[Tensor, " n"],
+    ) -> Float[Tensor, "n c h w"]:
+        """Return the first misclassified image met in each ball, or the clean one.
+
+        An attack that can be called itself returns what it likes best instead.
+        """
+        if callable(self.attack):
+            best: Tensor = self.attack(model, images, labels, threat_model, seed=seed, index=index)
+            return best
+        network, ball = DirectNetwork(model), Ball.of(threat_model, seed, self.name)
+        targets = None
+        if self.attack.aims:
+            targets = self.attack.targets(network.logits(images), labels)
+        one = torch.ones(1, dtype=torch.float64, device=images.device)
+
+        def supply(place: int) -> Example:
+            here = slice(place, place + 1)
+            return Example(
+                clean=images[here].detach(),
+                labels=labels[here],
+                index=index[here],
+                factor=one,
+                targets=None if targets is None else targets[place],
+            )
+
+        found = images.detach().clone()
+        pool = Pool(self.attack, ball, len(images), supply, range(len(images)))
+        while not pool.is_finished:
+            pool.advance(lambda _items, _active: network)
+            if pool.parked:
+                examples, points = pool.candidates()
+                found[examples] = points
+                pool.settle(torch.ones(len(examples), dtype=torch.bool))
+        return found
+
+
+@dataclass(frozen=True)
+class DirectNetwork:
+    """A network that is asked as it is."""
+
+    model: nn.Module
+
+    def logits(self, points: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Return the logits."""
+        with torch.no_grad():
+            found: Tensor = self.model(points)
+        return found
+
+    def gradient(
+        self,
+        points: Float[Tensor, "n c h w"],
+        loss: Callable[[Float[Tensor, "n k"]], Float[Tensor, " n"]],
+        *,
+        times: int = 1,
+    ) -> Answer:
+        """Return logits, losses and the mean gradient."""
+        answers = [self._once(points, loss) for _ in range(times)]
+        mean = torch.stack([one.gradient for one in answers]).mean(0)
+        return answers[-1]._replace(gradient=mean)
+
+    def _once(
+        self,
+        points: Float[Tensor, "n c h w"],
+        loss: Callable[[Float[Tensor, "n k"]], Float[Tensor, " n"]],
+    ) -> Answer:
+        leaf = points.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            logits: Tensor = self.model(leaf)
+            losses = loss(logits)
+        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        return Answer(logits.detach(), losses.detach(), gradient)

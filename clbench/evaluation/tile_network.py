@@ -1,0 +1,79 @@
+"""The attacked model as the steps of a pool attack ask it, one tile at a time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from clbench.attacks.native.pool_attack import Answer
+from clbench.evaluation.attacked_model import AttackedModel
+
+
+@dataclass(frozen=True)
+class TileNetwork:
+    """The network for the items of one tile, each with the factor of its logits.
+
+    Passes are counted for the items that are more than filling.
+    """
+
+    model: AttackedModel
+    factor: Float[Tensor, " n"]
+    active: Bool[Tensor, " n"]
+
+    def logits(self, points: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Return the logits."""
+        with self._for_items(), torch.no_grad():
+            found: Tensor = self.model(points)
+        return found
+
+    def gradient(
+        self,
+        points: Float[Tensor, "n c h w"],
+        loss: Callable[[Float[Tensor, "n k"]], Float[Tensor, " n"]],
+        *,
+        times: int = 1,
+    ) -> Answer:
+        """Return logits and losses of the last pass, and the mean gradient of all."""
+        with self._for_items(), torch.enable_grad():
+            answers = [self._once(points, loss) for _ in range(times)]
+        last = answers[-1]
+        total = (
+            torch.stack([one.gradient for one in answers]).mean(0) if times > 1 else last.gradient
+        )
+        return last._replace(gradient=total)
+
+    def _once(
+        self,
+        points: Float[Tensor, "n c h w"],
+        loss: Callable[[Float[Tensor, "n k"]], Float[Tensor, " n"]],
+    ) -> Answer:
+        leaf = points.detach().clone().requires_grad_()
+        logits = self.model(leaf)
+        losses = loss(logits)
+        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        return Answer(logits.detach(), losses.detach(), gradient)
+
+    @contextmanager
+    def _for_items(self) -> Iterator[None]:
+        with self.model.times(self.factor), self.model.counting(self.active):
+            yield
+
+
+def in_tiles(
+    function: Callable[[Float[Tensor, "t c h w"]], Tensor],
+    images: Float[Tensor, "n c h w"],
+    tile: int,
+) -> Tensor:
+    """Return what a function makes of images, asked about full tiles of them alone.
+
+    The last tile is filled up with its first image, so that what is found for an image depends on
+    no other one.
+    """
+    found = []
+    for part in torch.split(images, tile):
+        filling = part[:1].expand(tile - len(part), -1, -1, -1)
+        found.append(function(torch.cat([part, filling]))[: len(part)])
+    return torch.cat(found)
