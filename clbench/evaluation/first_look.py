@@ -14,6 +14,7 @@ from clbench.evaluation.chance import AT_CHANCE, is_at_chance
 from clbench.evaluation.confirm import Batch
 from clbench.evaluation.logit_scale import is_distorted, log2_factors, same_factor
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
+from clbench.evaluation.tile_network import plain_logits
 from clbench.models.validate import BATCH_DEPENDENT, RANDOMIZED, same_answers
 
 
@@ -34,7 +35,7 @@ def first_look(
     alone: Float[Tensor, "m k"],
     *,
     device: torch.device,
-    batch_size: int,
+    tile: int,
 ) -> FirstLook:
     """Classify the clean images and look for signs of trouble.
 
@@ -43,12 +44,15 @@ def first_look(
         images: The examples.
         alone: Its logits of the first few, which were asked for in a batch of their own.
         device: Where to run.
-        batch_size: Images at once.
+        tile: Images at once; the last ones are filled up.
     """
-    parts = torch.split(torch.arange(len(images)), batch_size)
+    parts = torch.split(torch.arange(len(images)), tile)
     first = Batch.at(images, parts[0], device).images
-    logits = model.logits(first)
-    others = [model.classify(Batch.at(images, one, device).images) for one in parts[1:]]
+    logits = plain_logits(model, first, tile)
+    others = [
+        classes_of(plain_logits(model, Batch.at(images, one, device).images, tile))
+        for one in parts[1:]
+    ]
     clean_pred = torch.cat([classes_of(logits), *others]).cpu()
     flags: Counter[str] = Counter(examine(model, first))
     flags["nan_logits"] = int((clean_pred < 0).sum())
@@ -58,10 +62,10 @@ def first_look(
         flags[BATCH_DEPENDENT] = 1  # only in batches larger than those it was asked in before
     right = (clean_pred == images.labels).nonzero()[:, 0]
     factors = torch.zeros_like(clean_pred)
-    for where in _batches(right, batch_size):
+    for where in _batches(right, tile):
         batch = Batch.at(images, where, device)
         factors[where] = log2_factors(model, batch.images, batch.labels)
-    for where in _batches(right[:MAX_GRADIENTS_CHECKED], batch_size):
+    for where in _batches(right[:MAX_GRADIENTS_CHECKED], tile):
         for factor, some in same_factor(factors[where]):
             with model.times(factor):
                 flags += _blind(model, Batch.at(images, where[some], device))

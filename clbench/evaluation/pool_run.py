@@ -16,7 +16,7 @@ from clbench.evaluation.attacked_model import AttackedModel, classes_of
 from clbench.evaluation.confirm import confirm
 from clbench.evaluation.progress import UnderWay as InProgress
 from clbench.evaluation.state import EvaluationState
-from clbench.evaluation.tile_network import TileNetwork, in_tiles
+from clbench.evaluation.tile_network import TileNetwork, plain_logits
 from clbench.schema.threat_model import ThreatModel
 
 
@@ -38,7 +38,7 @@ class PoolRun:
     def __post_init__(self) -> None:
         kind = self.attack.attack.item_type
         waiting = self.state.pending(self.number).tolist()
-        saved = UnderWay.of_tensors(self.state.in_flight(), kind, self.device).only(waiting)
+        saved = UnderWay.of_tensors(self.state.in_flight, kind, self.device).only(waiting)
         self._targets = self._find_targets()
         self.pool = Pool(
             self.attack.attack,
@@ -48,7 +48,6 @@ class PoolRun:
             [place for place in waiting if place not in saved.examples],
             under_way=saved,
         )
-        self.state.in_flight = lambda: self.pool.under_way().tensors()
 
     @property
     def under_way(self) -> InProgress:
@@ -83,7 +82,7 @@ class PoolRun:
         self._survived(self.pool.settle(broken))
 
     def _classify(self, images: Float[Tensor, "m c h w"]) -> Int[Tensor, " m"]:
-        return classes_of(in_tiles(self.model.logits, images, self.tile))
+        return classes_of(plain_logits(self.model, images, self.tile))
 
     def _survived(self, examples: list[int]) -> None:
         if examples:
@@ -98,8 +97,9 @@ class PoolRun:
             clean, labels = (
                 one[where].to(self.device) for one in (self.images.images, self.images.labels)
             )
-            with self.model.counting(torch.zeros(self.tile, dtype=torch.bool)), torch.no_grad():
-                logits = in_tiles(self.model, clean, self.tile)
+            before = self.model.forward_passes
+            logits = plain_logits(self.model, clean, self.tile)
+            self.model.forward_passes = before  # counted where an example begins
             targets = self.attack.attack.targets(logits, labels)
             found |= dict(zip(where.tolist(), targets, strict=True))
         return found

@@ -96,8 +96,7 @@ def evaluate(
         decisive = (identity, state_sha256(network), str(threat_model), seed, precision, size)
         sign = sha256_of(json.dumps([*decisive, [step.name for step in steps]]).encode())
         state = run.begin_or_go_on(sign, flags, progress_file)
-        made_with = _made_with(device)
-        with Saver(progress_file, lambda: state.to_bytes(made_with)) as saver:
+        with Saver(progress_file, lambda: run.to_bytes(state)) as saver:
             run.finish(state, saver, on_progress or (lambda _progress: None))
     return result_of(steps, state, images.labels, size)
 
@@ -160,6 +159,7 @@ class _Run:
     batch_size: int
     cost_done: float = 0.0
     attack_seconds: float = 0.0
+    work: PoolRun | None = None
 
     def begin_or_go_on(
         self, sign: str, flags: Sequence[str], progress_file: Path | None
@@ -183,9 +183,7 @@ class _Run:
     ) -> EvaluationState:
         """Classify the clean images and look for signs of trouble."""
         started = time.perf_counter()
-        look = first_look(
-            *(self.model, self.images, logits), device=self.device, batch_size=self.batch_size
-        )
+        look = first_look(*(self.model, self.images, logits), device=self.device, tile=self.tile)
         state = EvaluationState.begin(sign, self.images, look.clean_pred, logits)
         state.log2_factors = look.log2_factors
         state.flags.update(flags)
@@ -213,32 +211,41 @@ class _Run:
     def _in_pool(
         self, state: EvaluationState, number: int, saver: "Saver", report: OnProgress
     ) -> None:
-        """Run a component that clbench has itself."""
-        step, told = self.steps[number], time.monotonic()
+        """Run a component that clbench has itself; report every verdict."""
+        step, waiting = self.steps[number], state.pending(number)
         assert isinstance(step.attack, Pooled), "others run batch by batch"
-        waiting = state.pending(number)
         if self.threat_model.eps == 0 or not len(waiting):
             state.survived(number, waiting)
             return
-        work = PoolRun(
+        self.work = PoolRun(
             *(number, step, step.attack, self.model, self.images, state),
-            *(self.threat_model, self.seed, self.device, self.batch_size),
+            *(self.threat_model, self.seed, self.device, self.tile),
         )
-        goes_on = True
+        told, goes_on = time.monotonic(), True
         while goes_on:
-            started = time.perf_counter()
-            goes_on = work.advance()
+            started, before = time.perf_counter(), int(state.components_done.sum())
+            goes_on = self.work.advance()
             seconds = time.perf_counter() - started
             self.attack_seconds += seconds
             self.cost_done += self.model.forward_passes + 2 * self.model.backward_passes
             self._count(state, seconds)
             saver.save()
-            if time.monotonic() >= told + TELL_EVERY_S:
+            is_decided = int(state.components_done.sum()) > before
+            if is_decided or time.monotonic() >= told + TELL_EVERY_S:
                 told = time.monotonic()
-                report(self._progress(state, number, work.under_way))
-        state.in_flight = dict
+                report(self._progress(state, number, self.work.under_way))
+        self.work = None
         saver.save(force=True)
-        report(self._progress(state, number))
+
+    def to_bytes(self, state: EvaluationState) -> bytes:
+        """Return the progress, with what a pool has under way."""
+        state.in_flight = {} if self.work is None else self.work.pool.under_way().tensors()
+        return state.to_bytes(_made_with(self.device))
+
+    @property
+    def tile(self) -> int:
+        """How many images are asked about at once: no more than there are in the whole set."""
+        return min(self.batch_size, self.images.whole.n)
 
     @contextmanager
     def _told(

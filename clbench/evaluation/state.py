@@ -3,7 +3,7 @@
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -47,7 +47,7 @@ class EvaluationState:
     of the network is noticed. ``broken_by`` is the number of the component that broke an example,
     or ``ROBUST`` or ``CLEAN``; ``components_done`` how many have attacked it. ``log2_factors`` are
     the powers of two by which attacks see the logits times. ``flags`` count the images that raised
-    each. ``in_flight`` returns what the pool of the component at work has under way; see
+    each. ``in_flight`` is what the pool of the component at work has under way; see
     ``clbench.attacks.native.under_way``.
     """
 
@@ -65,7 +65,7 @@ class EvaluationState:
     backward_passes: int = 0
     seconds: float = 0.0
     flags: Counter[str] = field(default_factory=Counter)
-    in_flight: Callable[[], Mapping[str, Tensor]] = dict
+    in_flight: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def begin(
@@ -169,7 +169,7 @@ class EvaluationState:
         about |= {"identity": self.identity, "whole": list(self.whole), "flags": dict(self.flags)}
         about |= {"made_with": dict(made_with)}
         arrays: dict[str, Any] = {name: getattr(self, name).numpy() for name in _PER_EXAMPLE}
-        arrays |= {f"{_IN_FLIGHT}{name}": one.numpy() for name, one in self.in_flight().items()}
+        arrays |= {f"{_IN_FLIGHT}{name}": one.numpy() for name, one in self.in_flight.items()}
         buffer = io.BytesIO()
         np.savez(
             buffer,
@@ -220,7 +220,7 @@ class EvaluationState:
             adversarial=adversarial,
             **totals,
             flags=flags,
-            in_flight=lambda: in_flight,
+            in_flight=in_flight,
         )
 
 

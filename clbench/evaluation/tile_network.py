@@ -62,18 +62,17 @@ class TileNetwork:
             yield
 
 
-def in_tiles(
-    function: Callable[[Float[Tensor, "t c h w"]], Tensor],
-    images: Float[Tensor, "n c h w"],
-    tile: int,
-) -> Tensor:
-    """Return what a function makes of images, asked about full tiles of them alone.
+def plain_logits(
+    model: AttackedModel, images: Float[Tensor, "n c h w"], tile: int
+) -> Float[Tensor, "n k"]:
+    """Return the plain network's logits, which is asked about full tiles alone.
 
     The last tile is filled up with its first image, so that what is found for an image depends on
-    no other one.
+    no other one, and on the number of images neither. Filling is not counted.
     """
     found = []
     for part in torch.split(images, tile):
-        filling = part[:1].expand(tile - len(part), -1, -1, -1)
-        found.append(function(torch.cat([part, filling]))[: len(part)])
+        filled = torch.cat([part, part[:1].expand(tile - len(part), -1, -1, -1)])
+        with model.counting(torch.arange(tile) < len(part)):
+            found.append(model.logits(filled)[: len(part)])
     return torch.cat(found)

@@ -71,7 +71,7 @@ def test_the_standard_cascade_equals_autoattack_but_for_fewer_queries(network, i
     adversary = AutoAttack(network, norm="Linf", eps=1 / 40, seed=SEED)
     adversary.square.n_queries = 500
     theirs = run_autoattack(adversary, image_set, 7)
-    *white, square = bind(plan_attack("autoattack", "Linf", 10), 10)
+    *white, square = bind(plan_attack("autoattack", "Linf", 10, "pyautoattack"), 10)
     parameters = {**square.attack.parameters, "n_queries": 500}
     square = replace(square, attack=replace(square.attack, parameters=parameters))
     assert_equal(ours(network, image_set, (*white, square), "Linf", "1/40", 7), image_set, theirs)
@@ -96,7 +96,9 @@ def test_batches_are_regrouped_as_autoattack_does(network, image_set, norm):
     short = {"apgd": "n_iter=4", "fab": "n_iter=4", "squa": "n_queries=20"}
     texts = [f"{name},{short[name[:4].rstrip('-')]}" for name in names]
     texts = [text + ",n_restarts=2" * text.startswith(("apgd-d", "apgd-c")) for text in texts]
-    steps = [step for text in texts for step in bind(plan_attack(text, norm, 10), 10)]
+    steps = [
+        step for text in texts for step in bind(plan_attack(text, norm, 10, "pyautoattack"), 10)
+    ]
     assert_equal(ours(network, image_set, steps, norm, eps, 4), image_set, theirs)
 
 
@@ -115,7 +117,7 @@ OWN = {
 def test_every_step_is_set_up_as_autoattack_sets_it_up(network, version, norm):
     adversary = AutoAttack(network, norm=norm, eps=0.25, seed=SEED, version=version)
     name = "autoattack" if version == "standard" else f"autoattack-{version}"
-    steps = bind(plan_attack(name, norm, 10), 10)
+    steps = bind(plan_attack(name, norm, 10, "pyautoattack"), 10)
     assert [step.name for step in steps] == adversary.attacks_to_run
     for step in steps:
         changed = {

@@ -21,7 +21,8 @@ def runs(name, norm, shape):
     network = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 3))
     images = torch.rand(2, *shape) / 2 + 1 / 4
     labels = network(images).argmax(1)
-    attack = attack_of(plan_attack(f"{name},n_queries=2", norm, 3))
+    backend = "auto" if name.startswith("torchattacks") else "pyautoattack"
+    attack = attack_of(plan_attack(f"{name},n_queries=2", norm, 3, backend))
     try:
         attack(
             network,
