@@ -39,6 +39,7 @@ class PoolRun:
         kind = self.attack.attack.item_type
         waiting = self.state.pending(self.number).tolist()
         saved = UnderWay.of_tensors(self.state.in_flight, kind, self.device).only(waiting)
+        self.state.in_flight = {}
         self._targets = self._find_targets()
         self.pool = Pool(
             self.attack.attack,

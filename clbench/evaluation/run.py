@@ -27,7 +27,7 @@ from clbench.evaluation.verdicts import BY_CLEAN
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.runtime.hashing import state_sha256
-from clbench.runtime.tiles import choose_batch_size
+from clbench.runtime.tiles import choose_batch_size, tile_of
 from clbench.schema.errors import BadValueError, ModelError
 from clbench.schema.files import set_aside, sha256_of
 from clbench.schema.numbers import read_batch_size
@@ -91,7 +91,8 @@ def evaluate(
     network.to(device)
     with exact_arithmetic(), left_as_found(network, seed=seed):
         model = AttackedModel(network, precision)
-        size = size_wanted or choose_batch_size(model, images.images[:1].to(device))
+        in_tiles = all(isinstance(step.attack, Pooled) for step in steps)
+        size = size_wanted or _automatic(model, images, device, in_tiles=in_tiles)
         run = _Run(model, images, steps, threat_model, seed, device, size)
         decisive = (identity, state_sha256(network), str(threat_model), seed, precision, size)
         sign = sha256_of(json.dumps([*decisive, [step.name for step in steps]]).encode())
@@ -112,12 +113,26 @@ def check_precision(precision: str) -> None:
 
 
 def automatic_batch_size(
-    network: nn.Module, images: ImageSet, device: torch.device | str, precision: str
+    network: nn.Module,
+    images: ImageSet,
+    device: torch.device | str,
+    precision: str,
+    *,
+    in_tiles: bool,
 ) -> int:
-    """Return how many images to attack at once; see ``choose_batch_size``."""
+    """Return how many images to attack at once: one tile, or as many as a package has room for."""
     network.to(device)
     with exact_arithmetic(), left_as_found(network, seed=0):
-        return choose_batch_size(AttackedModel(network, precision), images.images[:1].to(device))
+        model = AttackedModel(network, precision)
+        return _automatic(model, images, device, in_tiles=in_tiles)
+
+
+def _automatic(
+    model: AttackedModel, images: ImageSet, device: torch.device | str, *, in_tiles: bool
+) -> int:
+    if in_tiles:
+        return tile_of(images.images)
+    return choose_batch_size(model, images.images[:1].to(device))
 
 
 def first_logits(

@@ -90,7 +90,10 @@ def begin(
     plan = plan_attack(protocol.attack, protocol.threat_model.norm, images.n_classes, backend)
     _, *shape = images.images.shape
     flags = check_images(plan, protocol.threat_model.norm, (shape[0], shape[1], shape[2]))
-    size = size_wanted or automatic_batch_size(model.network, images, device, precision)
+    in_tiles = all(BACKENDS[name].granularity == "example" for name in plan.backends)
+    size = size_wanted or automatic_batch_size(
+        model.network, images, device, precision, in_tiles=in_tiles
+    )
     return Session(
         model=model,
         images=images,

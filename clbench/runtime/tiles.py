@@ -1,4 +1,4 @@
-"""How many images to attack at once, decided so that equal machines decide equally."""
+"""How many images to attack at once, decided so that equal commands decide equally."""
 
 import torch
 from jaxtyping import Float
@@ -9,6 +9,24 @@ MAX_ON_GPU = 1024
 
 _CPU_MEMORY = 2 << 30
 _SHARE = 4  # gradients and the attack's own copies need room beside what a backward pass keeps
+
+
+_TILES = ((20 * 20, 64), (64 * 64, 32), (160 * 160, 16))
+"""Images in a tile, by the most pixels that each may have."""
+
+_LEAST_TILE = 8
+
+
+def tile_of(images: Float[Tensor, "n c h w"]) -> int:
+    """Return how many images of this size make a tile for attacks of clbench's own.
+
+    Logits differ in their last bits between batches of different shapes, so this depends on the
+    images' height and width alone: it is the same for every network, on every machine, and in
+    every shard of a data set. Larger tiles cost more where few examples are left, as the last one
+    is filled up; smaller ones leave a processor idle.
+    """
+    pixels = images.shape[2] * images.shape[3]
+    return next((size for most, size in _TILES if pixels <= most), _LEAST_TILE)
 
 
 def choose_batch_size(network: nn.Module, images: Float[Tensor, "n c h w"]) -> int:

@@ -32,14 +32,16 @@ BEST = {"uses_the_whole_ball": "it returns the clean image where it finds nothin
 FIXED = {"heeds_the_seed": "it draws no random numbers"}
 OWN = {"heeds_the_label": "its loss is the divergence from the network's own clean prediction"}
 UNREAD = dict.fromkeys(("momentum", "prob"), "torchattacks 3.5.1 stores it and never reads it")
+LATE = {"rho": "an image leaves as soon as it is broken, which here is before the first checkpoint"}
+BEYOND = {"beta": "an image leaves as soon as it is broken, and none is broken outside of the ball"}
 PAST = {"kappa": "it moves what is already misclassified, of which the nearest is kept"}
 
 ROWS = {
-    "apgd-ce": Row({"n_iter": "5"}, excused=BEST),
-    "apgd-dlr": Row({"n_iter": "5"}, excused=BEST),
-    "apgd-t": Row({"n_iter": "5"}, excused=BEST),
-    "fab": Row({"n_iter": "5"}, excused=BEST | FIXED),
-    "fab-t": Row({"n_iter": "5"}, excused=BEST | FIXED),
+    "apgd-ce": Row({"n_iter": "12"}, excused=BEST, idle=LATE),
+    "apgd-dlr": Row({"n_iter": "12"}, excused=BEST, idle=LATE),
+    "apgd-t": Row({"n_iter": "12"}, excused=BEST, idle=LATE),
+    "fab": Row({"n_iter": "5"}, excused=BEST | FIXED, idle=BEYOND),
+    "fab-t": Row({"n_iter": "5"}, excused=BEST | FIXED, idle=BEYOND),
     "square": Row({"n_queries": "100"}, 0.4, excused=BEST),
     "pgd": Row({"steps": "8"}),
     "torchattacks:FGSM": Row(excused=FIXED),

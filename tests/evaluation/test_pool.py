@@ -1,0 +1,209 @@
+"""What happens to an example under clbench's own attacks depends on nothing but itself."""
+
+import io
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from clbench.attacks.registry import bind, plan_attack
+from clbench.data.image_set import Shard, make_image_set
+from clbench.evaluation.progress import Saver
+from clbench.evaluation.run import evaluate
+from clbench.schema.files import unseal
+from clbench.schema.threat_model import ThreatModel
+
+N, CLASSES, TILE = 30, 5, 8
+EPS = {"Linf": Fraction(1, 30), "L2": Fraction(1, 4)}
+ATTACK = (
+    "apgd-ce,n_iter=6 + apgd-t,n_iter=5,n_target_classes=3 + fab-t,n_iter=5,n_target_classes=3"
+    " + square,n_queries=40 + pgd,steps=4,restarts=2"
+)
+both_norms = pytest.mark.parametrize("norm", EPS)
+
+
+@pytest.fixture
+def network():
+    layers = nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, CLASSES)
+    return nn.Sequential(*layers).eval()
+
+
+@pytest.fixture
+def images(network):
+    drawn = torch.rand(N, 2, 8, 8)
+    labels = network(drawn).argmax(1)
+    labels[::10] = (labels[::10] + 1) % CLASSES
+    return make_image_set("drawn", drawn, labels, CLASSES)
+
+
+def run(network, images, norm, attack=ATTACK, **settings):
+    steps = bind(plan_attack(attack, norm, CLASSES, "native"), CLASSES)
+    settings = {"seed": 3, "batch_size": TILE, "device": "cpu"} | settings
+    return evaluate(network, images, steps, ThreatModel(norm, EPS[norm]), **settings)
+
+
+def verdicts(result):
+    """Return by index what happened to each example, images to the byte."""
+    return {
+        index: (clean, adversarial, broken_by, image.numpy().tobytes())
+        for index, clean, adversarial, broken_by, image in zip(
+            result.index.tolist(),
+            result.clean_pred.tolist(),
+            result.adv_pred.tolist(),
+            result.broken_by,
+            result.adversarial,
+            strict=True,
+        )
+    }
+
+
+@both_norms
+def test_every_component_has_something_to_do(network, images, norm):
+    found = run(network, images, norm).broken_by
+    assert {"clean", "", "apgd-ce"} <= set(found)
+    assert 5 < found.count("") < 25
+
+
+@both_norms
+@pytest.mark.parametrize("order", ["reversed", "shuffled", "half"])
+def test_the_order_and_the_presence_of_others_do_not_matter(network, images, norm, order):
+    whole = verdicts(run(network, images, norm))
+    where = {
+        "reversed": torch.arange(N).flip(0),
+        "shuffled": torch.randperm(N),
+        "half": torch.arange(0, N, 2),
+    }[order]
+    found = verdicts(run(network, images.select(where), norm))
+    assert found == {index: whole[index] for index in where.tolist()}
+
+
+@both_norms
+@pytest.mark.parametrize("n_shards", [2, 3, 7])
+def test_shards_find_what_a_whole_run_finds(network, images, norm, n_shards):
+    whole, parts = verdicts(run(network, images, norm)), {}
+    for number in range(n_shards):
+        parts |= verdicts(run(network, images.shard(Shard(number, n_shards)), norm))
+    assert parts == whole
+
+
+@both_norms
+@pytest.mark.parametrize("attack", [ATTACK, "apgd-t,n_iter=30", "square,n_queries=300"])
+def test_a_run_cut_anywhere_goes_on_to_the_same_bytes(
+    network, images, norm, attack, tmp_path, monkeypatch
+):
+    whole, file, cuts = run(network, images, norm, attack), tmp_path / "progress.npz", 0
+
+    class CutError(Exception):
+        pass
+
+    def cut_or_save(saver, *, force=False):
+        nonlocal calls
+        calls += 1
+        if calls == cut_at:
+            raise CutError  # the saver writes what was under way
+
+    monkeypatch.setattr(Saver, "save", cut_or_save)
+    monkeypatch.setattr(Saver, "__exit__", lambda saver, kind, *_: kind and saved(saver))
+
+    def saved(saver):
+        file.write_bytes(saver._content())
+
+    for at in (1, 2, 3, 5, 9, 17, 40):
+        calls, cut_at = 0, at
+        try:
+            run(network, images, norm, attack, progress_file=file)
+        except CutError:
+            cuts += 1
+    calls, cut_at = 0, -1
+    last = run(network, images, norm, attack, progress_file=file)
+    assert cuts >= 4
+    assert verdicts(last) == verdicts(whole)
+    assert (last.forward_passes, last.backward_passes) == (
+        whole.forward_passes,
+        whole.backward_passes,
+    )
+
+
+@pytest.mark.parametrize("tile", [1, 2, 5, 30, 64])
+def test_attempts_may_lie_in_several_tiles(network, images, tile):
+    found = run(network, images, "Linf", batch_size=tile)
+    other = run(network, images, "Linf")
+    equal = sum(map(lambda one, two: one == two, found.broken_by, other.broken_by))
+    assert equal >= N - 2  # rounding differs
+
+
+def test_what_the_plain_network_denies_goes_on(network, images, monkeypatch):
+    import clbench.evaluation.pool_run
+
+    real, denied, calls = clbench.evaluation.pool_run.confirm, [], 0
+
+    def deny_first(classify, clean, points, labels, threat_model, *, bounded):
+        nonlocal calls
+        found = real(classify, clean, points, labels, threat_model, bounded=bounded)
+        calls += 1
+        if calls <= 3:
+            denied.extend(points[found.broken])
+            found.broken[:] = False
+        return found
+
+    whole = run(network, images, "Linf", "apgd-ce,n_iter=30")
+    monkeypatch.setattr(clbench.evaluation.pool_run, "confirm", deny_first)
+    found = run(network, images, "Linf", "apgd-ce,n_iter=30")
+    assert denied
+    assert found.broken_by == whole.broken_by
+    assert found.forward_passes > whole.forward_passes
+
+
+def test_passes_are_those_of_the_examples_and_not_of_the_tiles(network, images):
+    attack, looked_at = "square,n_queries=20", 6  # the first tile is looked at so often
+    found = [
+        run(network, images, "L2", attack, batch_size=tile).forward_passes - looked_at * tile
+        for tile in (8, 30)
+    ]
+    assert found[0] == pytest.approx(found[1], abs=4)
+
+
+def test_progress_holds_what_is_under_way_within_a_component(
+    network, images, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("clbench.evaluation.run.TELL_EVERY_S", 0.0)
+    file, attack = tmp_path / "progress.npz", "square,n_queries=200"
+
+    class StopError(Exception):
+        pass
+
+    def stop(progress):
+        if progress.within > 1:
+            raise StopError
+
+    with pytest.raises(StopError):
+        run(network, images, "L2", attack, progress_file=file, on_progress=stop)
+    assert "in_flight_item_best" in saved_names(file)
+    resumed = run(network, images, "L2", attack, progress_file=file)
+    assert resumed.forward_passes == run(network, images, "L2", attack).forward_passes
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_bytes_are_the_same_at_one_two_and_four_threads(network, images, threads):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        attack = "apgd-ce,n_iter=6 + square,n_queries=20"
+        one = verdicts(run(network, images, "Linf", attack))
+        torch.set_num_threads(threads)
+        assert verdicts(run(network, images, "Linf", attack)) == one
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_state_has_nothing_under_way_at_the_end(network, images, tmp_path):
+    file = tmp_path / "progress.npz"
+    run(network, images, "Linf", progress_file=file)
+    assert not any(name.startswith("in_flight") for name in saved_names(file))
+
+
+def saved_names(file):
+    with np.load(io.BytesIO(unseal(file.read_bytes()))) as found:
+        return found.files
