@@ -131,7 +131,7 @@ def _automatic(
     model: AttackedModel, images: ImageSet, device: torch.device | str, *, in_tiles: bool
 ) -> int:
     if in_tiles:
-        return tile_of(images.images)
+        return tile_of(images.images, device)
     return choose_batch_size(model, images.images[:1].to(device))
 
 
@@ -181,7 +181,7 @@ class _Run:
     ) -> EvaluationState:
         """Return the state that was saved, or the first one."""
         logits = first_logits(self.model.network, self.images, self.device)
-        self.model.compare(self.images.images[:LOGITS_KEPT].to(self.device))
+        self.model.speed_up(self._some())
         if progress_file is not None and progress_file.is_file():
             found = EvaluationState.from_bytes(
                 progress_file.read_bytes(), sign, self.images, logits, _made_with(self.device)
@@ -192,6 +192,11 @@ class _Run:
             kept = set_aside(progress_file)
             log.warning("cannot go on from %s: %s; kept as %s", progress_file, found.reason, kept)
         return self._begin(sign, flags, logits)
+
+    def _some(self) -> Float[Tensor, "t c h w"]:
+        """Return a full tile of images, the first ones again and again where there are few."""
+        where = torch.arange(self.tile) % len(self.images)
+        return self.images.images[where].to(self.device)
 
     def _begin(
         self, sign: str, flags: Sequence[str], logits: Float[Tensor, "m k"]

@@ -1,5 +1,7 @@
 """How many images to attack at once, decided so that equal commands decide equally."""
 
+from bisect import bisect_left
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,22 +13,22 @@ _CPU_MEMORY = 2 << 30
 _SHARE = 4  # gradients and the attack's own copies need room beside what a backward pass keeps
 
 
-_TILES = ((20 * 20, 64), (64 * 64, 32), (160 * 160, 16))
-"""Images in a tile, by the most pixels that each may have."""
+_MOST_PIXELS = (20 * 20, 64 * 64, 160 * 160)
+_TILES = {"cpu": (128, 16, 8, 8), "cuda": (1024, 512, 256, 128)}
+"""Images in a tile, by the kind of device: those with at most so many pixels, and larger ones."""
 
-_LEAST_TILE = 8
 
-
-def tile_of(images: Float[Tensor, "n c h w"]) -> int:
+def tile_of(images: Float[Tensor, "n c h w"], device: torch.device | str) -> int:
     """Return how many images of this size make a tile for attacks of clbench's own.
 
     Logits differ in their last bits between batches of different shapes, so this depends on the
-    images' height and width alone: it is the same for every network, on every machine, and in
-    every shard of a data set. Larger tiles cost more where few examples are left, as the last one
-    is filled up; smaller ones leave a processor idle.
+    images' height and width and on the kind of device alone: it is the same for every network, on
+    all machines of one kind, and in every shard of a data set. Where few examples are left, a tile
+    is filled up, so that large ones cost more; small ones leave a processor idle.
     """
     pixels = images.shape[2] * images.shape[3]
-    return next((size for most, size in _TILES if pixels <= most), _LEAST_TILE)
+    tiles = _TILES.get(torch.device(device).type, _TILES["cpu"])
+    return tiles[bisect_left(_MOST_PIXELS, pixels)]
 
 
 def choose_batch_size(network: nn.Module, images: Float[Tensor, "n c h w"]) -> int:
