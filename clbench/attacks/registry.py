@@ -15,9 +15,9 @@ AUTO = "auto"
 BACKENDS: dict[str, Backend] = {
     backend.name: backend
     for backend in (
-        Native(),
         AutoAttackPackage("autoattack"),
         AutoAttackPackage("pyautoattack"),
+        Native(),
         Torchattacks(),
         OwnCode(),
     )

@@ -15,7 +15,7 @@ from clbench.evaluation.run import evaluate
 from clbench.schema.files import unseal
 from clbench.schema.threat_model import ThreatModel
 
-N, CLASSES, TILE = 30, 5, 8
+N, CLASSES, TILE = 24, 5, 8
 EPS = {"Linf": Fraction(1, 30), "L2": Fraction(1, 4)}
 ATTACK = (
     "apgd-ce,n_iter=6 + apgd-t,n_iter=5,n_target_classes=3 + fab-t,n_iter=5,n_target_classes=3"
@@ -63,15 +63,14 @@ def verdicts(result):
 def test_every_component_has_something_to_do(network, images, norm):
     found = run(network, images, norm).broken_by
     assert {"clean", "", "apgd-ce"} <= set(found)
-    assert 5 < found.count("") < 25
+    assert 5 < found.count("") < 20
 
 
 @both_norms
-@pytest.mark.parametrize("order", ["reversed", "shuffled", "half"])
+@pytest.mark.parametrize("order", ["shuffled", "half"])
 def test_the_order_and_the_presence_of_others_do_not_matter(network, images, norm, order):
     whole = verdicts(run(network, images, norm))
     where = {
-        "reversed": torch.arange(N).flip(0),
         "shuffled": torch.randperm(N),
         "half": torch.arange(0, N, 2),
     }[order]
@@ -79,8 +78,7 @@ def test_the_order_and_the_presence_of_others_do_not_matter(network, images, nor
     assert found == {index: whole[index] for index in where.tolist()}
 
 
-@both_norms
-@pytest.mark.parametrize("n_shards", [2, 3, 7])
+@pytest.mark.parametrize(("norm", "n_shards"), [("Linf", 2), ("L2", 3), ("Linf", 7)])
 def test_shards_find_what_a_whole_run_finds(network, images, norm, n_shards):
     whole, parts = verdicts(run(network, images, norm)), {}
     for number in range(n_shards):
@@ -88,8 +86,10 @@ def test_shards_find_what_a_whole_run_finds(network, images, norm, n_shards):
     assert parts == whole
 
 
-@both_norms
-@pytest.mark.parametrize("attack", [ATTACK, "apgd-t,n_iter=30", "square,n_queries=300"])
+@pytest.mark.parametrize(
+    ("norm", "attack"),
+    [("Linf", ATTACK), ("L2", "apgd-t,n_iter=20"), ("L2", "square,n_queries=120")],
+)
 def test_a_run_cut_anywhere_goes_on_to_the_same_bytes(
     network, images, norm, attack, tmp_path, monkeypatch
 ):
@@ -110,7 +110,7 @@ def test_a_run_cut_anywhere_goes_on_to_the_same_bytes(
     def saved(saver):
         file.write_bytes(saver._content())
 
-    for at in (1, 2, 3, 5, 9, 17, 40):
+    for at in (1, 2, 3, 5, 9, 17):
         calls, cut_at = 0, at
         try:
             run(network, images, norm, attack, progress_file=file)
@@ -126,7 +126,7 @@ def test_a_run_cut_anywhere_goes_on_to_the_same_bytes(
     )
 
 
-@pytest.mark.parametrize("tile", [1, 2, 5, 30, 64])
+@pytest.mark.parametrize("tile", [2, 5, 64])
 def test_attempts_may_lie_in_several_tiles(network, images, tile):
     found = run(network, images, "Linf", batch_size=tile)
     other = run(network, images, "Linf")
@@ -160,7 +160,7 @@ def test_passes_are_those_of_the_examples_and_not_of_the_tiles(network, images):
     attack, looked_at = "square,n_queries=20", 6  # the first tile is looked at so often
     found = [
         run(network, images, "L2", attack, batch_size=tile).forward_passes - looked_at * tile
-        for tile in (8, 30)
+        for tile in (8, N)
     ]
     assert found[0] == pytest.approx(found[1], abs=4)
 
@@ -185,7 +185,7 @@ def test_progress_holds_what_is_under_way_within_a_component(
     assert resumed.forward_passes == run(network, images, "L2", attack).forward_passes
 
 
-@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("threads", [2, 4])
 def test_bytes_are_the_same_at_one_two_and_four_threads(network, images, threads):
     before = torch.get_num_threads()
     try:

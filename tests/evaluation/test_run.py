@@ -165,14 +165,10 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
 def test_an_interrupt_in_the_middle_of_a_batch_loses_only_that_batch(
     network, image_set, cascade, tmp_path
 ):
-    whole = run(network, image_set, cascade)
-
     class Interrupted(nn.Module):
-        calls = 0
-
-        def __init__(self):
+        def __init__(self, calls):
             super().__init__()
-            self.inner = network
+            self.inner, self.calls = network, calls
 
         def forward(self, images):
             self.calls += 1
@@ -181,7 +177,7 @@ def test_an_interrupt_in_the_middle_of_a_batch_loses_only_that_batch(
             return self.inner(images)
 
     settings = {"progress_file": tmp_path / "progress.npz"}
-    wrapped = Interrupted()
+    wrapped, whole = Interrupted(0), run(Interrupted(100), image_set, cascade)
     with pytest.raises(KeyboardInterrupt):
         run(wrapped, image_set, cascade, **settings)
     told = []
