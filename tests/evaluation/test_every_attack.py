@@ -138,7 +138,7 @@ def test_the_same_seed_gives_the_same_result(name, norm):
     first, second = strong_run(name, norm), watched_run(name, norm).outcome
     assert torch.equal(first.adversarial, second.adversarial)
     assert first.broken_by == second.broken_by
-    # one with hooks is attacked as it is, without a look at what its faster equal says of the images
+    # one with hooks is attacked as it is, without a look at its faster equal
     assert 0 <= first.forward_passes - second.forward_passes <= len(first.labels)
 
 
