@@ -60,7 +60,7 @@ def fast_passes(network: nn.Module, images: Float[Tensor, "n c h w"]) -> nn.Modu
         equal = equal.to(memory_format=torch.channels_last)
     try:
         return _checked(network, Frozen(_graph(equal, images)), images)
-    except (RuntimeError, ValueError, TypeError, TracerWarning) as error:
+    except (RuntimeError, ValueError, TypeError) as error:
         log.debug("no graph of the network: %s", error)
         return faster_equal(network)
 
@@ -73,18 +73,26 @@ def _checked(network: nn.Module, frozen: Frozen, images: Float[Tensor, "n c h w"
 
 
 def _graph(network: nn.Module, images: Float[Tensor, "n c h w"]) -> torch.jit.ScriptModule:
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch calls it old, and has nothing in its place
-        warnings.simplefilter("error", TracerWarning)
+    """Return the graph of a network.
+
+    Raises:
+        ValueError: Its course may depend on the images.
+    """
+    with torch.no_grad(), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")  # torch calls this old, and has nothing in its place
         traced = torch.jit.trace(network, images, check_trace=False)  # type: ignore[no-untyped-call]
         graph: torch.jit.ScriptModule = torch.jit.freeze(traced)
+    if doubts := [one for one in said if issubclass(one.category, TracerWarning)]:
+        raise ValueError(str(doubts[0].message))
     return graph
 
 
 def _is_known(network: nn.Module) -> bool:
     """Say whether a network consists of known layers alone, as they came."""
     return all(
-        _from_known([type(module), *map(type, _hooks(module))]) and "forward" not in vars(module)
+        _from_known([type(module), *map(type, _hooks(module))])
+        and "forward" not in vars(module)
+        and not isinstance(module, torch.jit.ScriptModule)
         for module in network.modules()
     )
 
