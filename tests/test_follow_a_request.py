@@ -35,6 +35,7 @@ VALUES = (
     "data/image_set.py",
     "models/interface.py",
     "models/validate.py",
+    "models/fast_passes.py",
     "attacks/interface.py",
     "evaluation/attacked_model.py",
 )

@@ -17,6 +17,9 @@ from clbench.schema.errors import ClbenchError, ModelError, describe
 Precision = Literal["float32", "bfloat16"]
 """In what attacks may run; verdicts are always in float32."""
 
+WORTH_A_GRAPH = 20_000
+"""Passes of an image from which on a network is written down as a graph, which takes a second."""
+
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
@@ -140,14 +143,15 @@ class AttackedModel(nn.Module):
         with torch.no_grad(), self.plain():
             return self.answer(images)
 
-    def speed_up(self, images: Float[Tensor, "n c h w"]) -> None:
-        """Let attacks see a faster equal of the network where there is one; ask it nothing else.
+    def speed_up(self, images: Float[Tensor, "n c h w"], passes: float) -> None:
+        """Let attacks see a faster equal of the network where there is one.
 
         It is made for as many images as these, and compared with the network on them; that is not
-        counted. In bfloat16 graphs calculate otherwise, so that it is none there.
+        counted. A graph is written where so many ``passes`` of an image are worth it, and not for
+        bfloat16, in which graphs calculate otherwise.
         """
         before = self.forward_passes
-        if self.precision == "float32":
+        if self.precision == "float32" and passes >= WORTH_A_GRAPH:
             self.attacked = fast_passes(self.network, images)
         elif self.attacked is not self.network:
             with torch.no_grad():

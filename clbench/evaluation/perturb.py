@@ -49,7 +49,7 @@ def perturb(
     network.to(device)
     with exact_arithmetic(), left_as_found(network, seed=seed):
         model, perturbed = AttackedModel(network), images.images.clone()
-        model.speed_up(images.images[:_COMPARED].to(device))
+        model.speed_up(images.images[:_COMPARED].to(device), 0.0)
         size = batch_size or choose_batch_size(model, images.images[:1].to(device))
 
         def attacked(part: Batch) -> Float[Tensor, "m c h w"]:

@@ -181,7 +181,8 @@ class _Run:
     ) -> EvaluationState:
         """Return the state that was saved, or the first one."""
         logits = first_logits(self.model.network, self.images, self.device)
-        self.model.speed_up(self._some())
+        passes = math.fsum(step.cost for step in self.steps) * self.images.whole.n
+        self.model.speed_up(self._some(), passes)
         if progress_file is not None and progress_file.is_file():
             found = EvaluationState.from_bytes(
                 progress_file.read_bytes(), sign, self.images, logits, _made_with(self.device)
