@@ -120,7 +120,18 @@ def test_a_graph_that_answers_otherwise_is_not_taken(monkeypatch):
     network = shaken(build_backbone("resnet10_w16", 3, 10))
     assert isinstance(fast_passes(network, IMAGES), Frozen)
     monkeypatch.setattr(clbench.models.fast_passes, "_graph", spoilt)
-    assert not isinstance(fast_passes(network, IMAGES), Frozen)
+    folded = fast_passes(network, IMAGES)
+    assert not isinstance(folded, Frozen)
+    assert folded is not network
+
+
+def test_a_folded_copy_that_answers_otherwise_is_not_taken_either(monkeypatch):
+    network = shaken(build_backbone("resnet10_w16", 3, 10))
+    spoilt = network.folded()
+    with torch.no_grad():
+        spoilt.fc.weight[3] += 0.01
+    monkeypatch.setattr("clbench.models.fast_passes.faster_equal", lambda _network: spoilt)
+    assert fast_passes(network, IMAGES) is network
 
 
 def test_a_graph_gives_the_same_bits_every_time():
