@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from clbench.attacks.native.pool_attack import Answer
+from clbench.attacks.native.pool_attack import Answer, answer
 from clbench.evaluation.attacked_model import AttackedModel
 
 
@@ -37,24 +37,8 @@ class TileNetwork:
         times: int = 1,
     ) -> Answer:
         """Return logits and losses of the last pass, and the mean gradient of all."""
-        with self._for_items(), torch.enable_grad():
-            answers = [self._once(points, loss) for _ in range(times)]
-        last = answers[-1]
-        total = (
-            torch.stack([one.gradient for one in answers]).mean(0) if times > 1 else last.gradient
-        )
-        return last._replace(gradient=total)
-
-    def _once(
-        self,
-        points: Float[Tensor, "n c h w"],
-        loss: Callable[[Float[Tensor, "n k"]], Float[Tensor, " n"]],
-    ) -> Answer:
-        leaf = points.detach().clone().requires_grad_()
-        logits = self.model(leaf)
-        losses = loss(logits)
-        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
-        return Answer(logits.detach(), losses.detach(), gradient)
+        with self._for_items():
+            return answer(self.model, points, loss, times=times)
 
     @contextmanager
     def _for_items(self) -> Iterator[None]:

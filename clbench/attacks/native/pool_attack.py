@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from clbench.attacks.native.items import Items
 from clbench.attacks.norms import NORMS, Norm
@@ -41,6 +42,33 @@ class Network(Protocol):
         The gradient is the mean of so many passes; logits and loss are those of the last one.
         """
         ...
+
+
+def answer(
+    model: nn.Module,
+    points: Float[Tensor, "n c h w"],
+    loss: Callable[[Float[Tensor, "n k"]], Float[Tensor, " n"]],
+    *,
+    times: int = 1,
+) -> Answer:
+    """Return logits and losses of the last of so many passes, and the mean gradient of all."""
+    answers = [_once(model, points, loss) for _ in range(times)]
+    if times == 1:
+        return answers[0]
+    return answers[-1]._replace(gradient=torch.stack([one.gradient for one in answers]).mean(0))
+
+
+def _once(
+    model: nn.Module,
+    points: Float[Tensor, "n c h w"],
+    loss: Callable[[Float[Tensor, "n k"]], Float[Tensor, " n"]],
+) -> Answer:
+    leaf = points.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        logits: Tensor = model(leaf)
+        losses = loss(logits)
+    (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+    return Answer(logits.detach(), losses.detach(), gradient)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from clbench.attacks.native.pool import Pool
-from clbench.attacks.native.pool_attack import Answer, Ball, Example, PoolAttack
+from clbench.attacks.native.pool_attack import Answer, Ball, Example, PoolAttack, answer
 from clbench.schema.threat_model import ThreatModel
 
 
@@ -83,18 +83,4 @@ class DirectNetwork:
         times: int = 1,
     ) -> Answer:
         """Return logits, losses and the mean gradient."""
-        answers = [self._once(points, loss) for _ in range(times)]
-        mean = torch.stack([one.gradient for one in answers]).mean(0)
-        return answers[-1]._replace(gradient=mean)
-
-    def _once(
-        self,
-        points: Float[Tensor, "n c h w"],
-        loss: Callable[[Float[Tensor, "n k"]], Float[Tensor, " n"]],
-    ) -> Answer:
-        leaf = points.detach().clone().requires_grad_()
-        with torch.enable_grad():
-            logits: Tensor = self.model(leaf)
-            losses = loss(logits)
-        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
-        return Answer(logits.detach(), losses.detach(), gradient)
+        return answer(self.model, points, loss, times=times)
