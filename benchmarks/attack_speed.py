@@ -113,8 +113,9 @@ def compare(name: str = "digits", seed: int = 0) -> None:
     forward, both = (per_image(network, some, backward=b) for b in (False, True))
     floor = (ours.forward_passes - ours.backward_passes) * forward + ours.backward_passes * both
     differ = sum((one == "") != bool(two) for one, two in zip(ours.broken_by, robust, strict=True))
+    ratio = native / package
     print(
-        f"{name}: native {native:.1f} s, pyautoattack {package:.1f} s, ratio {native / package:.2f}; "
+        f"{name}: native {native:.1f} s, pyautoattack {package:.1f} s, ratio {ratio:.2f}; "
         f"floor {floor:.1f} s, {native / floor:.2f} times it; {sum(map(bool, ours.broken_by))} of "
         f"{len(images)} broken, {differ} verdicts differ",
         flush=True,
