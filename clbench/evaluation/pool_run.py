@@ -8,7 +8,7 @@ from torch import Tensor
 
 from clbench.attacks.interface import AttackStep
 from clbench.attacks.native.pool import Pool
-from clbench.attacks.native.pool_attack import Ball, Example
+from clbench.attacks.native.pool_attack import Ball, Example, targets_of
 from clbench.attacks.native.pooled import Pooled
 from clbench.attacks.native.under_way import UnderWay
 from clbench.data.image_set import ImageSet
@@ -91,7 +91,7 @@ class PoolRun:
 
     def _find_targets(self) -> dict[int, Int[Tensor, " a"]]:
         """Return the classes that the attempts at each example aim at, where they do."""
-        if not self.attack.attack.aims:
+        if not self.attack.attack.n_target_classes:
             return {}
         found: dict[int, Int[Tensor, " a"]] = {}
         for where in torch.split(self.state.pending(self.number), self.tile):
@@ -101,14 +101,17 @@ class PoolRun:
             before = self.model.forward_passes
             logits = plain_logits(self.model, clean, self.tile)
             self.model.forward_passes = before  # counted where an example begins
-            targets = self.attack.attack.targets(logits, labels)
+            targets = targets_of(self.attack.attack, logits, labels)
+            assert targets is not None, "the attack aims at classes"
             found |= dict(zip(where.tolist(), targets, strict=True))
         return found
 
     def _example(self, place: int) -> Example:
         here = slice(place, place + 1)
         factor = torch.exp2(self.state.log2_factors[here].double())
-        self.model.forward_passes += self.attack.attack.aims  # the pass that gave its targets
+        self.model.forward_passes += (
+            self.attack.attack.n_target_classes > 0
+        )  # the pass that gave its targets
         return Example(
             clean=self.images.images[here].to(self.device),
             labels=self.images.labels[here].to(self.device),

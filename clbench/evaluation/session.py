@@ -90,9 +90,8 @@ def begin(
     plan = plan_attack(protocol.attack, protocol.threat_model.norm, images.n_classes, backend)
     _, *shape = images.images.shape
     flags = check_images(plan, protocol.threat_model.norm, (shape[0], shape[1], shape[2]))
-    in_tiles = all(BACKENDS[name].granularity == "example" for name in plan.backends)
     size = size_wanted or automatic_batch_size(
-        model.network, images, device, precision, in_tiles=in_tiles
+        model.network, images, bind(plan, images.n_classes), device, precision
     )
     return Session(
         model=model,
@@ -103,7 +102,6 @@ def begin(
         device=device,
         precision=precision,
         batch_size=size,
-        size_is_automatic=size_wanted is None,
         out=out,
     )
 
@@ -120,7 +118,6 @@ class Session:
     device: torch.device
     precision: str
     batch_size: int
-    size_is_automatic: bool
     out: Path | None
 
     @property
@@ -185,7 +182,7 @@ class Session:
             bind(self.plan, self.images.n_classes),
             self.protocol.threat_model,
             seed=self.protocol.seed,
-            batch_size=None if self.size_is_automatic else self.batch_size,
+            batch_size=self.batch_size,
             device=self.device,
             precision=self.precision,
             flags=self.flags,

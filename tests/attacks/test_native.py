@@ -14,7 +14,7 @@ from torch import nn
 from clbench.attacks.native.apgd import APGD
 from clbench.attacks.native.fab import FAB
 from clbench.attacks.native.hyperplane import step_to_hyperplane
-from clbench.attacks.native.pool_attack import Ball, Example
+from clbench.attacks.native.pool_attack import Ball, Example, targets_of
 from clbench.attacks.native.pooled import DirectNetwork
 from clbench.attacks.native.square import Square
 from clbench.attacks.native.windows import patterns, sides
@@ -49,7 +49,8 @@ def images(network):
 def begun(attack, images, labels, ball, logits):
     """Return the items of all examples, attempt by attempt."""
     one = torch.ones(1)
-    targets = attack.targets(logits, labels) if attack.aims else [None] * len(images)
+    targets = targets_of(attack, logits, labels)
+    targets = [None] * len(images) if targets is None else targets
     items = [
         attack.begin(
             Example(images[i : i + 1], labels[i : i + 1], torch.tensor([i]), one, targets[i]), ball
@@ -105,7 +106,7 @@ def test_fab_finds_the_distances_of_the_package(network, images, norm, targeted,
     torch.set_default_dtype(torch.float32)  # which the package always takes
     network, images = network.float(), images.float()
     labels = network(images).argmax(1)
-    attack = FAB(targeted=targeted, n_target_classes=2, n_iter=20, beta=beta, to_the_end=True)
+    attack = FAB(n_target_classes=2 if targeted else 0, n_iter=20, beta=beta, to_the_end=True)
     _, last = to_the_end(attack, network, images, labels, norm, EPS[norm])
     theirs = FABAttack_PT(network, norm=norm, n_iter=20, eps=1.0, beta=beta, device="cpu")
     for attempt in range(attack.attempts):

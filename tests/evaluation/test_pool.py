@@ -168,7 +168,7 @@ def test_passes_are_those_of_the_examples_and_not_of_the_tiles(network, images):
 def test_progress_holds_what_is_under_way_within_a_component(
     network, images, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("clbench.evaluation.run.TELL_EVERY_S", 0.0)
+    monkeypatch.setattr("clbench.evaluation.attack_run.TELL_EVERY_S", 0.0)
     file, attack = tmp_path / "progress.npz", "square,n_queries=200"
 
     class StopError(Exception):

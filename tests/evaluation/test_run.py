@@ -14,8 +14,9 @@ from clbench.attacks.interface import AttackStep
 from clbench.attacks.norms import is_inside
 from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import make_image_set
+from clbench.evaluation.attack_run import made_with
 from clbench.evaluation.perturb import perturb
-from clbench.evaluation.run import _made_with, evaluate, first_logits
+from clbench.evaluation.run import evaluate, first_logits
 from clbench.evaluation.state import EvaluationState
 from clbench.runtime.tiles import MAX_ON_CPU
 from clbench.schema.errors import BadValueError, ModelError, StorageError
@@ -366,11 +367,11 @@ def test_no_flipped_bit_of_saved_progress_is_taken_for_progress(
     run(network, image_set, cascade, progress_file=file)
     data = file.read_bytes()
     logits = first_logits(network, image_set, "cpu")
-    made_with = _made_with(torch.device("cpu"))
+    about = made_with(torch.device("cpu"))
     identity = json.loads(str(np.load(io.BytesIO(unseal(data)))["about"]))["identity"]
 
     def load(content):
-        return EvaluationState.from_bytes(content, identity, image_set, logits, made_with)
+        return EvaluationState.from_bytes(content, identity, image_set, logits, about)
 
     assert isinstance(load(data), EvaluationState)
     for _, damaged in flips(data, FLIPS):

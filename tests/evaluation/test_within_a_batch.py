@@ -8,7 +8,7 @@ from torch import nn
 
 from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import make_image_set
-from clbench.evaluation import run
+from clbench.evaluation import attack_run, run
 from clbench.schema.threat_model import ThreatModel
 
 N = 6
@@ -39,7 +39,7 @@ def evaluate():
 
 @pytest.mark.parametrize("text", ATTACKS)
 def test_a_batch_under_way_is_told_by_name_and_grows(evaluate, monkeypatch, text):
-    monkeypatch.setattr(run, "TELL_EVERY_S", 0.0)
+    monkeypatch.setattr(attack_run, "TELL_EVERY_S", 0.0)
     told = []
     evaluate(text, told.append)
     under_way = [one for one in told if one.within]
@@ -57,7 +57,7 @@ def test_a_batch_under_way_is_told_by_name_and_grows(evaluate, monkeypatch, text
 def test_who_is_told_changes_nothing(evaluate, monkeypatch):
     text = " + ".join(ATTACKS)
     plain = evaluate(text)
-    monkeypatch.setattr(run, "TELL_EVERY_S", 0.0)
+    monkeypatch.setattr(attack_run, "TELL_EVERY_S", 0.0)
     told = evaluate(text, lambda _progress: None)
     assert told.broken_by == plain.broken_by
     assert (told.forward_passes, told.backward_passes) == (

@@ -33,8 +33,7 @@ def _apgd(parameters: Mapping[str, Any]) -> PoolAttack:
 
 def _fab(parameters: Mapping[str, Any]) -> PoolAttack:
     return FAB(
-        targeted=parameters["targeted"],
-        n_target_classes=parameters.get("n_target_classes", 0),
+        n_target_classes=parameters["n_target_classes"] if parameters["targeted"] else 0,
         n_iter=parameters["n_iter"],
         n_restarts=parameters["n_restarts"],
         alpha_max=float(parameters["alpha_max"]),

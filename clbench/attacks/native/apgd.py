@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from clbench.attacks.native.items import Items, wide
-from clbench.attacks.native.losses import LOSSES, LossName, likeliest_wrong
+from clbench.attacks.native.losses import LOSSES, LossName
 from clbench.attacks.native.pool_attack import Ball, Example, Network, Step
 from clbench.attacks.native.starts import repeated, starting_point
 
@@ -74,17 +74,6 @@ class APGD:
     def attempts(self) -> int:
         """Restarts, for each target."""
         return self.n_restarts * max(1, self.n_target_classes)
-
-    @property
-    def aims(self) -> bool:
-        """Whether there is an attempt for each target."""
-        return self.n_target_classes > 0
-
-    def targets(
-        self, logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]
-    ) -> Int[Tensor, "n a"]:
-        """Return the most likely wrong classes, each as often as there are restarts."""
-        return likeliest_wrong(logits, labels, self.n_target_classes).repeat(1, self.n_restarts)
 
     def begin(self, example: Example, ball: Ball) -> APGDItems:
         """Return the items at their random starts."""

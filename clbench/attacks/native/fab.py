@@ -9,7 +9,7 @@ from torch import Tensor
 
 from clbench.attacks.native.hyperplane import step_to_hyperplane
 from clbench.attacks.native.items import Items, wide
-from clbench.attacks.native.losses import likeliest_wrong, of_class
+from clbench.attacks.native.losses import of_class
 from clbench.attacks.native.pool_attack import Ball, Example, Network, Step
 from clbench.attacks.native.starts import gaussian, repeated
 
@@ -30,8 +30,8 @@ class FABItems(Items):
 class FAB:
     """Each step goes towards the linearised boundary, from here and from the clean image.
 
-    With ``targeted`` there is an attempt for each of the ``n_target_classes`` most likely wrong
-    classes, which follows the boundary to that class; otherwise every step takes the nearest one.
+    There is an attempt for each of the ``n_target_classes`` most likely wrong classes, which
+    follows the boundary to that class; where they are 0, every step takes the nearest boundary.
     An attempt ends at the first misclassified image in the ball unless ``to_the_end``, where what
     it finds is the nearest image, at any distance.
 
@@ -39,7 +39,6 @@ class FAB:
         Croce and Hein, 2020, arXiv:1907.02044.
     """
 
-    targeted: bool = True
     n_target_classes: int = 9
     n_iter: int = 100
     n_restarts: int = 1
@@ -58,18 +57,7 @@ class FAB:
     @property
     def attempts(self) -> int:
         """Restarts, for each target."""
-        return self.n_restarts * (self.n_target_classes if self.targeted else 1)
-
-    @property
-    def aims(self) -> bool:
-        """Whether there is an attempt for each target."""
-        return self.targeted
-
-    def targets(
-        self, logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]
-    ) -> Int[Tensor, "n a"]:
-        """Return the most likely wrong classes, each as often as there are restarts."""
-        return likeliest_wrong(logits, labels, self.n_target_classes).repeat(1, self.n_restarts)
+        return self.n_restarts * max(1, self.n_target_classes)
 
     def begin(self, example: Example, ball: Ball) -> FABItems:
         """Return the items: the first attempt at a class starts at the image, others beside it."""
@@ -132,7 +120,7 @@ class FAB:
             )
             return answer.losses.to(items.distance), answer.gradient
 
-        if self.targeted:
+        if self.n_target_classes:
             return lead_of(items.target)
         n_classes = network.logits(items.x).shape[1]
         lead, slope = lead_of((items.labels + 1) % n_classes)

@@ -56,18 +56,12 @@ class PGD:
 
     item_type = PGDItems
     attempts = 1
-    aims = False
+    n_target_classes = 0
 
     @property
     def n_steps(self) -> int:
         """Passes of an item that finds nothing."""
         return self.restarts * (self.steps + 1)
-
-    def targets(
-        self, logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]
-    ) -> Int[Tensor, "n a"]:
-        """Refuse: restarts aim at no class."""
-        raise NotImplementedError
 
     def begin(self, example: Example, ball: Ball) -> PGDItems:
         """Return the item at its first start."""

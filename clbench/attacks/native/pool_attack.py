@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from clbench.attacks.native.items import Items
+from clbench.attacks.native.losses import likeliest_wrong
 from clbench.attacks.norms import NORMS, Norm
 from clbench.runtime.counter import Counter
 from clbench.schema.threat_model import ThreatModel
@@ -124,7 +125,7 @@ class PoolAttack(Protocol):
 
     @property
     def attempts(self) -> int:
-        """How many attempts there are for an example."""
+        """How many attempts there are for an example, as many for each target."""
         ...
 
     @property
@@ -133,14 +134,8 @@ class PoolAttack(Protocol):
         ...
 
     @property
-    def aims(self) -> bool:
-        """Whether attempts aim at classes, so that ``targets`` is asked."""
-        ...
-
-    def targets(
-        self, logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]
-    ) -> Int[Tensor, "n a"]:
-        """Return the class that each attempt aims at, by the clean logits."""
+    def n_target_classes(self) -> int:
+        """At how many of the likeliest wrong classes attempts aim; 0 where they aim at none."""
         ...
 
     def begin(self, example: Example, ball: Ball) -> Items:
@@ -150,3 +145,13 @@ class PoolAttack(Protocol):
     def step(self, network: Network, items: Items, ball: Ball) -> Step:
         """Return the items one step further; they fill one tile."""
         ...
+
+
+def targets_of(
+    attack: PoolAttack, logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]
+) -> Int[Tensor, "n a"] | None:
+    """Return the class that each attempt aims at, by the clean logits; None where at none."""
+    if not attack.n_target_classes:
+        return None
+    likeliest = likeliest_wrong(logits, labels, attack.n_target_classes)
+    return likeliest.repeat(1, attack.attempts // attack.n_target_classes)

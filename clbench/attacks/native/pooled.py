@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from clbench.attacks.native.pool import Pool
-from clbench.attacks.native.pool_attack import Answer, Ball, Example, PoolAttack, answer
+from clbench.attacks.native.pool_attack import Answer, Ball, Example, PoolAttack, answer, targets_of
 from clbench.schema.threat_model import ThreatModel
 
 
@@ -37,9 +37,8 @@ class Pooled:
             best: Tensor = self.attack(model, images, labels, threat_model, seed=seed, index=index)
             return best
         network, ball = DirectNetwork(model), Ball.of(threat_model, seed, self.name)
-        targets = None
-        if self.attack.aims:
-            targets = self.attack.targets(network.logits(images), labels)
+        aims = self.attack.n_target_classes > 0
+        targets = targets_of(self.attack, network.logits(images), labels) if aims else None
         one = torch.ones(1, dtype=torch.float64, device=images.device)
 
         def supply(place: int) -> Example:

@@ -89,8 +89,7 @@ class Square:
     p_init: float = 0.8
     resc_schedule: bool = False
 
-    aims = False
-
+    n_target_classes = 0
     item_type = SquareItems
 
     @property
@@ -102,12 +101,6 @@ class Square:
     def attempts(self) -> int:
         """Restarts."""
         return self.n_restarts
-
-    def targets(
-        self, logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]
-    ) -> Int[Tensor, "n a"]:
-        """Refuse: restarts aim at no class."""
-        raise NotImplementedError
 
     def begin(self, example: Example, ball: Ball) -> SquareItems:
         """Return the items at their random starts."""

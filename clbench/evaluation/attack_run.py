@@ -1,0 +1,212 @@
+"""The attacks of one evaluation at work, one after the other, from wherever it stands."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from clbench.attacks.interface import AttackStep
+from clbench.attacks.native.pooled import Pooled
+from clbench.data.image_set import ImageSet
+from clbench.evaluation.attacked_model import AttackedModel
+from clbench.evaluation.confirm import Batch, attack_and_confirm
+from clbench.evaluation.first_look import first_look
+from clbench.evaluation.pool_run import PoolRun
+from clbench.evaluation.progress import OnProgress, Progress, Saver, UnderWay
+from clbench.evaluation.state import EvaluationState
+from clbench.evaluation.verdicts import BY_CLEAN
+from clbench.schema.files import set_aside
+from clbench.schema.threat_model import ThreatModel
+from clbench.schema.version import __version__
+
+log = logging.getLogger(__name__)
+
+TELL_EVERY_S = 1.0
+"""Seconds between two reports from within a batch."""
+
+
+def made_with(device: torch.device) -> dict[str, str]:
+    """Return what progress must have in common with the run that goes on from it."""
+    return {"clbench": __version__, "torch": torch.__version__, "device": device.type}
+
+
+@dataclass
+class AttackRun:
+    """One evaluation at work."""
+
+    model: AttackedModel
+    images: ImageSet
+    steps: Sequence[AttackStep]
+    threat_model: ThreatModel
+    seed: int
+    device: torch.device
+    batch_size: int
+    cost_done: float = 0.0
+    attack_seconds: float = 0.0
+    work: PoolRun | None = None
+
+    def begin_or_go_on(
+        self,
+        sign: str,
+        flags: Sequence[str],
+        logits: Float[Tensor, "m k"],
+        progress_file: Path | None,
+    ) -> EvaluationState:
+        """Return the state that was saved, or the first one; ``logits`` tell the network."""
+        passes = math.fsum(step.cost for step in self.steps) * self.images.whole.n
+        self.model.speed_up(self._some(), passes)
+        if progress_file is not None and progress_file.is_file():
+            found = EvaluationState.from_bytes(
+                progress_file.read_bytes(), sign, self.images, logits, made_with(self.device)
+            )
+            if isinstance(found, EvaluationState):
+                self.model.forward_passes = 0  # those for the batch size were counted before
+                return found
+            kept = set_aside(progress_file)
+            log.warning("cannot go on from %s: %s; kept as %s", progress_file, found.reason, kept)
+        return self._begin(sign, flags, logits)
+
+    def _some(self) -> Float[Tensor, "t c h w"]:
+        """Return a full tile of images, the first ones again and again where there are few."""
+        where = torch.arange(self.tile) % len(self.images)
+        return self.images.images[where].to(self.device)
+
+    def _begin(
+        self, sign: str, flags: Sequence[str], logits: Float[Tensor, "m k"]
+    ) -> EvaluationState:
+        """Classify the clean images and look for signs of trouble."""
+        started = time.perf_counter()
+        look = first_look(*(self.model, self.images, logits), device=self.device, tile=self.tile)
+        state = EvaluationState.begin(sign, self.images, look.clean_pred, logits)
+        state.log2_factors = look.log2_factors
+        state.flags.update(flags)
+        state.flags += look.flags
+        self._count(state, time.perf_counter() - started)
+        return state
+
+    def finish(self, state: EvaluationState, saver: Saver, report: OnProgress) -> None:
+        """Run the attacks from where ``state`` is to the end."""
+        last = len(self.steps) - 1
+        running = (number for number in range(last) if len(state.pending(number)))
+        report(self._progress(state, next(running, last)))
+        for number, step in enumerate(self.steps):
+            if isinstance(step.attack, Pooled):
+                self._in_pool(state, number, saver, report)
+                continue
+            waiting = state.pending(number)
+            for where in torch.split(waiting, self.batch_size) if len(waiting) else ():
+                with self._told(state, number, where, report):
+                    self._attack(state, number, where)
+                saver.save()
+                report(self._progress(state, number))
+            saver.save(force=len(waiting) > 0)
+
+    def _in_pool(
+        self, state: EvaluationState, number: int, saver: Saver, report: OnProgress
+    ) -> None:
+        """Run a component that clbench has itself; report every verdict."""
+        step, waiting = self.steps[number], state.pending(number)
+        assert isinstance(step.attack, Pooled), "others run batch by batch"
+        if self.threat_model.eps == 0 or not len(waiting):
+            state.survived(number, waiting)
+            return
+        self.work = PoolRun(
+            *(number, step, step.attack, self.model, self.images, state),
+            *(self.threat_model, self.seed, self.device, self.tile),
+        )
+        told, goes_on = time.monotonic(), True
+        while goes_on:
+            started, before = time.perf_counter(), int(state.components_done.sum())
+            goes_on = self.work.advance()
+            seconds = time.perf_counter() - started
+            self.attack_seconds += seconds
+            self.cost_done += self.model.forward_passes + 2 * self.model.backward_passes
+            self._count(state, seconds)
+            saver.save()
+            is_decided = int(state.components_done.sum()) > before
+            if is_decided or time.monotonic() >= told + TELL_EVERY_S:
+                told = time.monotonic()
+                report(self._progress(state, number, self.work.under_way))
+        self.work = None
+        saver.save(force=True)
+
+    def to_bytes(self, state: EvaluationState) -> bytes:
+        """Return the progress, with what a pool has under way."""
+        state.in_flight = {} if self.work is None else self.work.pool.under_way().tensors()
+        return state.to_bytes(made_with(self.device))
+
+    @property
+    def tile(self) -> int:
+        """How many images are asked about at once: no more than there are in the whole set."""
+        return min(self.batch_size, self.images.whole.n)
+
+    @contextmanager
+    def _told(
+        self, state: EvaluationState, number: int, where: Int[Tensor, " b"], report: OnProgress
+    ) -> Iterator[None]:
+        """Report now and then how much of a batch is done, judged by its passes."""
+        cost, begun = self.steps[number].cost * len(where), time.monotonic()
+        told = begun
+
+        def on_pass() -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now < told + TELL_EVERY_S:
+                return
+            told = now
+            passes = self.model.forward_passes + 2 * self.model.backward_passes
+            under_way = UnderWay.of(len(where), cost, passes, now - begun)
+            report(self._progress(state, number, under_way))
+
+        self.model.on_pass = on_pass
+        try:
+            yield
+        finally:
+            self.model.on_pass = lambda: None
+
+    def _attack(self, state: EvaluationState, number: int, where: Int[Tensor, " b"]) -> None:
+        started, step = time.perf_counter(), self.steps[number]
+        batch = Batch.at(self.images, where, self.device, state.log2_factors)
+        confirmed = attack_and_confirm(step, self.model, batch, self.threat_model, self.seed)
+        state.take(number, where, confirmed)
+        seconds = time.perf_counter() - started
+        self.cost_done += step.cost * len(where)
+        self.attack_seconds += seconds
+        self._count(state, seconds)
+
+    def _count(self, state: EvaluationState, seconds: float) -> None:
+        """Move the passes, spoiled gradients and the time since the last batch into the state."""
+        if self.model.spoiled:
+            state.flags["nan_gradient"] += self.model.spoiled
+        state.forward_passes += self.model.forward_passes
+        state.backward_passes += self.model.backward_passes
+        state.seconds += seconds
+        self.model.forward_passes = self.model.backward_passes = self.model.spoiled = 0
+
+    def _progress(
+        self, state: EvaluationState, number: int, under_way: UnderWay | None = None
+    ) -> Progress:
+        done, waiting = int((state.components_done > number).sum()), len(state.pending(number))
+        begun = under_way is not None or bool(state.components_done.any())
+        now = under_way or UnderWay(0.0, 0.0, 0.0)
+        later = math.fsum(step.cost for step in self.steps[number + 1 :])
+        cost = waiting * self.steps[number].cost + state.n_robust * later - now.cost
+        spent, seconds = self.cost_done + now.cost, self.attack_seconds + now.seconds
+        return Progress(
+            attack=self.steps[number].name if begun else BY_CLEAN,
+            step=number + 1 if begun else 0,
+            n_steps=len(self.steps),
+            done=done if begun else len(self.images),
+            total=done + waiting if begun else len(self.images),
+            accuracy_left=state.n_robust / len(self.images),
+            seconds=state.seconds,
+            eta=seconds * max(cost, 0.0) / spent if spent else None,
+            within=now.examples,
+        )
