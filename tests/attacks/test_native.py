@@ -49,8 +49,8 @@ def images(network):
 def begun(attack, images, labels, ball, logits):
     """Return the items of all examples, attempt by attempt."""
     one = torch.ones(1)
-    targets = targets_of(attack, logits, labels)
-    targets = [None] * len(images) if targets is None else targets
+    aims = attack.n_target_classes > 0
+    targets = targets_of(attack, logits, labels) if aims else [None] * len(images)
     items = [
         attack.begin(
             Example(images[i : i + 1], labels[i : i + 1], torch.tensor([i]), one, targets[i]), ball

@@ -149,9 +149,7 @@ class PoolAttack(Protocol):
 
 def targets_of(
     attack: PoolAttack, logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]
-) -> Int[Tensor, "n a"] | None:
-    """Return the class that each attempt aims at, by the clean logits; None where at none."""
-    if not attack.n_target_classes:
-        return None
+) -> Int[Tensor, "n a"]:
+    """Return the class that each attempt of an attack that aims is at, by the clean logits."""
     likeliest = likeliest_wrong(logits, labels, attack.n_target_classes)
     return likeliest.repeat(1, attack.attempts // attack.n_target_classes)
