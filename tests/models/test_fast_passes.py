@@ -110,7 +110,7 @@ def test_a_network_in_training_mode_runs_as_it_is():
 def test_a_graph_that_answers_otherwise_is_not_taken(monkeypatch):
     import clbench.models.fast_passes
 
-    real = clbench.models.fast_passes._graph
+    real = clbench.models.fast_passes._graphs
 
     def spoilt(network, images):
         with torch.no_grad():
@@ -119,10 +119,33 @@ def test_a_graph_that_answers_otherwise_is_not_taken(monkeypatch):
 
     network = shaken(build_backbone("resnet10_w16", 3, 10))
     assert isinstance(fast_passes(network, IMAGES), Frozen)
-    monkeypatch.setattr(clbench.models.fast_passes, "_graph", spoilt)
+    monkeypatch.setattr(clbench.models.fast_passes, "_graphs", spoilt)
     folded = fast_passes(network, IMAGES)
     assert not isinstance(folded, Frozen)
     assert folded is not network
+
+
+def test_a_graph_without_gradient_that_answers_otherwise_is_not_taken(monkeypatch):
+    import clbench.models.fast_passes
+
+    real = clbench.models.fast_passes._graphs
+    network = shaken(build_backbone("resnet10_w16", 3, 10))
+    other = shaken(build_backbone("resnet10_w16", 3, 10))
+
+    def spoilt(network, images):
+        return real(network, images)[0], real(other, images)[1]
+
+    monkeypatch.setattr(clbench.models.fast_passes, "_graphs", spoilt)
+    assert not isinstance(fast_passes(network, IMAGES), Frozen)
+
+
+@pytest.mark.parametrize("name", ["ours", "a plain CNN", "timm's", "mobile"])
+def test_neighbours_change_no_bit_of_an_answer(name):
+    fast = fast_passes(shaken(FROZEN[name]()), IMAGES)
+    assert isinstance(fast, Frozen)
+    order = torch.tensor([3, 0, 5, 3, 1, 2])
+    with torch.no_grad():
+        assert torch.equal(fast(IMAGES[order]), fast(IMAGES)[order])
 
 
 def test_a_folded_copy_that_answers_otherwise_is_not_taken_either(monkeypatch):

@@ -17,6 +17,7 @@ _BUDGET = 10000
 """Queries for which they are meant."""
 
 
+@cache
 def sides(
     n_queries: int, p_init: float, shape: tuple[int, int], *, rescale: bool, odd: bool
 ) -> Int[Tensor, " q"]:
