@@ -3,7 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from copy import copy
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -128,8 +128,7 @@ class Pool:
             if is_broken:
                 continue
             if len(one.points) > 1:
-                one.points = one.points[1:]
-                self.parked.append(one)
+                self.parked.append(replace(one, points=one.points[1:]))
             elif one.is_done:
                 unbroken.append(one.example)
             else:
@@ -148,8 +147,10 @@ class Pool:
 
     def _note(self) -> None:
         """Remember where everything is; steps make new items and leave these as they are."""
-        parked = tuple(copy(one) for one in self.parked)
-        self._noted = tuple(self.tiles), self.example.clone(), tuple(self.returning), parked
+        self._noted = (
+            *(tuple(self.tiles), self.example.clone()),
+            *(tuple(self.returning), tuple(self.parked)),
+        )
 
     def _fill(self) -> None:
         """Give free places to the examples that wait, while all attempts of one have a place."""

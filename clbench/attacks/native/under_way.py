@@ -12,7 +12,7 @@ from clbench.attacks.native.items import Items
 _POINTS = "points"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Parked:
     """The attempts of an example that wait for the plain network's word about ``points``.
 
