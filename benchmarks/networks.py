@@ -19,7 +19,7 @@ from torch.nn import functional
 from clbench.attacks.native.pgd import ascend
 from clbench.attacks.norms import NORMS
 from clbench.data.image_set import ImageSet
-from clbench.data.load import load_test_set, training_set
+from clbench.data.load import load_images, load_test_set, training_set
 from clbench.models.load import load_model
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -93,11 +93,12 @@ class Case(NamedTuple):
     images: ImageSet
 
 
-def of_zoo(name: str, dataset: str, n: int) -> Case:
-    """Return a network of the zoo, and its first test images."""
-    shape = (1, 8, 8) if dataset == "digits" else (3, 32, 32)
-    network = load_model(name, dataset=dataset, n_classes=10, shape=shape).network
-    return Case(network, load_test_set(dataset, n_examples=n, data_dir=None))
+def of_zoo(name: str, dataset: str, n: int, file: Path | None = None) -> Case:
+    """Return a network of the zoo, and its first test images, from a file for CIFAR-10."""
+    images = load_images(file or dataset, n_examples=n)
+    _, c, h, w = images.images.shape
+    network = load_model(name, dataset=dataset, n_classes=10, shape=(c, h, w)).network
+    return Case(network, images)
 
 
 def other(name: str, n: int) -> Case:
