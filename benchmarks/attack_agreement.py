@@ -64,7 +64,6 @@ def by_package(network: nn.Module, images: ImageSet, norm: NormName, eps: float,
     """Return what AutoAttack's standard attacks leave, run by pyautoattack itself."""
     attack = AutoAttack(network, norm=norm, eps=eps, seed=seed, device="cpu")
     found, _ = attack.run_standard_evaluation(images.images, images.labels, batch_size=256)
-    found = found[0] if isinstance(found, tuple) else found
     with torch.no_grad():
         return verdicts(network(found).argmax(1) == images.labels)
 
