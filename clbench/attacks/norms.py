@@ -11,14 +11,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from clbench.attacks.l1_ball import nearest_in_ball
 from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
 
 _TINY = 1e-12
 _PIXEL_TOLERANCE = 1e-6
-
-_BISECTIONS = 60
-"""Halvings of an interval of length 1, after which two neighbouring doubles are left."""
 
 
 @runtime_checkable
@@ -42,7 +40,7 @@ class Norm(Protocol):
     ) -> Float[Tensor, "n c h w"]:
         """Return images moved into the ball around ``centres`` and into [0, 1].
 
-        Takes a fixed number of operations, whatever the images are. For centres in [0, 1].
+        A row of the result is a function of the row alone. For centres in [0, 1].
         """
         ...
 
@@ -178,31 +176,8 @@ class L1:
     def project(
         self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"], eps: float
     ) -> Float[Tensor, "n c h w"]:
-        """Return the nearest images in the ball and in [0, 1].
-
-        By the conditions of Karush, Kuhn and Tucker the nearest change is the wanted one with every
-        pixel moved towards zero by one threshold and then cut to the pixel range. The sum of the
-        changes falls as the threshold grows, so bisection finds where it is ``eps``.
-        """
-        offset, centre = (
-            (images.double() - centres.double()).flatten(1),
-            centres.double().flatten(1),
-        )
-        sign, length = offset.sign(), offset.abs()
-        room = torch.where(sign > 0, 1 - centre, centre)
-
-        def moved(threshold: Float[Tensor, "n 1"]) -> Float[Tensor, "n d"]:
-            return torch.minimum((length - threshold).clamp_min(0), room)
-
-        low = torch.zeros_like(length[:, :1])
-        high = length.amax(dim=1, keepdim=True)
-        inside = moved(low).sum(dim=1, keepdim=True) <= eps
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            fits = moved(middle).sum(dim=1, keepdim=True) <= eps
-            low, high = torch.where(fits, low, middle), torch.where(fits, middle, high)
-        change = sign * moved(torch.where(inside, torch.zeros_like(high), high))
-        return (centre + change).reshape(images.shape).to(images.dtype)
+        """Return the nearest images in the ball and in [0, 1]."""
+        return nearest_in_ball(images, centres, eps)
 
     def random(self, shape: torch.Size, generator: torch.Generator) -> Float[Tensor, "*n c h w"]:
         """Return points drawn uniformly from the unit ball.
