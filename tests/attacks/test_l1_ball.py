@@ -34,49 +34,28 @@ def exactly(wanted, centres, eps):
     return [float(Fraction(c) + sign * one) for c, sign, one in moved]
 
 
+KINDS = {
+    "anywhere": lambda centres, noise: (centres + noise, centres),
+    "far outside": lambda centres, noise: (centres + 1000 * noise, centres),
+    "hardly moved": lambda centres, noise: (centres + 1e-9 * noise, centres),
+    "black and white": lambda centres, noise: (centres.round() + noise, centres.round()),
+    "black, wanted white": lambda centres, _: (torch.ones_like(centres), 0 * centres),
+    "in a corner": lambda centres, noise: (noise.sign().clamp(0, 1), centres),
+    "beyond a corner": lambda centres, noise: (0.5 + 3 * noise.sign(), centres),
+    "all as far": lambda centres, noise: (0.5 + noise.sign() / 4, 0.5 + 0 * centres),
+    "few pixels": lambda centres, noise: (centres + noise * (noise > 1), centres),
+    "not moved": lambda centres, _: (centres.clone(), centres),
+    "of all magnitudes": lambda centres, noise: (centres + noise**9 / 1e4, centres),
+}
+"""By name: from random centres and Gaussian noise, both double, to what is wanted, and centres."""
+
+
 def points(kind):
-    centres = torch.rand(N, *SHAPE, dtype=torch.float64)
-    noise = torch.randn(N, *SHAPE, dtype=torch.float64)
-    match kind:
-        case "anywhere":
-            return centres + noise, centres
-        case "far outside":
-            return centres + 1000 * noise, centres
-        case "hardly moved":
-            return centres + 1e-9 * noise, centres
-        case "black and white centres":
-            return centres.round() + noise, centres.round()
-        case "black, wanted white":
-            return torch.ones_like(centres), torch.zeros_like(centres)
-        case "in a corner of the range":
-            return noise.sign().clamp(0, 1), centres
-        case "beyond a corner of the range":
-            return 0.5 + 3 * noise.sign(), centres
-        case "all moved as far":
-            return torch.full_like(centres, 0.5) + 0.25 * noise.sign(), torch.full_like(
-                centres, 0.5
-            )
-        case "few pixels moved":
-            return centres + noise * (torch.rand_like(noise) < 0.1), centres
-        case "not moved":
-            return centres.clone(), centres
-        case "lengths of all magnitudes":
-            return centres + noise * 10.0 ** torch.randint(-12, 3, noise.shape), centres
+    return KINDS[kind](
+        torch.rand(N, *SHAPE, dtype=torch.float64), torch.randn(N, *SHAPE, dtype=torch.float64)
+    )
 
 
-KINDS = (
-    "anywhere",
-    "far outside",
-    "hardly moved",
-    "black and white centres",
-    "black, wanted white",
-    "in a corner of the range",
-    "beyond a corner of the range",
-    "all moved as far",
-    "few pixels moved",
-    "not moved",
-    "lengths of all magnitudes",
-)
 EPS = (0.0, 1e-6, 0.1, 1.0, 3.7, 12.0, 24.0, 1e4)
 
 
@@ -91,7 +70,7 @@ def test_the_projection_is_the_nearest_point(kind, eps):
         )
         assert found[row].flatten().tolist() == pytest.approx(expected, rel=0, abs=2e-11)
     assert (found - centres).abs().sum(dim=(1, 2, 3)).max() <= eps * (1 + 1e-11) + 1e-15
-    assert 0 <= found.min()
+    assert found.min() >= 0
     assert found.max() <= 1
 
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from clbench.attacks.native.ascent import Ascent, AscentItems, with_best
 from clbench.attacks.native.items import Items, wide
-from clbench.attacks.native.losses import LOSSES, LossName
 from clbench.attacks.native.pool_attack import Ball, Example, Network, Step
 from clbench.attacks.native.starts import repeated, starting_point
 
@@ -18,49 +18,34 @@ _FIRST_INTERVAL, _SHORTER_BY, _LEAST_INTERVAL = 0.22, 0.03, 0.06
 
 
 @dataclass(kw_only=True)
-class APGDItems(Items):
+class APGDItems(AscentItems):
     """Items of APGD.
 
     Attributes:
-        x: The point to ask about next.
-        previous: The point before it.
-        best_x: The point of the highest loss so far, ``best_loss``, with its gradient
-            ``best_gradient``.
+        previous: The point before ``x``.
         last_loss: The loss of the point before ``x``.
         rises: How often the loss rose since the last checkpoint.
         checked_loss: ``best_loss`` at the last checkpoint.
         eased: Whether the step was halved at the last checkpoint.
-        step_size: In the norm.
     """
 
-    x: Float[Tensor, "n c h w"]
     previous: Float[Tensor, "n c h w"]
-    best_x: Float[Tensor, "n c h w"]
-    best_gradient: Float[Tensor, "n c h w"]
-    best_loss: Float[Tensor, " n"]
     last_loss: Float[Tensor, " n"]
     rises: Int[Tensor, " n"]
     checked_loss: Float[Tensor, " n"]
     eased: Bool[Tensor, " n"]
-    step_size: Float[Tensor, " n"]
 
 
 @dataclass(frozen=True)
-class APGD:
+class APGD(Ascent):
     """Ascent with momentum on a loss; an item's step is halved where it no longer helps.
 
-    With ``n_target_classes`` there is an attempt for each of the most likely wrong classes of the
-    clean image, otherwise one for each restart. Gradients are averaged over ``eot_iter`` passes.
+    Restarts go side by side.
 
     Source:
         Croce and Hein, 2020, arXiv:2003.01690, Algorithm 1.
     """
 
-    loss: LossName
-    n_iter: int = 100
-    n_restarts: int = 1
-    n_target_classes: int = 0
-    eot_iter: int = 1
     rho: float = 0.75
 
     item_type = APGDItems
@@ -97,14 +82,10 @@ class APGD:
     def step(self, network: Network, items: Items, ball: Ball) -> Step:
         """Ask about the next point of every item, and move on from it."""
         assert isinstance(items, APGDItems), "the items are those that it began"
-        logits, losses, gradient = network.gradient(
-            items.x,
-            lambda logits: LOSSES[self.loss](logits, items.labels, items.target),
-            times=self.eot_iter,
-        )
-        found = logits.argmax(dim=1) != items.labels
+        answer = self.ask(network, items)
+        found = answer.logits.argmax(dim=1) != items.labels
         done = items.step >= self.n_iter
-        moved = self._moved(items, losses.to(items.best_loss), gradient, ball)
+        moved = self._moved(items, answer.losses.to(items.best_loss), answer.gradient, ball)
         return Step(moved, found, items.x, done)
 
     @cached_property
@@ -130,22 +111,19 @@ class APGD:
     ) -> APGDItems:
         """Return the items after a point, with the next one to ask about."""
         is_start = items.step == 0
-        better = losses > items.best_loss
-        best_loss = losses.where(better, items.best_loss)
-        best_x = items.x.where(wide(better), items.best_x)
-        best_gradient = gradient.where(wide(better), items.best_gradient)
+        items = with_best(items, losses, gradient, losses > items.best_loss)
         rises = items.rises + (~is_start & (losses > items.last_loss))
         checked_loss = losses.where(is_start, items.checked_loss)
 
         interval = self.intervals.to(losses.device)[items.step.clamp(max=self.n_iter)]
         is_checked = interval > 0
         wavers = rises <= self.rho * interval
-        stands = ~items.eased & (checked_loss >= best_loss)
+        stands = ~items.eased & (checked_loss >= items.best_loss)
         eased = is_checked & (wavers | stands)
 
         x, gradient = (
-            best_x.where(wide(eased), items.x),
-            best_gradient.where(wide(eased), gradient),
+            items.best_x.where(wide(eased), items.x),
+            items.best_gradient.where(wide(eased), gradient),
         )
         step_size = torch.where(eased, items.step_size / 2, items.step_size)
         return replace(
@@ -153,13 +131,10 @@ class APGD:
             step=items.step + 1,
             x=self._next(x, items, gradient, step_size, ball),
             previous=x,
-            best_x=best_x,
-            best_gradient=best_gradient,
-            best_loss=best_loss,
             # the package compares the first step with a loss of 0, not with that of the start
             last_loss=losses.where(~is_start, 0),
             rises=rises.where(~is_checked, 0),
-            checked_loss=best_loss.where(is_checked, checked_loss),
+            checked_loss=items.best_loss.where(is_checked, checked_loss),
             eased=eased.where(is_checked, items.eased),
             step_size=step_size,
         )
