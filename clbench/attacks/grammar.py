@@ -92,9 +92,11 @@ def check_attack(text: str, norm: NormName | None = None) -> None:
             read_options(name, options, options_of(name))
     _check_once([_without_folder(name) for name in names], text)
     for part in _parts_of(text) if norm else ():
-        name, _ = _split(part)
+        name, options = _split(part)
         if not is_own(name, own.ENTRY_POINT_GROUP):
             _check_norm(name, norm)
+        if name in ATTACKS and not name.startswith(PREFIX):
+            _check_options(name, read_options(name, options, options_of(name)), norm)
 
 
 def settle(
@@ -177,9 +179,7 @@ def _split(part: str) -> tuple[str, Sequence[str]]:
 
 
 def _components_of(name: str) -> list[str]:
-    if name in CASCADES:
-        return [part for part, _ in CASCADES[name].components]
-    return [name]
+    return CASCADES[name].names if name in CASCADES else [name]
 
 
 def _check_once(names: Sequence[str], text: str) -> None:
@@ -195,10 +195,11 @@ def _spec(part: str, norm: NormName, n_classes: int) -> AttackSpec:
     name, options = _split(part)
     values = read_options(name, options, options_of(name))
     _check_norm(name, norm)
+    _check_options(name, values, norm)
     if name not in CASCADES:
         component = _component(name, norm, n_classes, values)
         return AttackSpec(component.name, (component,))
-    wanted = CASCADES[name].components
+    wanted = CASCADES[name].components[norm]
     possible = [one for one in wanted if n_classes >= COMPONENTS[one[0]].least_classes]
     components = tuple(_component(one, norm, n_classes, given) for one, given in possible)
     return AttackSpec(name, components, ("few_classes",) if len(possible) < len(wanted) else ())
@@ -214,6 +215,17 @@ def _check_norm(name: str, norm: NormName | None) -> None:
         )
 
 
+def _check_options(name: str, values: Mapping[str, Parameter], norm: NormName | None) -> None:
+    """Check that no option is given that would do nothing."""
+    options = options_of(name)
+    for key in values:
+        if options[key].norms and norm not in options[key].norms:
+            raise BadValueError(
+                f"option {key!r} of attack {name!r} does something in "
+                f"{' and '.join(options[key].norms)} only, got {norm}; leave it out"
+            )
+
+
 def _component(
     name: str, norm: NormName, n_classes: int, values: Mapping[str, Parameter]
 ) -> Component:
@@ -222,7 +234,7 @@ def _component(
         raise BadValueError(
             f"attack {name!r} needs at least {row.least_classes} classes, got {n_classes}"
         )
-    parameters = row.parameters(n_classes, values)
+    parameters = row.parameters(norm, n_classes, values)
     short = _without_folder(name)
     return Component(short, parameters, typed="" if short == name else name)
 

@@ -14,7 +14,7 @@ from clbench.attacks.rows import ComponentRow
 from clbench.runtime.user_code import UserObject, fingerprint, load_own
 from clbench.schema.attack_spec import Option, Parameter
 from clbench.schema.errors import BadValueError
-from clbench.schema.names import NORM_NAMES
+from clbench.schema.names import NORM_NAMES, NormName
 
 ENTRY_POINT_GROUP = "clbench.attacks"
 """Where other packages register a name for an attack of theirs."""
@@ -78,7 +78,7 @@ def _options(attack: Any) -> dict[str, Option]:  # noqa: ANN401 - whatever the u
 
 
 def _effective(
-    found: UserObject, _n_classes: int, given: Mapping[str, Parameter]
+    found: UserObject, _norm: NormName, _n_classes: int, given: Mapping[str, Parameter]
 ) -> dict[str, Parameter]:
     defaults = {key: option.default for key, option in _options(found.value).items()}
     return {**defaults, **given, SOURCE: found.source}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from clbench.attacks.rows import ComponentRow
 from clbench.schema.attack_spec import Option, Parameter
-from clbench.schema.names import NORM_NAMES
+from clbench.schema.names import NORM_NAMES, NormName
 
 NAME = "pgd"
 REACH = 2.5
@@ -19,7 +19,9 @@ OPTIONS: dict[str, Option] = {
 """The default of ``step_size`` only says that it is a number; without it, see ``PGD``."""
 
 
-def _effective(_n_classes: int, given: Mapping[str, Parameter]) -> dict[str, Parameter]:
+def _effective(
+    _norm: NormName, _n_classes: int, given: Mapping[str, Parameter]
+) -> dict[str, Parameter]:
     """Return every parameter; ``step_size_per_eps`` stands for a step size in proportion to eps."""
     chosen = {name: given.get(name, option.default) for name, option in OPTIONS.items()}
     if "step_size" not in given:

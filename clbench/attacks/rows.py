@@ -42,8 +42,8 @@ class ComponentRow:
     about: str
     norms: tuple[NormName, ...]
     options: Callable[[], Mapping[str, Option]] = dict
-    parameters: Callable[[int, Mapping[str, Parameter]], Mapping[str, Parameter]]
-    """From the number of classes and the values that were given."""
+    parameters: Callable[[NormName, int, Mapping[str, Parameter]], Mapping[str, Parameter]]
+    """From the norm, the number of classes and the values that were given."""
     cost: Callable[[Mapping[str, Parameter], int], float] = lambda _parameters, _n_classes: 1.0
     least_classes: int = 2
     fit: Callable[[NormName, Shape], Fit] = fits_all
@@ -57,4 +57,10 @@ class CascadeRow:
 
     name: str
     about: str
-    components: tuple[tuple[str, Mapping[str, Parameter]], ...]
+    components: Mapping[NormName, tuple[tuple[str, Mapping[str, Parameter]], ...]]
+    """By norm; the same components in every one."""
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the components."""
+        return [name for name, _ in next(iter(self.components.values()))]

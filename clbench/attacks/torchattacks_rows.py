@@ -104,7 +104,9 @@ def _options(name: str) -> dict[str, Option]:
     return options
 
 
-def _effective(name: str, n_classes: int, given: Mapping[str, Parameter]) -> dict[str, Parameter]:
+def _effective(
+    name: str, _norm: NormName, n_classes: int, given: Mapping[str, Parameter]
+) -> dict[str, Parameter]:
     """Return every parameter; ``alpha_per_eps`` stands for a step size in proportion to eps."""
     defaults = signature(name)
     if given.get("loss") == "dlr" and n_classes < _DLR_CLASSES:

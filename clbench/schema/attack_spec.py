@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from clbench.schema.errors import BadValueError
 from clbench.schema.files import sha256_of
-from clbench.schema.names import unknown
+from clbench.schema.names import NormName, unknown
 from clbench.schema.numbers import LARGEST_COUNT, whole
 from clbench.schema.text import shown
 
@@ -94,12 +94,14 @@ class Option:
     """One option: its default, whose type is the option's, a word's choices, the least count.
 
     ``above_zero`` is of real numbers without which an attack would not move, such as a step size.
+    ``norms`` are those in which it does something, all where there are none.
     """
 
     default: Parameter
     choices: tuple[str, ...] = ()
     least: int = 1
     above_zero: bool = False
+    norms: tuple[NormName, ...] = ()
 
 
 def read_options(

@@ -10,7 +10,7 @@ from clbench.schema.dataclass_io import from_table
 from clbench.schema.errors import BadValueError, describe
 from clbench.schema.names import NormName, look_up
 from clbench.schema.numbers import LARGEST, whole
-from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
+from clbench.schema.threat_model import USUAL_EPS, ThreatModel, parse_eps, parse_norm
 
 DEFAULT_PROTOCOL = "digits-linf"
 
@@ -72,7 +72,9 @@ class Protocol:
         if eps is not None:
             return ThreatModel(wanted, parse_eps(eps))
         if wanted != self.threat_model.norm:
-            raise BadValueError(f"norm {wanted} needs an eps of its own, such as '1/2', got none")
+            raise BadValueError(
+                f"norm {wanted} needs an eps of its own, such as {USUAL_EPS[wanted]!r}, got none"
+            )
         return self.threat_model
 
 
@@ -120,9 +122,10 @@ def resolve(
         UnknownNameError: There is no such protocol.
     """
     if own_data and name is None and eps is None:
+        wanted = parse_norm(norm) if norm else find_protocol(DEFAULT_PROTOCOL).threat_model.norm
         raise BadValueError(
-            "data of your own has no threat model; give an eps, such as '8/255' (in "
-            f"{norm or find_protocol(DEFAULT_PROTOCOL).threat_model.norm}), or a protocol"
+            f"data of your own has no threat model; give an eps, such as {USUAL_EPS[wanted]!r} (in "
+            f"{wanted}), or a protocol"
         )
     changed = find_protocol(name or DEFAULT_PROTOCOL).override(
         norm=norm, eps=eps, attack=attack, n_examples=n_examples, seed=seed

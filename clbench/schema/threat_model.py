@@ -31,6 +31,9 @@ _LARGEST_DENOMINATOR = 100
 PIXEL_STEP = 255
 """8-bit images have this many steps from black to white; the field writes eps in such steps."""
 
+USUAL_EPS: dict[NormName, str] = {"Linf": "8/255", "L2": "1/2", "L1": "12"}
+"""What the field takes for CIFAR-10, as an example for whoever gave none."""
+
 
 @dataclass(frozen=True)
 class ThreatModel:

@@ -7,6 +7,7 @@ from typing import Any
 from clbench.attacks.autoattack_rows import AUTOATTACK
 from clbench.attacks.interface import Attack, Granularity
 from clbench.attacks.native.apgd import APGD
+from clbench.attacks.native.apgd_l1 import APGDL1
 from clbench.attacks.native.fab import FAB
 from clbench.attacks.native.losses import LossName
 from clbench.attacks.native.pgd import PGD
@@ -21,14 +22,11 @@ from clbench.schema.names import NormName
 def _apgd(parameters: Mapping[str, Any]) -> PoolAttack:
     targets = parameters.get("n_target_classes", 0)
     loss: LossName = "dlr-targeted" if targets else parameters["loss"]
-    return APGD(
-        loss,
-        n_iter=parameters["n_iter"],
-        n_restarts=parameters["n_restarts"],
-        n_target_classes=targets,
-        eot_iter=parameters["eot_iter"],
-        rho=float(parameters["rho"]),
-    )
+    settings = {key: parameters[key] for key in ("n_iter", "n_restarts", "eot_iter")}
+    if "use_largereps" in parameters:  # which there is in L1 alone
+        larger = parameters["use_largereps"]
+        return APGDL1(loss, n_target_classes=targets, use_largereps=larger, **settings)
+    return APGD(loss, n_target_classes=targets, rho=float(parameters["rho"]), **settings)
 
 
 def _fab(parameters: Mapping[str, Any]) -> PoolAttack:
