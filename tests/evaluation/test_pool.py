@@ -16,12 +16,12 @@ from clbench.schema.files import unseal
 from clbench.schema.threat_model import ThreatModel
 
 N, CLASSES, TILE = 24, 5, 8
-EPS = {"Linf": Fraction(1, 30), "L2": Fraction(1, 4)}
+EPS = {"Linf": Fraction(1, 30), "L2": Fraction(1, 4), "L1": Fraction(1)}
 ATTACK = (
     "apgd-ce,n_iter=6 + apgd-t,n_iter=5,n_target_classes=3 + fab-t,n_iter=5,n_target_classes=3"
     " + square,n_queries=40 + pgd,steps=4,restarts=2"
 )
-both_norms = pytest.mark.parametrize("norm", EPS)
+every_norm = pytest.mark.parametrize("norm", EPS)
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ def verdicts(result):
     }
 
 
-@both_norms
+@every_norm
 def test_every_component_has_something_to_do(network, images, norm):
     found = run(network, images, norm).broken_by
     assert {"clean", "", "apgd-ce"} <= set(found)
     assert 5 < found.count("") < 20
 
 
-@both_norms
+@every_norm
 @pytest.mark.parametrize("order", ["shuffled", "half"])
 def test_the_order_and_the_presence_of_others_do_not_matter(network, images, norm, order):
     whole = verdicts(run(network, images, norm))
@@ -78,7 +78,7 @@ def test_the_order_and_the_presence_of_others_do_not_matter(network, images, nor
     assert found == {index: whole[index] for index in where.tolist()}
 
 
-@pytest.mark.parametrize(("norm", "n_shards"), [("Linf", 2), ("L2", 3), ("Linf", 7)])
+@pytest.mark.parametrize(("norm", "n_shards"), [("Linf", 2), ("L2", 3), ("Linf", 7), ("L1", 3)])
 def test_shards_find_what_a_whole_run_finds(network, images, norm, n_shards):
     whole, parts = verdicts(run(network, images, norm)), {}
     for number in range(n_shards):
@@ -88,7 +88,12 @@ def test_shards_find_what_a_whole_run_finds(network, images, norm, n_shards):
 
 @pytest.mark.parametrize(
     ("norm", "attack"),
-    [("Linf", ATTACK), ("L2", "apgd-t,n_iter=20"), ("L2", "square,n_queries=120")],
+    [
+        ("Linf", ATTACK),
+        ("L2", "apgd-t,n_iter=20"),
+        ("L2", "square,n_queries=120"),
+        ("L1", "apgd-ce,n_iter=9,n_restarts=3 + fab-t,n_iter=3,n_target_classes=2"),
+    ],
 )
 def test_a_run_cut_anywhere_goes_on_to_the_same_bytes(
     network, images, norm, attack, tmp_path, monkeypatch
