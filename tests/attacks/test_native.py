@@ -21,8 +21,10 @@ from clbench.attacks.native.windows import patterns, sides
 from clbench.schema.threat_model import ThreatModel
 
 N, CLASSES = 12, 6
-EPS = {"Linf": Fraction(1, 50), "L2": Fraction(1, 4)}
-both_norms = pytest.mark.parametrize("norm", EPS)
+EPS = {"Linf": Fraction(1, 50), "L2": Fraction(1, 4), "L1": Fraction(2)}
+ORDER = {"Linf": float("inf"), "L2": 2, "L1": 1}
+both_norms = pytest.mark.parametrize("norm", ["Linf", "L2"])
+every_norm = pytest.mark.parametrize("norm", EPS)
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +101,7 @@ def test_targeted_apgd_finds_the_losses_of_the_package(network, images, norm):
         assert last.best_loss[here] == pytest.approx(losses.numpy(), rel=1e-6)
 
 
-@both_norms
+@every_norm
 @pytest.mark.parametrize("targeted", [True, False])
 @pytest.mark.parametrize("beta", [0.9, 0.6])
 def test_fab_finds_the_distances_of_the_package(network, images, norm, targeted, beta):
@@ -112,7 +114,7 @@ def test_fab_finds_the_distances_of_the_package(network, images, norm, targeted,
     for attempt in range(attack.attempts):
         theirs.target_class = attempt + 2
         found = theirs.attack_single_run(images, labels, is_targeted=targeted)
-        theirs_far = (found - images).flatten(1).norm(float("inf") if norm == "Linf" else 2, dim=1)
+        theirs_far = (found - images).flatten(1).norm(ORDER[norm], dim=1)
         ours_far = last.distance[last.attempt == attempt]
         assert ours_far.isfinite().float().mean() >= 0.9
         assert ours_far == pytest.approx(
@@ -140,8 +142,7 @@ def test_the_step_to_a_hyperplane_is_that_of_the_package(norm, way):
         normal.abs() * torch.where(normal * gap[:, None, None, None] > 0, 1 - points, points)
     ).sum((1, 2, 3))
     assert gained[reachable] == pytest.approx(gap[reachable].numpy(), rel=2e-6)
-    length = {"Linf": float("inf"), "L2": 2, "L1": 1}[norm]
-    mine, other = (one.flatten(1).norm(length, dim=1)[reachable] for one in (ours, theirs))
+    mine, other = (one.flatten(1).norm(ORDER[norm], dim=1)[reachable] for one in (ours, theirs))
     assert mine == pytest.approx(other.numpy(), rel=1e-4)
 
 
@@ -166,7 +167,7 @@ def test_patterns_are_those_of_the_package(norm, power):
         assert ours.numpy() == pytest.approx(pattern.float().numpy(), abs=1e-6)
 
 
-@pytest.mark.parametrize("norm", ["Linf", "L2", "L1"])
+@every_norm
 def test_square_never_leaves_the_ball_and_never_grows_worse(network, images, norm):
     labels, eps = network(images).argmax(1), {"Linf": 0.02, "L2": 0.3, "L1": 2.0}[norm]
     attack = Square(n_queries=60)
@@ -182,3 +183,42 @@ def test_square_never_leaves_the_ball_and_never_grows_worse(network, images, nor
     falls = torch.stack(margins).diff(dim=0)
     assert (falls <= 0).all()
     assert (falls < 0).sum() > 3 * N
+
+
+def fed(numbers, monkeypatch):
+    """Let torch.rand return these numbers, one after the other."""
+    numbers = iter(numbers)
+
+    def rand(shape):
+        size = torch.Size(shape)
+        return torch.tensor([next(numbers) for _ in range(size.numel())]).reshape(size)
+
+    monkeypatch.setattr(torch, "rand", rand)
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("L2", "3/10"), ("L1", "3/2"), ("L1", "8")])
+@pytest.mark.parametrize("example", range(4))
+def test_square_with_the_numbers_of_the_package_goes_where_the_package_goes(
+    network, images, norm, eps, example, monkeypatch
+):
+    torch.set_default_dtype(torch.float32)  # which the package's projection always takes
+    network, images = network.float(), images.float()
+    queries, (c, h, w) = 80, (2, 8, 8)
+    clean, labels = images[example : example + 1], torch.tensor([example % CLASSES])
+    network[3].bias[labels] += 50  # so that it is never broken
+    attack, ball = Square(n_queries=queries), Ball.of(ThreatModel(norm, Fraction(eps)), 5, "test")
+    items = attack.begin(Example(clean, labels, labels, torch.ones(1), None), ball)
+    for _ in range(queries + 1):
+        items = attack.step(DirectNetwork(network), items, ball).items
+    start, n_move = ball.numbers.uniform(example, 0, 0, n=h * w * (1 + c)), 5 + c
+    moves = ball.numbers.uniform(example, 0, 1, n=100 * n_move).reshape(100, n_move)[:queries]
+    start[:: 1 + c] = 1 - start[:: 1 + c]  # the package turns a pattern by the other half
+    moves[:, 4] = 1 - moves[:, 4]
+    fed([*start.tolist(), *moves.flatten().tolist()], monkeypatch)
+    theirs = SquareAttack(
+        network, norm=norm, n_queries=queries, eps=float(Fraction(eps)), resc_schedule=False
+    )
+    theirs.init_hyperparam(clean)
+    _, best = theirs.attack_single_run(clean, labels)
+    assert (best - clean).abs().max() > 0.05
+    assert items.best.numpy() == pytest.approx(best.numpy(), abs=1e-5)

@@ -252,7 +252,7 @@ class Mass:
         old = offset * takes
         new = pattern + old / (self._length(old, (2, 3)) + _TINY)
         spare = (ball.eps**self.order - self._mass(offset, (1, 2, 3))).clamp_min(0)
-        budget = self._root(spare / c + self._mass(offset * (takes | gives), (1, 2, 3)))
+        budget = self._root(spare / c + self._mass(offset * (takes | gives), (2, 3)))
         if self.order == 1:
             budget = budget * c
         new = new / (self._length(new, (2, 3)) + _TINY) * budget
