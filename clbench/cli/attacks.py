@@ -19,7 +19,8 @@ def attacks(as_json: opt.Json = False) -> None:
 
     Several are a cascade: --attack "apgd-ce,n_iter=50 + square"
 
-    What ends in _per_eps is in proportion to eps; step_size=1/100 or alpha=1/100 fixes it.
+    What ends in _per_eps is in proportion to eps; step_size=1/100 or alpha=1/100 fixes it. A norm
+    in which an attack has other parameters has lines of its own.
     """
     from clbench.attacks.grammar import ATTACKS
     from clbench.cli.render.tables import show_entries, show_json
@@ -37,7 +38,7 @@ def _describe(name: str) -> dict[str, Any]:
     from clbench.attacks.registry import plan_attack
 
     norms = norms_of(name)
-    plan = plan_attack(name, norms[0], _EXAMPLE_CLASSES)
+    plan, *others = (plan_attack(name, norm, _EXAMPLE_CLASSES) for norm in norms)
     return {
         "name": name,
         "about": ATTACKS[name],
@@ -46,13 +47,26 @@ def _describe(name: str) -> dict[str, Any]:
         "options": sorted(options_of(name)),
         "steps": plan.spec.parameters,
         "hash": plan.spec.hash,
+        "in_other_norms": {
+            norm: {"steps": other.spec.parameters, "hash": other.spec.hash}
+            for norm, other in zip(norms[1:], others, strict=True)
+            if other.spec.hash != plan.spec.hash
+        },
     }
 
 
 def _in_words(row: "Mapping[str, Any]") -> tuple[str, list[str]]:
     heading = f"{row['name']} ({', '.join(row['norms'])}; {row['backend']})"
-    steps = [f"{name}: {_listed(parameters)}" for name, parameters in row["steps"].items()]
-    return heading, [row["about"], *steps]
+    lines = _lines("", row["steps"])
+    for norm, other in row["in_other_norms"].items():
+        steps = other["steps"].items()
+        changed = {name: found for name, found in steps if found != row["steps"][name]}
+        lines += _lines(f" in {norm}", changed)
+    return heading, [row["about"], *lines]
+
+
+def _lines(where: str, steps: "Mapping[str, Mapping[str, object]]") -> list[str]:
+    return [f"{name}{where}: {_listed(parameters)}" for name, parameters in steps.items()]
 
 
 def _listed(parameters: "Mapping[str, object]") -> str:
