@@ -77,9 +77,9 @@ def test_the_standard_cascade_equals_autoattack_but_for_fewer_queries(network, i
     assert_equal(ours(network, image_set, (*white, square), "Linf", "1/40", 7), image_set, theirs)
 
 
-@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("norm", ["Linf", "L2", "L1"])
 def test_batches_are_regrouped_as_autoattack_does(network, image_set, norm):
-    eps = {"Linf": "1/40", "L2": "1/8"}[norm]
+    eps = {"Linf": "1/40", "L2": "1/8", "L1": "1/2"}[norm]
     names = ["apgd-dlr", "fab", "square", "apgd-ce", "apgd-t", "fab-t"]
     adversary = AutoAttack(
         network, norm=norm, eps=float(Fraction(eps)), seed=SEED, version="custom", attacks=names
@@ -96,6 +96,10 @@ def test_batches_are_regrouped_as_autoattack_does(network, image_set, norm):
     short = {"apgd": "n_iter=4", "fab": "n_iter=4", "squa": "n_queries=20"}
     texts = [f"{name},{short[name[:4].rstrip('-')]}" for name in names]
     texts = [text + ",n_restarts=2" * text.startswith(("apgd-d", "apgd-c")) for text in texts]
+    if norm == "L1":
+        one_ball = ",use_largereps=false"
+        texts = [text + one_ball * text.startswith("apgd") for text in texts]
+        texts = [text + ",n_target_classes=9" * text.startswith("apgd-t") for text in texts]
     steps = [
         step for text in texts for step in bind(plan_attack(text, norm, 10, "pyautoattack"), 10)
     ]
@@ -112,7 +116,7 @@ OWN = {
 }
 
 
-@pytest.mark.parametrize("norm", ["Linf", "L2"])
+@pytest.mark.parametrize("norm", ["Linf", "L2", "L1"])
 @pytest.mark.parametrize("version", ["standard", "plus", "rand"])
 def test_every_step_is_set_up_as_autoattack_sets_it_up(network, version, norm):
     adversary = AutoAttack(network, norm=norm, eps=0.25, seed=SEED, version=version)
@@ -146,8 +150,10 @@ def test_zero_gradients_raise_no_warning(network, image_set):
     assert "zero_gradient" in outcome.flags
 
 
+@pytest.mark.parametrize("norm", ["L2", "L1"])
+@pytest.mark.parametrize("backend", ["pyautoattack", "native"])
 @pytest.mark.parametrize("name", ["apgd-t,n_iter=3", "square,n_queries=5", "fab-t,n_iter=3"])
-def test_networks_in_channels_last_format_are_attacked(name):
+def test_networks_in_channels_last_format_are_attacked(name, norm, backend):
     class ChannelsLast(nn.Module):
         def __init__(self):
             super().__init__()
@@ -159,17 +165,18 @@ def test_networks_in_channels_last_format_are_attacked(name):
     network, images = ChannelsLast(), torch.rand(4, 3, 8, 8)
     image_set = make_image_set("four", images, network(images).argmax(1), 5)
     settings = {"seed": 0, "batch_size": 4, "device": "cpu"}
-    threat_model = ThreatModel("L2", Fraction(1))
-    steps = bind(plan_attack(name, "L2", 5), 5)
+    threat_model = ThreatModel(norm, Fraction(1))
+    steps = bind(plan_attack(name, norm, 5, backend), 5)
     outcome = evaluate(network, image_set, steps, threat_model, **settings)
     assert outcome.robust_acc.value <= outcome.clean_acc.value
 
 
+@pytest.mark.parametrize("norm", ["Linf", "L1"])
 @pytest.mark.parametrize("n", [1, 2])
-def test_few_images_are_attacked_too(network, image_set, n):
+def test_few_images_are_attacked_too(network, image_set, n, norm):
     few = image_set.head(n)
     for name in ("apgd-t,n_iter=3", "fab,n_iter=3", "square,n_queries=5", "fab-t,n_iter=3"):
-        steps = bind(plan_attack(name, "Linf", 10), 10)
+        steps = bind(plan_attack(name, norm, 10), 10)
         settings = {"seed": 0, "batch_size": None, "device": "cpu"}
-        outcome = evaluate(network, few, steps, ThreatModel("Linf", Fraction(1, 8)), **settings)
+        outcome = evaluate(network, few, steps, ThreatModel(norm, Fraction(1, 8)), **settings)
         assert len(outcome.broken_by) == n

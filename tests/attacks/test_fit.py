@@ -38,13 +38,15 @@ def runs(name, norm, shape):
 
 
 @pytest.mark.upstream
-@pytest.mark.parametrize("name", ["square", "torchattacks:Square"])
+@pytest.mark.parametrize(
+    ("name", "norm"), [("square", "L2"), ("square", "L1"), ("torchattacks:Square", "L2")]
+)
 @pytest.mark.parametrize("height", LENGTHS)
-def test_square_is_refused_where_it_fails_and_nowhere_else(name, height):
+def test_square_is_refused_where_it_fails_and_nowhere_else(name, norm, height):
     shapes = [shape for shape in SHAPES if shape[1] == height]
     fit = component_row(name).fit
-    assert [not fit("L2", shape).reason for shape in shapes] == [
-        runs(name, "L2", shape) for shape in shapes
+    assert [not fit(norm, shape).reason for shape in shapes] == [
+        runs(name, norm, shape) for shape in shapes
     ]
 
 

@@ -68,6 +68,19 @@ def test_steps_that_need_more_classes_are_left_out_and_flagged(name, n_classes, 
     assert plan.spec.flags == ("few_classes",)
 
 
+@pytest.mark.parametrize("norm", ["Linf", "L2", "L1"])
+@pytest.mark.parametrize("name", ["autoattack", "autoattack-plus", "autoattack-rand"])
+@pytest.mark.parametrize("n_classes", [2, 3, 5, 6, 9, 10, 100])
+def test_a_cascade_is_the_same_whoever_runs_it(name, norm, n_classes):
+    ours, theirs = (plan_attack(name, norm, n_classes, by) for by in ("native", "pyautoattack"))
+    assert ours.spec == theirs.spec
+    assert ours.spec.hash == theirs.spec.hash
+    for component in ours.spec.components:
+        most = {("apgd-t", "autoattack", "L1"): 5}.get((component.name, name, norm), 9)
+        targets = component.parameters.get("n_target_classes", min(most, n_classes - 1))
+        assert targets == min(most, n_classes - 1)
+
+
 def test_the_hash_covers_names_and_parameters_in_their_order():
     def hash_of(name, *components):
         return AttackSpec(name, tuple(Component(*one) for one in components)).hash
