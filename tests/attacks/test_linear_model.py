@@ -87,6 +87,9 @@ def test_the_exact_answer_is_found(linear_model, norm, text):
     [
         ("Linf", "fab-t,n_iter=20"),
         ("L2", "fab-t,n_iter=20"),
+        ("L1", "apgd-ce,n_restarts=1"),
+        ("L1", "fab-t,n_iter=20"),
+        ("L1", "square,n_queries=50"),
         ("Linf", "square,n_queries=50"),
         ("L2", "square,n_queries=50"),
         ("Linf", "torchattacks:Square,n_queries=50"),
