@@ -21,7 +21,7 @@ def written(tmp_path):
 
 def test_every_protocol_of_the_design_is_there():
     assert set(protocols()) >= {
-        *("digits-linf", "cifar10-linf", "cifar100-linf", "cifar10-l2"),
+        *("digits-linf", "cifar10-linf", "cifar100-linf", "cifar10-l2", "cifar10-l1"),
         *("cifar10-paper", "cifar100-paper"),
     }
     assert DEFAULT_PROTOCOL in protocols()
@@ -32,6 +32,7 @@ def test_every_protocol_of_the_design_is_there():
     [
         ("cifar10-linf", "Linf", "8/255"),
         ("cifar10-l2", "L2", "1/2"),
+        ("cifar10-l1", "L1", "12"),
         ("cifar10-paper", "Linf", "4/255"),
     ],
 )
