@@ -192,8 +192,9 @@ def _sparse_step(
     """Return steps along the signs of the largest slopes, all pixels by as much."""
     slopes = gradient.abs().flatten(1)
     n = slopes.shape[1]
-    place = ((1 - items.share) * n).clamp(0, n - 1).long()
-    least = slopes.sort(dim=1).values.gather(1, place[:, None])
+    n_wanted = n - ((1 - items.share) * n).clamp(0, n - 1).long()
+    largest = slopes.topk(int(n_wanted.max()), dim=1).values
+    least = largest.gather(1, n_wanted[:, None] - 1)
     signs = gradient.sign().where((slopes >= least).reshape(gradient.shape), 0)
     n_moved = signs.abs().sum(dim=(1, 2, 3))
     return signs * wide(items.step_size / (n_moved + _TINY))
