@@ -12,6 +12,7 @@ from torch import Tensor
 from clbench.runtime.layout import row_major
 from clbench.schema.errors import BadValueError, DataError
 from clbench.schema.numbers import whole
+from clbench.schema.shard import Shard
 from clbench.schema.text import shown
 
 log = logging.getLogger(__name__)
@@ -41,17 +42,6 @@ class SetId(NamedTuple):
     name: str
     n: int
     sha256: str
-
-
-class Shard(NamedTuple):
-    """Every ``of``-th example, from the one with this ``number`` on, which counts from 0."""
-
-    number: int
-    of: int
-
-    def positions(self, n: int) -> Int64[Tensor, " m"]:
-        """Return which of ``n`` examples are in it."""
-        return torch.arange(self.number, n, self.of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +101,11 @@ class ImageSet:
             raise BadValueError(
                 f"{self.name} has {len(self)} examples, too few for {shard.of} shards"
             )
-        return replace(self.select(shard.positions(len(self))), whole=self.id)
+        return self.part(torch.arange(shard.number, len(self), shard.of))
+
+    def part(self, positions: Int64[Tensor, " m"]) -> "ImageSet":
+        """Return the examples at these places, as a part of what this set is a part of."""
+        return replace(self.select(positions), whole=self.whole)
 
     def named(self, name: str) -> "ImageSet":
         """Return the same examples under another name."""

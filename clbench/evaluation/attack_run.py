@@ -1,11 +1,11 @@
 """The attacks of one evaluation at work, one after the other, from wherever it stands."""
 
-import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,16 +17,16 @@ from clbench.attacks.native.pooled import Pooled
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.confirm import Batch, attack_and_confirm
-from clbench.evaluation.first_look import first_look
+from clbench.evaluation.first_look import first_look, signs_of_trouble
+from clbench.evaluation.going_on import saved_state
+from clbench.evaluation.parts import DRAFT, LEFT
 from clbench.evaluation.pool_run import PoolRun
 from clbench.evaluation.progress import OnProgress, Progress, Saver, UnderWay
+from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED
 from clbench.evaluation.state import EvaluationState
 from clbench.evaluation.verdicts import BY_CLEAN
-from clbench.schema.files import set_aside
 from clbench.schema.threat_model import ThreatModel
 from clbench.schema.version import __version__
-
-log = logging.getLogger(__name__)
 
 TELL_EVERY_S = 1.0
 """Seconds between two reports from within a batch."""
@@ -39,15 +39,20 @@ def made_with(device: torch.device) -> dict[str, str]:
 
 @dataclass
 class AttackRun:
-    """One evaluation at work."""
+    """One evaluation at work on ``images``: the ``whole`` data set, or a shard of it.
+
+    ``draft`` is kept with its progress, for whoever joins shards.
+    """
 
     model: AttackedModel
+    whole: ImageSet
     images: ImageSet
     steps: Sequence[AttackStep]
     threat_model: ThreatModel
     seed: int
     device: torch.device
     batch_size: int
+    draft: str = ""
     cost_done: float = 0.0
     attack_seconds: float = 0.0
     work: PoolRun | None = None
@@ -60,34 +65,49 @@ class AttackRun:
         progress_file: Path | None,
     ) -> EvaluationState:
         """Return the state that was saved, or the first one; ``logits`` tell the network."""
-        passes = math.fsum(step.cost for step in self.steps) * self.images.whole.n
-        self.model.speed_up(self._some(), passes)
-        if progress_file is not None and progress_file.is_file():
-            found = EvaluationState.from_bytes(
-                progress_file.read_bytes(), sign, self.images, logits, made_with(self.device)
-            )
-            if isinstance(found, EvaluationState):
-                self.model.forward_passes = 0  # those for the batch size were counted before
-                return found
-            kept = set_aside(progress_file)
-            log.warning("cannot go on from %s: %s; kept as %s", progress_file, found.reason, kept)
-        return self._begin(sign, flags, logits)
+        read = partial(
+            EvaluationState.from_bytes,
+            identity=sign,
+            images=self.images,
+            logits=logits,
+            made_with=made_with(self.device),
+        )
+        state = saved_state(progress_file, read, self.images.index, len(self.steps))
+        known = state.index if state is not None else torch.empty(0, dtype=torch.int64)
+        unknown = (~torch.isin(self.images.index, known)).nonzero()[:, 0]
+        if state is None or len(unknown) or self._left(state):
+            passes = math.fsum(step.cost for step in self.steps) * self.images.whole.n
+            self.model.speed_up(self._some(), passes)
+        if not len(unknown) and state is not None:
+            self.model.forward_passes = 0  # those for the batch size were counted before
+            return state
+        begun = self._begin(sign, flags, logits, self.images.part(unknown))
+        states = [begun] if state is None else [state, begun]
+        return EvaluationState.joined(states, self.images.index)
 
     def _some(self) -> Float[Tensor, "t c h w"]:
-        """Return a full tile of images, the first ones again and again where there are few."""
-        where = torch.arange(self.tile) % len(self.images)
-        return self.images.images[where].to(self.device)
+        """Return a full tile of images, the same ones in every shard."""
+        where = torch.arange(self.tile) % len(self.whole)
+        return self.whole.images[where].to(self.device)
 
     def _begin(
-        self, sign: str, flags: Sequence[str], logits: Float[Tensor, "m k"]
+        self, sign: str, flags: Sequence[str], logits: Float[Tensor, "m k"], images: ImageSet
     ) -> EvaluationState:
-        """Classify the clean images and look for signs of trouble."""
+        """Classify some clean images and look for signs of trouble.
+
+        Those that all images raise together are looked for where the first one is begun.
+        """
         started = time.perf_counter()
-        look = first_look(*(self.model, self.images, logits), device=self.device, tile=self.tile)
-        state = EvaluationState.begin(sign, self.images, look.clean_pred, logits)
+        first = self.whole.index
+        checked = torch.isin(images.index, first[:MAX_GRADIENTS_CHECKED])
+        look = first_look(self.model, images, checked=checked, device=self.device, tile=self.tile)
+        state = EvaluationState.begin(sign, images, look.clean_pred, logits)
         state.log2_factors = look.log2_factors
         state.flags.update(flags)
         state.flags += look.flags
+        if (images.index == first[0]).any():
+            some = self.whole.images[: self.tile].to(self.device)
+            state.flags += signs_of_trouble(self.model, some, logits, tile=self.tile)
         self._count(state, time.perf_counter() - started)
         return state
 
@@ -140,7 +160,12 @@ class AttackRun:
     def to_bytes(self, state: EvaluationState) -> bytes:
         """Return the progress, with what a pool has under way."""
         state.in_flight = {} if self.work is None else self.work.pool.under_way().tensors()
-        return state.to_bytes(made_with(self.device))
+        about = {LEFT: self._left(state), DRAFT: self.draft}
+        return state.to_bytes(made_with(self.device), about)
+
+    def _left(self, state: EvaluationState) -> int:
+        """Return how many examples are still to be attacked."""
+        return sum(len(state.pending(number)) for number in range(len(self.steps)))
 
     @property
     def tile(self) -> int:

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import AttackedModel, classes_of
-from clbench.evaluation.chance import AT_CHANCE, is_at_chance
 from clbench.evaluation.confirm import Batch
 from clbench.evaluation.logit_scale import is_distorted, log2_factors, same_factor
-from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED, examine, has_zero_gradient
+from clbench.evaluation.reliability import examine, has_zero_gradient
 from clbench.evaluation.tile_network import plain_logits
 from clbench.models.validate import BATCH_DEPENDENT, RANDOMIZED, same_answers
 
@@ -32,55 +31,86 @@ class FirstLook(NamedTuple):
 def first_look(
     model: AttackedModel,
     images: ImageSet,
-    alone: Float[Tensor, "m k"],
     *,
+    checked: Bool[Tensor, " n"],
     device: torch.device,
     tile: int,
 ) -> FirstLook:
-    """Classify the clean images and look for signs of trouble.
+    """Classify the clean images and look at each for signs of trouble.
+
+    What is found for an image depends on no other one.
 
     Args:
         model: The network, on ``device``.
         images: The examples.
-        alone: Its logits of the first few, which were asked for in a batch of their own.
+        checked: Of which of them the gradient is looked at, where they are right.
         device: Where to run.
         tile: Images at once; the last ones are filled up.
     """
-    parts = torch.split(torch.arange(len(images)), tile)
-    first = Batch.at(images, parts[0], device).images
-    logits = plain_logits(model, first, tile)
-    others = [
-        classes_of(plain_logits(model, Batch.at(images, one, device).images, tile))
-        for one in parts[1:]
-    ]
-    clean_pred = torch.cat([classes_of(logits), *others]).cpu()
-    flags: Counter[str] = Counter(examine(model, first))
-    flags["nan_logits"] = int((clean_pred < 0).sum())
-    flags[AT_CHANCE] = int(is_at_chance(clean_pred, images.labels, images.n_classes))
-    few = min(len(logits), len(alone))
-    if RANDOMIZED not in flags and not same_answers(logits[:few].float().cpu(), alone[:few]):
-        flags[BATCH_DEPENDENT] = 1  # only in batches larger than those it was asked in before
-    right = (clean_pred == images.labels).nonzero()[:, 0]
+    clean_pred = torch.cat(
+        [
+            classes_of(plain_logits(model, Batch.at(images, one, device).images, tile))
+            for one in torch.split(torch.arange(len(images)), tile)
+        ]
+    ).cpu()
+    flags = Counter(nan_logits=int((clean_pred < 0).sum()))
+    right = clean_pred == images.labels
     factors = torch.zeros_like(clean_pred)
-    for where in _batches(right, tile):
-        batch = Batch.at(images, where, device)
-        factors[where] = log2_factors(model, batch.images, batch.labels)
-    for where in _batches(right[:MAX_GRADIENTS_CHECKED], tile):
-        for factor, some in same_factor(factors[where]):
+    for where, batch in _tiles(model, images, right, device, tile):
+        factors[where] = log2_factors(model, batch.images, batch.labels)[: len(where)]
+    for factor, some in same_factor(factors):
+        mine = torch.zeros_like(right)
+        mine[some] = True
+        for where, batch in _tiles(model, images, right & checked & mine, device, tile):
             with model.times(factor):
-                flags += _blind(model, Batch.at(images, where[some], device))
+                flags += _blind(model, batch, len(where))
     return FirstLook(clean_pred, factors, +flags)  # without those that no image raised
 
 
-def _blind(model: AttackedModel, batch: Batch) -> Counter[str]:
-    """Count the images that are right at which attacks cannot follow a gradient."""
-    zero = has_zero_gradient(model, batch.images, batch.labels).cpu()
+def signs_of_trouble(
+    model: AttackedModel,
+    first: Float[Tensor, "t c h w"],
+    alone: Float[Tensor, "m k"],
+    *,
+    tile: int,
+) -> Counter[str]:
+    """Return the flags that the first images of a data set raise together.
+
+    Args:
+        model: The network, where they are.
+        first: No more than a tile of them.
+        alone: Its logits of the first few, which were asked for in a batch of their own.
+        tile: Images at once.
+    """
+    flags: Counter[str] = Counter(examine(model, first))
+    before = model.forward_passes
+    logits = plain_logits(model, first, tile)
+    model.forward_passes = before  # counted where these images are classified
+    few = min(len(logits), len(alone))
+    if RANDOMIZED not in flags and not same_answers(logits[:few].float().cpu(), alone[:few]):
+        flags[BATCH_DEPENDENT] = 1  # only in batches larger than those it was asked in before
+    return flags
+
+
+def _blind(model: AttackedModel, batch: Batch, n: int) -> Counter[str]:
+    """Count, of the first images of a batch, those at which attacks cannot follow a gradient."""
+    zero = has_zero_gradient(model, batch.images, batch.labels).cpu()[:n]
     tiny = torch.zeros_like(zero)
     if model.factor != 1:
-        tiny = is_distorted(model, batch.images, batch.labels) & ~zero
+        tiny = is_distorted(model, batch.images, batch.labels)[:n] & ~zero
     return Counter(zero_gradient=int(zero.sum()), tiny_gradient=int(tiny.sum()))
 
 
-def _batches(where: Int[Tensor, " m"], size: int) -> Iterator[Int[Tensor, " b"]]:
-    """Yield places in pieces; none where there are none."""
-    yield from (one for one in torch.split(where, size) if len(one))
+def _tiles(
+    model: AttackedModel,
+    images: ImageSet,
+    wanted: Bool[Tensor, " n"],
+    device: torch.device,
+    tile: int,
+) -> Iterator[tuple[Int[Tensor, " b"], Batch]]:
+    """Yield where some images are, and the full tile that they begin; filling is not counted."""
+    places = wanted.nonzero()[:, 0]
+    for where in torch.split(places, tile) if len(places) else ():
+        filled = torch.cat([where, where[:1].expand(tile - len(where))])
+        with model.counting(torch.arange(tile) < len(where)):
+            yield where, Batch.at(images, filled, device)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from clbench.attacks.interface import AttackStep
+from clbench.evaluation.chance import AT_CHANCE, is_at_chance
 from clbench.evaluation.reliability import is_unreliable
 from clbench.evaluation.state import CLEAN, ROBUST, EvaluationState
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, square_improves
@@ -67,17 +68,27 @@ class EvaluationResult:
 
 
 def result_of(
-    steps: Sequence[AttackStep], state: EvaluationState, labels: Int[Tensor, " n"], batch_size: int
+    steps: Sequence[AttackStep], state: EvaluationState, batch_size: int
 ) -> EvaluationResult:
     """Return what a finished evaluation found."""
-    attacks = tuple(step.name for step in steps)
+    names, black_box = [step.name for step in steps], [step.black_box for step in steps]
+    return result_of_state(names, black_box, state, batch_size)
+
+
+def result_of_state(
+    attacks: Sequence[str], black_box: Sequence[bool], state: EvaluationState, batch_size: int
+) -> EvaluationResult:
+    """Return what a finished state holds; ``black_box`` says which attacks use no gradients."""
     names = {ROBUST: BY_NOTHING, CLEAN: BY_CLEAN} | dict(enumerate(attacks))
     broken_by = [names[number] for number in state.broken_by.tolist()]
-    improves = square_improves(attacks, [step.black_box for step in steps], broken_by)
+    raised = {
+        AT_CHANCE: is_at_chance(state.clean_pred, state.labels, state.logits.shape[1]),
+        "square_improves": square_improves(attacks, black_box, broken_by),
+    }
     return EvaluationResult(
-        attacks=attacks,
+        attacks=tuple(attacks),
         index=state.index,
-        labels=labels,
+        labels=state.labels,
         clean_pred=state.clean_pred,
         adv_pred=state.adv_pred,
         broken_by=broken_by,
@@ -87,5 +98,5 @@ def result_of(
         backward_passes=state.backward_passes,
         seconds=state.seconds,
         batch_size=batch_size,
-        flags=tuple(sorted({*state.flags, *(["square_improves"] if improves else [])})),
+        flags=tuple(sorted({*state.flags, *(flag for flag, is_so in raised.items() if is_so)})),
     )

@@ -22,6 +22,7 @@ from clbench.runtime.tiles import choose_batch_size, tile_of
 from clbench.schema.errors import BadValueError, ModelError
 from clbench.schema.files import sha256_of
 from clbench.schema.numbers import read_batch_size
+from clbench.schema.shard import Shard
 from clbench.schema.threat_model import ThreatModel
 
 LOGITS_KEPT = 8
@@ -41,6 +42,8 @@ def evaluate(
     flags: Sequence[str] = (),
     identity: str = "",
     progress_file: Path | None = None,
+    shard: Shard | None = None,
+    draft: str = "",
     on_progress: OnProgress | None = None,
 ) -> EvaluationResult:
     """Attack ``network`` step by step, each step only where it is still robust.
@@ -62,11 +65,13 @@ def evaluate(
         flags: What is known of the attack already.
         identity: What else tells this run from others, such as the attack's hash; its weights,
             data, threat model, seed, precision and batch size do anyway.
-        progress_file: Where to keep what is done so far.
+        progress_file: Where to keep what is done so far; the other shards' lies beside it.
+        shard: Which of the examples to attack; all of them unless given.
+        draft: Kept with the progress.
         on_progress: Called after every batch.
 
     Raises:
-        BadValueError: A batch size below 1, or an unknown precision.
+        BadValueError: A batch size below 1, an unknown precision, or more shards than examples.
         ModelError: The network does not return logits [n, classes].
         StorageError: The progress cannot be saved.
     """
@@ -77,14 +82,17 @@ def evaluate(
     with exact_arithmetic(), left_as_found(network, seed=seed):
         model = AttackedModel(network, precision)
         size = size_wanted or _automatic(model, images, steps, device)
-        run = AttackRun(model, images, steps, threat_model, seed, device, size)
+        mine = images.shard(shard) if shard else images
+        run = AttackRun(model, images, mine, steps, threat_model, seed, device, size, draft)
         decisive = (identity, state_sha256(network), str(threat_model), seed, precision, size)
         sign = sha256_of(json.dumps([*decisive, [step.name for step in steps]]).encode())
         logits = first_logits(network, images, device)
         state = run.begin_or_go_on(sign, flags, logits, progress_file)
         with Saver(progress_file, lambda: run.to_bytes(state)) as saver:
             run.finish(state, saver, on_progress or (lambda _progress: None))
-    return result_of(steps, state, images.labels, size)
+            if shard:
+                saver.save(force=True)  # it stays to be joined
+    return result_of(steps, state, size)
 
 
 def check_precision(precision: str) -> None:

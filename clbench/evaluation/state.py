@@ -1,32 +1,23 @@
 """How far an evaluation has come, example by example, and the bytes from which it can go on."""
 
-import io
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from clbench.data.image_set import ImageSet, SetId, Shard
+from clbench.data.image_set import ImageSet, SetId
 from clbench.evaluation.confirm import Confirmed
+from clbench.evaluation.state_file import DAMAGED, IN_FLIGHT, PER_EXAMPLE, TOTALS, pack, unpack
 from clbench.models.validate import same_answers
 from clbench.schema.errors import BadValueError
-from clbench.schema.files import DAMAGED_NPZ, seal, unseal
+from clbench.schema.shard import Shard
 
 ROBUST, CLEAN = -1, -2
 """In ``broken_by``: no attack has broken the example; the clean image is misclassified already."""
-
-_PER_EXAMPLE = (
-    *("index", "clean_pred", "adv_pred", "broken_by", "components_done", "log2_factors"),
-)
-_KEPT = ("images", "logits")
-_IN_FLIGHT = "in_flight_"
-_TOTALS = ("forward_passes", "backward_passes", "seconds")
 
 
 class Mismatch(NamedTuple):
@@ -42,18 +33,20 @@ class EvaluationState:
     There is no place where it stands: each component attacks the examples that are ``pending``. So
     the state does not depend on how many are attacked at once, and can be cut and joined.
 
-    ``identity`` names the run; ``whole`` is the data set that the examples are of, and ``index``
-    their places in it. ``logits`` are the network's for the first clean images, by which a change
-    of the network is noticed. ``broken_by`` is the number of the component that broke an example,
-    or ``ROBUST`` or ``CLEAN``; ``components_done`` how many have attacked it. ``log2_factors`` are
-    the powers of two by which attacks see the logits times. ``flags`` count the images that raised
-    each. ``in_flight`` is what the pool of the component at work has under way; see
-    ``clbench.attacks.native.under_way``.
+    ``identity`` names the run; ``whole`` is the data set that the examples are of, ``index`` their
+    places in it and ``labels`` their classes. ``logits`` are the network's for the first clean
+    images, by which a change of the network is noticed. ``broken_by`` is the number of the
+    component that broke an example, or ``ROBUST`` or ``CLEAN``; ``components_done`` how many have
+    attacked it. ``log2_factors`` are the powers of two by which attacks see the logits times.
+    ``flags`` count the images that raised each. ``counted`` names other files of the run whose
+    passes and time are among these. ``in_flight`` is what the pool of the component at work has
+    under way; see ``clbench.attacks.native.under_way``.
     """
 
     identity: str
     whole: SetId
     index: Int[Tensor, " n"]
+    labels: Int[Tensor, " n"]
     clean_pred: Int[Tensor, " n"]
     adv_pred: Int[Tensor, " n"]
     broken_by: Int[Tensor, " n"]
@@ -65,6 +58,7 @@ class EvaluationState:
     backward_passes: int = 0
     seconds: float = 0.0
     flags: Counter[str] = field(default_factory=Counter)
+    counted: frozenset[str] = frozenset()
     in_flight: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -81,6 +75,7 @@ class EvaluationState:
             identity=identity,
             whole=images.whole,
             index=images.index,
+            labels=images.labels,
             clean_pred=clean_pred,
             adv_pred=clean_pred.clone(),
             broken_by=broken_by,
@@ -116,15 +111,21 @@ class EvaluationState:
 
     def shard(self, shard: Shard) -> "EvaluationState":
         """Return the part of a shard; passes, time and flags stay with the first one."""
-        where = shard.positions(len(self.index))
-        parts: dict[str, Any] = {
-            name: getattr(self, name)[where] for name in (*_PER_EXAMPLE, "adversarial")
+        part = self._rows(torch.arange(shard.number, len(self.index), shard.of))
+        if shard.number == 0:
+            return part
+        return part.without_totals()
+
+    def without_totals(self) -> "EvaluationState":
+        """Return the same without passes, time and flags, which another part has."""
+        none = replace(self, forward_passes=0, backward_passes=0, seconds=0.0)
+        return replace(none, flags=Counter(), counted=frozenset())
+
+    def _rows(self, where: Int[Tensor, " m"]) -> "EvaluationState":
+        rows: dict[str, Any] = {
+            name: getattr(self, name)[where] for name in (*PER_EXAMPLE, "adversarial")
         }
-        totals = {name: getattr(self, name) for name in _TOTALS} if shard.number == 0 else {}
-        flags = Counter(self.flags) if shard.number == 0 else Counter()
-        return EvaluationState(
-            self.identity, self.whole, **parts, logits=self.logits, **totals, flags=flags
-        )
+        return replace(self, **rows, flags=Counter(self.flags), in_flight={})
 
     @classmethod
     def merge(cls, parts: Sequence["EvaluationState"]) -> "EvaluationState":
@@ -145,40 +146,47 @@ class EvaluationState:
                 )
         index = torch.cat([part.index for part in parts])
         _check_all_once(index, first.whole)
-        order = index.argsort()
-        tensors: dict[str, Any] = {
-            name: torch.cat([getattr(part, name) for part in parts])[order]
-            for name in (*_PER_EXAMPLE, "adversarial")
-        }
-        return cls(
-            first.identity,
-            first.whole,
-            **tensors,
-            logits=min(parts, key=lambda part: int(part.index[0])).logits,
-            **{name: sum(getattr(part, name) for part in parts) for name in _TOTALS},
-            flags=sum((part.flags for part in parts), Counter()),
-        )
+        return cls.joined(parts, index.sort().values)
 
-    def to_bytes(self, made_with: Mapping[str, str]) -> bytes:
+    @classmethod
+    def joined(
+        cls, states: Sequence["EvaluationState"], index: Int[Tensor, " m"]
+    ) -> "EvaluationState":
+        """Return what states of one run know of examples, in the order of ``index``.
+
+        Of an example that several know, the one that is furthest counts; examples that none knows
+        are not in it. Passes, time and flags are summed.
+        """
+        rows: dict[str, Any] = {
+            name: torch.cat([getattr(one, name) for one in states])
+            for name in (*PER_EXAMPLE, "adversarial")
+        }
+        both = replace(
+            min(states, key=lambda one: int(one.index.min())),
+            **rows,
+            **{name: sum(getattr(one, name) for one in states) for name in TOTALS},
+            flags=sum((one.flags for one in states), Counter()),
+            counted=frozenset[str]().union(*(one.counted for one in states)),
+        )
+        steps = both.components_done.where(both.broken_by == ROBUST, torch.iinfo(torch.int64).max)
+        order = steps.argsort(stable=True).tolist()
+        row_of = {int(both.index[row]): row for row in order}  # the furthest comes last
+        known = [row_of[one] for one in index.tolist() if one in row_of]
+        return both._rows(torch.tensor(known, dtype=torch.int64))
+
+    def to_bytes(self, made_with: Mapping[str, str], about: Mapping[str, Any] = {}) -> bytes:
         """Return all of this as a sealed npz file; images only of examples that an attack broke.
 
-        ``made_with`` names versions and device, with which it can be gone on.
+        ``made_with`` names versions and device, with which it can be gone on; ``about`` is kept
+        beside it for whoever joins parts.
         """
+        kept = {name: getattr(self, name) for name in TOTALS}
+        kept |= {"identity": self.identity, "whole": list(self.whole), "flags": dict(self.flags)}
+        kept |= {"counted": sorted(self.counted), "made_with": dict(made_with), **about}
+        arrays = {name: getattr(self, name) for name in PER_EXAMPLE}
+        arrays |= {f"{IN_FLIGHT}{name}": one for name, one in self.in_flight.items()}
         hit = (self.broken_by >= 0).nonzero()[:, 0]
-        about = {name: getattr(self, name) for name in _TOTALS}
-        about |= {"identity": self.identity, "whole": list(self.whole), "flags": dict(self.flags)}
-        about |= {"made_with": dict(made_with)}
-        arrays: dict[str, Any] = {name: getattr(self, name).numpy() for name in _PER_EXAMPLE}
-        arrays |= {f"{_IN_FLIGHT}{name}": one.numpy() for name, one in self.in_flight.items()}
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            about=np.array(json.dumps(about)),
-            images=self.adversarial[hit].numpy(),
-            logits=self.logits.numpy(),
-            **arrays,
-        )
-        return seal(buffer.getvalue())
+        return pack(kept, arrays | {"images": self.adversarial[hit], "logits": self.logits})
 
     @classmethod
     def from_bytes(
@@ -189,10 +197,14 @@ class EvaluationState:
         logits: Float[Tensor, "m k"],
         made_with: Mapping[str, str],
     ) -> "EvaluationState | Mismatch":
-        """Return the state that ``data`` holds, or why it is none of this run on these images."""
+        """Return what ``data`` holds of these images, or why it is no state of this run.
+
+        It may know only some of them, and others beside them. What was under way is kept where it
+        knows exactly these.
+        """
         try:
-            about, arrays = _unpack(unseal(data))
-        except DAMAGED_NPZ:  # errors of json and ``unseal`` are ValueErrors
+            about, arrays = unpack(data)
+        except DAMAGED:
             return Mismatch("it is damaged")
         other = [key for key, value in made_with.items() if about["made_with"].get(key) != value]
         if other:
@@ -200,38 +212,39 @@ class EvaluationState:
             return Mismatch(f"it was made with another {' and '.join(other)} ({had})")
         if (about["identity"], SetId(*about["whole"])) != (identity, images.whole):
             return Mismatch("it is of another run or another network")
-        if not np.array_equal(arrays["index"], images.index.numpy()):
-            return Mismatch("it is of other examples")
         if not same_answers(arrays["logits"], logits):
             return Mismatch("the network answers otherwise now")
-        adversarial = images.images.clone()
-        adversarial[arrays["broken_by"] >= 0] = arrays.pop("images")
-        totals = {name: about[name] for name in _TOTALS}
-        flags = Counter(about["flags"])
-        in_flight = {
-            name.removeprefix(_IN_FLIGHT): arrays.pop(name)
-            for name in list(arrays)
-            if name.startswith(_IN_FLIGHT)
-        }
+        return cls._restored(about, arrays, images)
+
+    @classmethod
+    def _restored(
+        cls, about: Mapping[str, Any], arrays: dict[str, Tensor], images: ImageSet
+    ) -> "EvaluationState | Mismatch":
+        place_of = {index: place for place, index in enumerate(images.index.tolist())}
+        places = torch.tensor([place_of.get(one, -1) for one in arrays["index"].tolist()])
+        here = places >= 0
+        if not here.any():
+            return Mismatch("it is of other examples")
+        hit = arrays["broken_by"] >= 0
+        adversarial = images.images[places[here]]
+        adversarial[hit[here]] = arrays["images"][here[hit]]
+        exact = torch.equal(arrays["index"], images.index)
+        known: dict[str, Any] = {name: arrays[name][here] for name in PER_EXAMPLE}
+        known |= {name: about[name] for name in TOTALS}
         return cls(
-            identity,
+            about["identity"],
             images.whole,
-            **arrays,
+            **known,
             adversarial=adversarial,
-            **totals,
-            flags=flags,
-            in_flight=in_flight,
+            logits=arrays["logits"],
+            flags=Counter(about["flags"]),
+            counted=frozenset(about["counted"]),
+            in_flight={
+                name.removeprefix(IN_FLIGHT): one
+                for name, one in arrays.items()
+                if name.startswith(IN_FLIGHT) and exact
+            },
         )
-
-
-def _unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    with np.load(io.BytesIO(data), allow_pickle=False) as file:
-        about: dict[str, Any] = json.loads(str(file["about"]))
-        names = (*_PER_EXAMPLE, *_KEPT, *(one for one in file.files if one.startswith(_IN_FLIGHT)))
-        arrays = {name: torch.from_numpy(file[name]) for name in names}
-    if missing := {*_TOTALS, "identity", "whole", "flags", "made_with"} - set(about):
-        raise KeyError(min(missing))
-    return about, arrays
 
 
 def _check_all_once(index: Int[Tensor, " n"], whole: SetId) -> None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 from torch import Tensor
 
-from clbench.data.image_set import ImageSet, Shard, make_image_set
+from clbench.data.image_set import ImageSet, make_image_set
 from clbench.evaluation.confirm import Confirmed
 from clbench.evaluation.state import EvaluationState, Mismatch
 from clbench.schema.errors import ClbenchError
+from clbench.schema.shard import Shard
 from clbench.testing.damage import flips
 from clbench.testing.law import Law, check, hold
 
