@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from clbench.api import list_layers as list_layers
     from clbench.api import load_data as load_data
     from clbench.api import load_model as load_model
+    from clbench.api import merge as merge
     from clbench.api import read_records as read_records
     from clbench.training.loop import train as train
 
@@ -29,6 +30,7 @@ __all__ = [
     "list_layers",
     "load_data",
     "load_model",
+    "merge",
     "probe",
     "read_records",
     "train",

@@ -43,6 +43,7 @@ def evaluate(
     train_data: AnyPaths = (),
     restart: bool = False,
     save_adversarial: bool = False,
+    shard: str | None = None,
     on_progress: "Callable[[Progress], None] | None" = None,
     on_probe: OnProgress | None = None,
     on_record: "Callable[[EvaluationRecord], None] | None" = None,
@@ -75,6 +76,8 @@ def evaluate(
         train_data: Training images for them.
         restart: Whether to run again from the start.
         save_adversarial: Whether to keep the adversarial images; without ``out`` they always are.
+        shard: Which part of the examples to attack, like "3/16": the record is of these alone, and
+            what is kept under ``out`` is for ``merge``. Neither probes nor images are.
         on_progress: Told after every batch how far the attacks are.
         on_probe: Told what the probes do, how much of it is done, and how much there is.
         on_record: Told the record, once it is complete.
@@ -87,8 +90,9 @@ def evaluate(
     (16, 16)
     """
     from clbench.attacks.grammar import settle
+    from clbench.schema.shard import read_shard
 
-    own = data is not None
+    own, part = data is not None, None if shard is None else read_shard(shard)
     # what is wrong is told before torch is loaded
     settled = settle(
         protocol,
@@ -146,11 +150,14 @@ def evaluate(
         device=place,
         precision=precision,
         out=folder,
+        shard=part,
     )
-    keep = save_adversarial or folder is None
+    keep = part is None and (save_adversarial or folder is None)
     with session.at_work():
         known = session.find(restart=restart, adversarial=keep)
         result = session.attack(on_progress) if known is None or known.evidence is None else None
+        if part is not None:
+            return session.part(known, result)
         rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)
         probed = run_probes(rows, session, training=training, on_progress=on_probe)
         evaluation = session.complete(known, result, probed, adversarial=keep)
@@ -159,6 +166,44 @@ def evaluate(
     if on_record is not None:
         on_record(evaluation.record)
     return evaluation
+
+
+def merge(
+    out: AnyPaths = "results",
+    *,
+    on_record: "Callable[[EvaluationRecord], None] | None" = None,
+) -> "list[Evaluation]":
+    """Join the shards of every run that is complete, and return the runs, as if never cut.
+
+    Args:
+        out: The folder that ``evaluate`` wrote shards into, or several; what they make is written
+            into the first.
+        on_record: Told each record, once it is written.
+
+    Raises:
+        ClbenchError: There are no shards, or of a run some are missing, unfinished, there twice, of
+            another run or damaged; those are named, and the other runs are joined all the same.
+    """
+    from clbench.evaluation.merge import merged
+    from clbench.leaderboard.table import build
+    from clbench.schema.errors import BadValueError, ClbenchError, CommandError, errors_of
+
+    folders = as_paths("out", out)
+    if not folders:
+        raise BadValueError("out must name a folder, got none")
+    done: list[Evaluation] = []
+    errors: list[ClbenchError] = []
+    for one in merged(folders):
+        if isinstance(one, ClbenchError):
+            errors += errors_of(one)
+            continue
+        done.append(one)
+        build(folders[0])
+        if on_record is not None:
+            on_record(one.record)
+    if errors:
+        raise CommandError(errors)
+    return done
 
 
 def load_model(

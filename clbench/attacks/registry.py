@@ -9,6 +9,7 @@ from clbench.attacks.interface import Attack, AttackPlan, AttackStep, Backend
 from clbench.attacks.rows import Shape
 from clbench.schema.errors import BadValueError, InstallationError
 from clbench.schema.names import NormName, unknown
+from clbench.schema.shard import Shard
 
 AUTO = "auto"
 
@@ -63,6 +64,25 @@ def check_images(plan: AttackPlan, norm: NormName, shape: Shape) -> tuple[str, .
             raise BadValueError(f"attack '{component.name}' {fit.reason}")
         flags |= dict.fromkeys(fit.flags)
     return tuple(flags)
+
+
+def check_can_be_cut(plan: AttackPlan, norm: NormName, shard: Shard) -> None:
+    """Check that what a plan finds for an example does not depend on the others.
+
+    Raises:
+        BadValueError: It depends on the batch, so that shards would find something else.
+    """
+    pairs = zip(plan.spec.components, plan.backends, strict=True)
+    batchwise = [one for one in pairs if BACKENDS[one[1]].granularity == "batch"]
+    if not batchwise:
+        return
+    component, backend = batchwise[0]
+    can = BACKENDS["native"].runs(component.code, norm)
+    remedy = "take --backend native" if can else "run it in one piece"
+    raise BadValueError(
+        f"shard {shard} cannot be run by backend {backend!r}, whose results for "
+        f"{component.name!r} belong to whole batches; {remedy}"
+    )
 
 
 def bind(plan: AttackPlan, n_classes: int) -> tuple[AttackStep, ...]:

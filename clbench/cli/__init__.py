@@ -24,6 +24,7 @@ from clbench.cli.eval import EXAMPLES as EVAL_EXAMPLES
 from clbench.cli.eval import evaluate_model
 from clbench.cli.layers import layers
 from clbench.cli.leaderboard import leaderboard
+from clbench.cli.merge import merge
 from clbench.cli.models import models
 from clbench.cli.probe import probe
 from clbench.cli.protocols import protocols
@@ -59,7 +60,7 @@ app = typer.Typer(
 )
 app.command("eval", cls=Command, epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", cls=Command, epilog=TRAIN_EXAMPLES)(train)
-for command in (show, models, layers, attacks, protocols, doctor, clean):
+for command in (merge, show, models, layers, attacks, protocols, doctor, clean):
     app.command(cls=Command)(command)
 app.add_typer(probe, name="probe")
 app.add_typer(leaderboard, name="leaderboard")

@@ -21,8 +21,11 @@ _IMAGES = (
     Useless("data_dir", beside=("data",)),
     Useless("train_data", without=_LINEAR),
 )
+_SHARDS = tuple(
+    Useless(option, beside=("shard",)) for option in ("probe", *_LINEAR, "save_adversarial")
+)
 _ROWS: Mapping[str, tuple[Useless, ...]] = {
-    "eval": (*_IMAGES, Useless("resume", beside=("restart",))),
+    "eval": (*_IMAGES, *_SHARDS, Useless("resume", beside=("restart",))),
     "probe": (
         *_IMAGES,
         Useless("pooling", without=_LINEAR),
@@ -54,7 +57,7 @@ def useless(command: str, given: Mapping[str, Any]) -> Iterator[BadValueError]:
     """
     told = set()
     for row in _ROWS.get(command, ()):
-        if row.option not in given:
+        if not given.get(row.option):  # --no-probe agrees with everything
             continue
         flag, there = _flag(row.option), [one for one in row.beside if one in given]
         if there:

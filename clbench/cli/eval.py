@@ -13,6 +13,8 @@ from clbench.cli import options as opt
 from clbench.cli.requests import Request, check, each_evaluated, find_model, in_words, requests
 from clbench.cli.run import EXIT_UNRELIABLE, EXIT_USER, event_writer, interruptible, quietly
 from clbench.cli.streams import code_of_others, say
+from clbench.cli.together import check_together, evaluate_together
+from clbench.runtime.processes import processes
 
 if TYPE_CHECKING:
     from clbench.evaluation.session import Evaluation
@@ -24,6 +26,8 @@ Examples:
   clbench eval --model net.py:make_net --data images.npz --eps 2/255
   clbench eval --model simclr_at --model supcon_at --eps 1/12 --eps 1/6
   clbench eval --model supcon_st --attack "apgd-ce,n_iter=50 + square"
+  clbench eval --model simclr_at --backend native --shard 3/16
+  torchrun --nproc-per-node 4 -m clbench eval --model simclr_at --backend native
 \b
 Exit status: 0 done; 2 something to mend, said in one line (of several models,
 the others are done); 3 with --strict, a flag is raised; 130 Ctrl-C, 143
@@ -47,6 +51,7 @@ def evaluate_model(
     device: opt.Device = "auto",
     precision: opt.Precision = "float32",
     seed: opt.Seed = None,
+    shard: opt.Shard = None,
     out: opt.Out = Path("results"),
     probe: opt.Probe = True,
     linear_probes: opt.LinearProbes = False,
@@ -71,7 +76,12 @@ def evaluate_model(
     given |= {"linear_probes": linear_probes or layer_probes, "train_data": train_data or ()}
     wanted = requests(models, weights or (), eps or ())
     check(wanted, given)
-    with interruptible(_interrupted(out)), quietly(quiet=quiet):
+    mine = processes()
+    if mine is not None:
+        check_together(given)
+    silent = mine is not None and not mine.is_first
+    quiet, as_json, events = quiet or silent, as_json and not silent, None if silent else events
+    with interruptible("" if silent else _interrupted(out)), quietly(quiet=quiet):
         evaluate = partial(_evaluate, given, event_writer(events), not (quiet or as_json))
         find = partial(find_model, given=given)
         show = partial(_show, several=len(wanted) > 1, as_json=as_json, quiet=quiet)
@@ -80,7 +90,7 @@ def evaluate_model(
             _show_all(done, as_json=as_json, quiet=quiet)
     if not complete:
         raise typer.Exit(EXIT_USER)
-    if strict and any(one.record.flags for one in done):
+    if strict and not silent and any(one.record.flags for one in done):
         raise typer.Exit(EXIT_UNRELIABLE)
 
 
@@ -115,16 +125,20 @@ def _evaluate(
     import clbench
     from clbench.cli.render.evaluation_progress import evaluation_progress
 
-    begin = in_words(request, given)
+    begin, mine = in_words(request, given), processes()
     with evaluation_progress(write, begin=begin, shown=shown) as hooks, code_of_others():
-        return clbench.evaluate(**given | request._asdict() | hooks)
+        settings = given | request._asdict() | hooks
+        return evaluate_together(settings, mine) if mine else clbench.evaluate(**settings)
 
 
 def _show(evaluation: "Evaluation", *, several: bool, as_json: bool, quiet: bool) -> None:
-    from clbench.cli.render.evaluation import record_json, show_evaluation
+    from clbench.cli.render.evaluation import record_json, show_evaluation, show_shard
     from clbench.cli.render.tables import show_json
 
-    if several and as_json:
+    if evaluation.shard is not None:
+        if as_json or not quiet:
+            show_shard(evaluation, as_json=as_json)
+    elif several and as_json:
         show_json(json.loads(record_json(evaluation.record)), lines=True)
     elif not several and (as_json or not quiet):
         show_evaluation(evaluation, as_json=as_json)
@@ -133,7 +147,7 @@ def _show(evaluation: "Evaluation", *, several: bool, as_json: bool, quiet: bool
 def _show_all(done: "list[Evaluation]", *, as_json: bool, quiet: bool) -> None:
     from clbench.cli.render.evaluations import rising, show_records
 
-    records = [one.record for one in done]
+    records = [one.record for one in done if one.shard is None]
     if records and not (as_json or quiet):
         show_records(records)
     for note in rising(records) if not quiet else ():

@@ -186,6 +186,14 @@ TrainData = Annotated[
         help="Training images for --linear-probes: .npz or .parquet; may be repeated.",
     ),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=RUN,
+        help="Attack one part of the examples, like 3/16; clbench merge joins all.",
+        **reads(readers.shard, "K/N"),
+    ),
+]
 Restart = Annotated[
     bool, typer.Option("--restart", rich_help_panel=RUN, help="Run again from the start.")
 ]

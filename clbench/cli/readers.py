@@ -81,6 +81,14 @@ def batch_size(text: str) -> str:
     return text
 
 
+def shard(text: str) -> str:
+    """Return a part of the examples as it was written."""
+    from clbench.schema.shard import read_shard
+
+    read_shard(text)
+    return text
+
+
 def attack_steps(text: str | int) -> int:
     """Return a number of steps."""
     from clbench.schema.numbers import LARGEST_COUNT, whole

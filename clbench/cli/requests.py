@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from clbench.runtime.processes import processes
 from clbench.schema.errors import BadValueError, ClbenchError, CommandError, lines_of
 
 if TYPE_CHECKING:
@@ -176,4 +177,6 @@ def in_words(request: Request, given: Mapping[str, Any]) -> str:
     if data is not None:
         images = f"{'images' if n is None else f'{n} images'} of {Path(data).name}"
     setting = f"{protocol.attack} in {protocol.threat_model}"
-    return f"evaluating {request.model} on {images}, {setting}, into {given['out']}"
+    mine, shard = processes(), given["shard"]
+    part = f"shard {shard} of " if shard else f"{mine.world} processes, " if mine else ""
+    return f"evaluating {request.model} on {part}{images}, {setting}, into {given['out']}"

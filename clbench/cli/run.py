@@ -23,12 +23,13 @@ EXIT_UNRELIABLE = 3
 def interruptible(message: str | Callable[[], str]) -> Iterator[None]:
     """Say ``message`` and exit with the status for it when Ctrl-C, or a signal, ends the block.
 
-    It may be a function that is asked then.
+    It may be a function that is asked then; of nothing nothing is said.
     """
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        say(message if isinstance(message, str) else message())
+        if words := message if isinstance(message, str) else message():
+            say(words)
         raise typer.Exit(exit_status(interrupt)) from None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TextIO
 
+from clbench.runtime.processes import processes
 from clbench.schema.errors import ModelError
 from clbench.schema.text import visible
 
@@ -34,7 +35,13 @@ def say(line: str) -> None:
         shown = visible(line)
         if len(shown) > 2 * _HALF_A_LINE:
             shown = f"{shown[:_HALF_A_LINE]} ... {shown[-_HALF_A_LINE:]}"
-        print(f"clbench: {shown}", file=sys.stderr, flush=True)
+        print(f"clbench: {_who()}{shown}", file=sys.stderr, flush=True)
+
+
+def _who() -> str:
+    """Return which of several processes speaks, where it is not the one that speaks for all."""
+    mine = processes()
+    return "" if mine is None or mine.is_first else f"process {mine.rank} of {mine.world}: "
 
 
 @contextmanager

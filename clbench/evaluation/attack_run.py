@@ -2,11 +2,12 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +20,7 @@ from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.confirm import Batch, attack_and_confirm
 from clbench.evaluation.first_look import first_look, signs_of_trouble
 from clbench.evaluation.going_on import saved_state
-from clbench.evaluation.parts import DRAFT, LEFT
+from clbench.evaluation.parts import BLACK_BOX, LEFT
 from clbench.evaluation.pool_run import PoolRun
 from clbench.evaluation.progress import OnProgress, Progress, Saver, UnderWay
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED
@@ -41,7 +42,7 @@ def made_with(device: torch.device) -> dict[str, str]:
 class AttackRun:
     """One evaluation at work on ``images``: the ``whole`` data set, or a shard of it.
 
-    ``draft`` is kept with its progress, for whoever joins shards.
+    ``about`` is kept with its progress, for whoever joins shards.
     """
 
     model: AttackedModel
@@ -52,7 +53,7 @@ class AttackRun:
     seed: int
     device: torch.device
     batch_size: int
-    draft: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
     cost_done: float = 0.0
     attack_seconds: float = 0.0
     work: PoolRun | None = None
@@ -160,7 +161,8 @@ class AttackRun:
     def to_bytes(self, state: EvaluationState) -> bytes:
         """Return the progress, with what a pool has under way."""
         state.in_flight = {} if self.work is None else self.work.pool.under_way().tensors()
-        about = {LEFT: self._left(state), DRAFT: self.draft}
+        black_box = [step.black_box for step in self.steps]
+        about = {LEFT: self._left(state), BLACK_BOX: black_box, **self.about}
         return state.to_bytes(made_with(self.device), about)
 
     def _left(self, state: EvaluationState) -> int:

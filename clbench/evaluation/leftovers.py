@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from clbench.evaluation.parts import part_at
 from clbench.schema.errors import RecordError
 from clbench.schema.files import ASIDE, make_folder
 from clbench.schema.locks import held, is_held
@@ -35,9 +36,10 @@ class Leftover(NamedTuple):
 
 
 def leftovers(out: Path) -> list[Leftover]:
-    """Return progress of unfinished runs, files that were set aside, and parts of killed writes.
+    """Return progress of unfinished runs, shards that are not merged, and what else could go.
 
-    Those that a run at work needs are among them, as ``IN_USE``.
+    That is files that were set aside, and parts of killed writes. What a run at work needs is
+    among them, as ``IN_USE``.
 
     Raises:
         RecordError: There is no such folder.
@@ -77,9 +79,16 @@ def _what(path: Path, out: Path) -> str:
         return IN_USE if age < _LONGEST_WRITE else "killed write"
     if _LOCK.fullmatch(path.name):
         return "" if is_held(path) else "killed run"
-    if path.parent != out / "progress":
-        return ""
-    return IN_USE if any(map(is_held, _locks(path))) else "progress"
+    return _of_progress(path) if path.parent == out / "progress" else ""
+
+
+def _of_progress(path: Path) -> str:
+    if any(map(is_held, _locks(path))):
+        return IN_USE
+    part = part_at(path)
+    if part is None:
+        return "progress"
+    return f"shard {part.shard}" if part.left == 0 else f"progress of shard {part.shard}"
 
 
 def _locks(progress: Path) -> list[Path]:

@@ -1,20 +1,24 @@
 """The files of a run under way: its progress, or that of each of its shards."""
 
 import re
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 from clbench.evaluation.state_file import DAMAGED, about_of
+from clbench.schema.progress import OnProgress
+from clbench.schema.records import RunPaths
 from clbench.schema.shard import Shard
+
+WAIT_S = 0.5
+"""Seconds between two looks at the folder that processes share."""
 
 WHOLE = "whole"
 """What the progress of a run that is not cut is called beside that of shards."""
 
-LEFT = "left"
-"""In a file of progress: how many of its examples still have to be attacked."""
-
-DRAFT = "draft"
-"""Likewise: the record of the run, as far as it is known before the first attack, as JSON."""
+LEFT, SHARD, BLACK_BOX, DRAFT = "left", "shard", "black_box", "draft"
+"""What progress says of itself: how many of its examples still have to be attacked, which they are,
+which components use no gradients, and the run's record before the first attack, as JSON."""
 
 _NAME = re.compile(r".+~(?P<number>[0-9]+)of(?P<of>[0-9]+)\.npz")
 
@@ -66,6 +70,28 @@ def parts_in(folder: Path) -> list[Part]:
 def parts_of(progress: Path) -> list[Part]:
     """Return the parts of the run whose own progress would be at ``progress``."""
     return [part for part in parts_in(progress.parent) if part.progress == progress]
+
+
+def finished_parts(progress: Path, of: int) -> list[Shard]:
+    """Return which shards of a run that is cut so are finished."""
+    parts = (part for part in parts_of(progress) if part.shard.of == of)
+    return [part.shard for part in parts if part.left == 0]
+
+
+def wait_for_parts(paths: RunPaths, of: int, tell: OnProgress) -> None:
+    """Return when all shards of a run are finished, or its record is there.
+
+    Args:
+        paths: The run's files.
+        of: How many shards there are.
+        tell: Told how many are finished, while some are not.
+    """
+    while not paths.record.exists():
+        done = len(finished_parts(paths.progress, of))
+        if done == of:
+            return
+        tell("waiting for the other processes", done, of)
+        time.sleep(WAIT_S)
 
 
 def other_cuts(own: Path) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from clbench.attacks.native.pooled import Pooled
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attack_run import AttackRun
 from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
+from clbench.evaluation.parts import DRAFT, SHARD, WHOLE
 from clbench.evaluation.progress import OnProgress, Saver
 from clbench.evaluation.result import EvaluationResult, result_of
 from clbench.runtime.as_found import left_as_found
@@ -83,7 +84,8 @@ def evaluate(
         model = AttackedModel(network, precision)
         size = size_wanted or _automatic(model, images, steps, device)
         mine = images.shard(shard) if shard else images
-        run = AttackRun(model, images, mine, steps, threat_model, seed, device, size, draft)
+        about = {DRAFT: draft, SHARD: str(shard or WHOLE)}
+        run = AttackRun(model, images, mine, steps, threat_model, seed, device, size, about)
         decisive = (identity, state_sha256(network), str(threat_model), seed, precision, size)
         sign = sha256_of(json.dumps([*decisive, [step.name for step in steps]]).encode())
         logits = first_logits(network, images, device)

@@ -6,15 +6,15 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, from_numpy
 
 from clbench.attacks.interface import AttackPlan
-from clbench.attacks.registry import BACKENDS, bind, check_images, plan_attack
+from clbench.attacks.registry import BACKENDS, bind, check_can_be_cut, check_images, plan_attack
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.evidence import Evidence
+from clbench.evaluation.finish import evidence_of, finished
 from clbench.evaluation.leftovers import at_work
 from clbench.evaluation.progress import OnProgress
 from clbench.evaluation.reliability import is_unreliable
@@ -28,6 +28,7 @@ from clbench.evaluation.run import (
 from clbench.evaluation.store import Known, RunStore, cost_of
 from clbench.models.interface import LoadedModel
 from clbench.runtime.devices import device_name
+from clbench.schema.dataclass_io import to_json
 from clbench.schema.estimate import Estimate
 from clbench.schema.numbers import read_batch_size
 from clbench.schema.protocol import Protocol
@@ -42,6 +43,7 @@ from clbench.schema.records import (
     RunPaths,
     ThreatEntry,
 )
+from clbench.schema.shard import Shard
 from clbench.schema.threat_model import format_eps
 
 log = logging.getLogger(__name__)
@@ -52,13 +54,15 @@ class Evaluation:
     """A finished evaluation: its record, and what happened to every example.
 
     ``paths`` are its files, None where nothing was written; ``reused`` says that it was finished
-    before.
+    before. Of a ``shard``, record and examples are of its images alone, and only its progress is
+    written.
     """
 
     record: EvaluationRecord
     examples: Evidence = field(repr=False)
     paths: RunPaths | None = None
     reused: bool = False
+    shard: Shard | None = None
 
     @property
     def adversarial(self) -> Float[Tensor, "n c h w"] | None:
@@ -77,17 +81,21 @@ def begin(
     device: torch.device,
     precision: str,
     out: Path | None,
+    shard: Shard | None = None,
 ) -> "Session":
     """Return the evaluation of a model, which is on ``device``, on images of its classes.
 
     Raises:
         UnknownNameError: An attack, option or backend that there is not.
-        BadValueError: A value that cannot be.
+        BadValueError: A value that cannot be, or a shard of what cannot be cut.
         InstallationError: The package that the attack needs is not installed.
     """
     size_wanted = read_batch_size(batch_size)
     check_precision(precision)
     plan = plan_attack(protocol.attack, protocol.threat_model.norm, images.n_classes, backend)
+    if shard is not None:
+        images.shard(shard)
+        check_can_be_cut(plan, protocol.threat_model.norm, shard)
     _, *shape = images.images.shape
     flags = check_images(plan, protocol.threat_model.norm, (shape[0], shape[1], shape[2]))
     size = size_wanted or automatic_batch_size(
@@ -103,6 +111,7 @@ def begin(
         precision=precision,
         batch_size=size,
         out=out,
+        shard=shard,
     )
 
 
@@ -119,6 +128,7 @@ class Session:
     precision: str
     batch_size: int
     out: Path | None
+    shard: Shard | None = None
 
     @property
     def run(self) -> RunIdentity:
@@ -137,7 +147,7 @@ class Session:
     @property
     def store(self) -> RunStore | None:
         """Where its files are, None where nothing is written."""
-        return None if self.out is None else RunStore.at(self.out, self.run)
+        return None if self.out is None else RunStore.at(self.out, self.run, self.shard)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -146,7 +156,7 @@ class Session:
         Raises:
             StorageError: The place to write cannot be used.
         """
-        with at_work(self.store.paths.progress) if self.store else nullcontext():
+        with at_work(self.store.progress) if self.store else nullcontext():
             yield
 
     def find(self, *, restart: bool, adversarial: bool) -> Known | None:
@@ -171,7 +181,8 @@ class Session:
         if adversarial and known.evidence.adversarial is None:
             log.warning("adversarial images were not kept; %s", cost_of(known.record))
             return Known(known.record, None)
-        self.store.discard_progress()  # a kill may have left it behind
+        if self.shard is None:
+            self.store.discard_progress()  # a kill may have left it behind
         return known
 
     def attack(self, on_progress: OnProgress | None) -> EvaluationResult:
@@ -187,7 +198,9 @@ class Session:
             precision=self.precision,
             flags=self.flags,
             identity=self.run.hash,
-            progress_file=self.store.paths.progress if self.store else None,
+            progress_file=self.store.progress if self.store else None,
+            shard=self.shard,
+            draft=to_json(self._draft()).decode(),
             on_progress=on_progress,
         )
 
@@ -214,8 +227,8 @@ class Session:
             assert known.evidence is not None, "verdicts are known"
             record, evidence = known.record, known.evidence
         else:
-            record = self._record(result, () if before is None else _not_verdicts(before, result))
-            evidence = self._evidence(result, adversarial=adversarial)
+            record = finished(self._draft(), result, before)
+            evidence = evidence_of(self.run.hash, result, adversarial=adversarial)
         record = replace(record, measures=(*record.measures, *probed))
         changed = result is not None or bool(probed)
         if self.store is not None and changed:
@@ -223,8 +236,22 @@ class Session:
         paths = self.store.paths if self.store else None
         return Evaluation(record, evidence, paths, reused=not changed)
 
-    def _record(self, result: EvaluationResult, others: tuple[Estimate, ...]) -> EvaluationRecord:
-        run, flags = self.run, tuple(dict.fromkeys((*self.model.flags, *result.flags)))
+    def part(self, known: Known | None, result: EvaluationResult | None) -> Evaluation:
+        """Return the evaluation of a shard's images, or the whole one where that was finished."""
+        assert self.shard is not None, "a part is of a shard"
+        paths = self.store.paths if self.store else None
+        if result is None:
+            assert known is not None, "verdicts are known"
+            assert known.evidence is not None, "verdicts are known"
+            return Evaluation(known.record, known.evidence, paths, reused=True)
+        data = DataEntry(*self.images.shard(self.shard).id)
+        record = finished(replace(self._draft(), data=data), result)
+        evidence = evidence_of(self.run.hash, result)
+        return Evaluation(record, evidence, paths, shard=self.shard)
+
+    def _draft(self) -> EvaluationRecord:
+        """Return the record as far as it is known before the first attack."""
+        run, flags = self.run, self.model.flags
         distributions = (BACKENDS[name].distribution for name in self.plan.backends)
         return EvaluationRecord(
             schema_version=SCHEMA_VERSION,
@@ -233,34 +260,16 @@ class Session:
             data=run.data,
             threat_model=run.threat_model,
             attack=run.attack,
-            measures=(*result.measures, *others),
+            measures=(),
             flags=flags,
             unreliable=is_unreliable(flags),
             seed=run.seed,
-            counts=Counts(result.forward_passes, result.backward_passes),
-            wall_s=result.seconds,
+            counts=Counts(0, 0),
+            wall_s=0.0,
             device=device_name(self.device),
             precision=self.precision,
-            batch_size=result.batch_size,
+            batch_size=self.batch_size,
             versions=versions(*dict.fromkeys(filter(None, distributions))),
             commit=commit(),
             created=utc_now(),
         )
-
-    def _evidence(self, result: EvaluationResult, *, adversarial: bool) -> Evidence:
-        return Evidence(
-            identity=self.run.hash,
-            index=result.index.numpy(),
-            label=result.labels.numpy(),
-            clean_pred=result.clean_pred.numpy(),
-            adv_pred=result.adv_pred.numpy(),
-            broken_by=np.array(result.broken_by),
-            logits=result.logits.numpy(),
-            adversarial=result.adversarial.numpy() if adversarial else None,
-        )
-
-
-def _not_verdicts(record: EvaluationRecord, result: EvaluationResult) -> tuple[Estimate, ...]:
-    """Return the measures of a record that do not follow from its evidence."""
-    verdicts = {measure.name for measure in result.measures}
-    return tuple(measure for measure in record.measures if measure.name not in verdicts)

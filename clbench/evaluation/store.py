@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, from_numpy
 
 from clbench.evaluation.evidence import Evidence, read_evidence
+from clbench.evaluation.parts import other_cuts, part_at, progress_of
 from clbench.models.validate import same_answers
 from clbench.schema.errors import RecordError
 from clbench.schema.files import make_folder, set_aside, sha256_of, write_atomically
@@ -20,6 +21,7 @@ from clbench.schema.records import (
     run_paths,
     write_record,
 )
+from clbench.schema.shard import Shard
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +39,17 @@ class RunStore:
 
     run: RunIdentity
     paths: RunPaths
+    shard: Shard | None = None
 
     @classmethod
-    def at(cls, out: Path, run: RunIdentity) -> "RunStore":
-        """Return the files of ``run`` below ``out``."""
-        return cls(run, run_paths(out, run))
+    def at(cls, out: Path, run: RunIdentity, shard: Shard | None = None) -> "RunStore":
+        """Return the files of ``run``, or of a shard of it, below ``out``."""
+        return cls(run, run_paths(out, run), shard)
+
+    @property
+    def progress(self) -> Path:
+        """Where what is done so far is kept."""
+        return progress_of(self.paths.progress, self.shard)
 
     def prepare(self) -> None:
         """Find out before the attacks, not after, whether every file can be written.
@@ -57,13 +65,15 @@ class RunStore:
         mine = self.paths.progress
         run, _, _ = mine.stem.rpartition("~")
         for other in sorted(mine.parent.glob(f"{run}~*.npz")):
-            if other != mine:
+            if other != mine and part_at(other) is None:
                 size = other.stem.rpartition("~")[2]
                 log.warning("%s is kept: --batch-size %s goes on with it", other, size)
 
     def discard_progress(self) -> None:
-        """Remove what is known of an unfinished run."""
-        self.paths.progress.unlink(missing_ok=True)
+        """Remove what is known of an unfinished run; of one that is cut, but for other shards."""
+        self.progress.unlink(missing_ok=True)
+        for path in other_cuts(self.progress).values():
+            path.unlink(missing_ok=True)
 
     def find(self, logits: Float[Tensor, "m k"]) -> Known | None:
         """Return the finished run, or None where there is none of this network.

@@ -24,6 +24,15 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def device_of(name: str, local_rank: int) -> str:
+    """Return which device a process takes that shares its machine with others: a GPU of its own.
+
+    What was named with a number is taken as it is.
+    """
+    count = torch.cuda.device_count()
+    return f"cuda:{local_rank % count}" if count and name in {AUTO, "cuda"} else name
+
+
 def device_name(device: torch.device) -> str:
     """Return what a record says of a device: the GPU's name, or its type."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

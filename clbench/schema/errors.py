@@ -62,9 +62,14 @@ class CommandError(ClbenchError):
         self.errors = tuple(errors)
 
 
+def errors_of(error: ClbenchError) -> tuple[ClbenchError, ...]:
+    """Return each thing that is wrong as an error of its own."""
+    return error.errors if isinstance(error, CommandError) else (error,)
+
+
 def lines_of(error: ClbenchError) -> list[str]:
     """Return what an error says, a line for each thing that is wrong."""
-    return [str(one) for one in (error.errors if isinstance(error, CommandError) else (error,))]
+    return [str(one) for one in errors_of(error)]
 
 
 _MESSAGE_LENGTH = 200

@@ -1,6 +1,7 @@
 """A part of a run's examples, as it is typed and as it is counted."""
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from clbench.schema.errors import BadValueError
@@ -9,6 +10,8 @@ from clbench.schema.text import shown
 
 _TYPED = re.compile(r"([0-9]{1,10})/([0-9]{1,10})")
 """ASCII only, as in every number that is typed."""
+
+_MOST_NAMED = 12
 
 
 class Shard(NamedTuple):
@@ -40,3 +43,14 @@ def read_shard(wanted: str) -> Shard:
             f"--shard must read like 3/16, the third of sixteen, got {shown(wanted)}"
         )
     return Shard(number - 1, of)
+
+
+def named(shards: Sequence[Shard]) -> str:
+    """Return the names of shards for one line; of very many the first.
+
+    >>> named([Shard(0, 3), Shard(2, 3)])
+    '1/3, 3/3'
+    """
+    names = ", ".join(map(str, shards[:_MOST_NAMED]))
+    more = len(shards) - _MOST_NAMED
+    return f"{names} and {more} more" if more > 0 else names

@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from clbench.cli.render.console import PlainConsole
+from clbench.cli.render.tables import show_json
+from clbench.evaluation.parts import finished_parts, progress_of
 from clbench.evaluation.reliability import meaning
 from clbench.evaluation.session import Evaluation
 from clbench.leaderboard.table import CSV_NAME
@@ -16,6 +18,7 @@ from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
 from clbench.schema.dataclass_io import to_json
 from clbench.schema.estimate import Estimate
 from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, left_after
+from clbench.schema.shard import Shard, named
 from clbench.schema.text import visible
 
 _BAR_WIDTH = 24
@@ -33,6 +36,35 @@ def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     console = PlainConsole()
     for line in _footer(evaluation):
         console.print(line, style="dim", soft_wrap=True)
+
+
+def show_shard(evaluation: Evaluation, *, as_json: bool) -> None:
+    """Print in one line what a shard found, and what else the run needs."""
+    record, shard, paths = evaluation.record, evaluation.shard, evaluation.paths
+    assert shard is not None, "it is one"
+    assert paths is not None, "the command line always writes"
+    done = finished_parts(paths.progress, shard.of)
+    missing = [one for k in range(shard.of) if (one := Shard(k, shard.of)) not in done]
+    robust, out = record.measure("robust_acc"), paths.progress.parents[1]
+    if as_json:
+        found = {
+            "shard": str(shard),
+            "n_examples": record.data.n,
+            "missing": list(map(str, missing)),
+        }
+        found |= {"robust_acc": robust.value if robust else None, "flags": list(record.flags)}
+        show_json({**found, "progress": str(progress_of(paths.progress, shard))}, lines=True)
+        return
+    rest = (
+        f"{len(missing)} of {shard.of} are to do ({named(missing)}), then"
+        if missing
+        else ("all are done:")
+    )
+    PlainConsole().print(
+        f"shard {shard} of {visible(record.model.name)} is done, {record.data.n} examples, "
+        f"{percent(robust)} of them robust; {rest} clbench merge {visible(str(out))}",
+        soft_wrap=True,
+    )
 
 
 def record_json(record: EvaluationRecord) -> str:

@@ -1,0 +1,55 @@
+"""From what attacks found to a record and its evidence."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from clbench.evaluation.evidence import Evidence
+from clbench.evaluation.reliability import is_unreliable
+from clbench.evaluation.result import EvaluationResult
+from clbench.schema.estimate import Estimate
+from clbench.schema.provenance import utc_now
+from clbench.schema.records import Counts, EvaluationRecord
+
+
+def finished(
+    draft: EvaluationRecord, result: EvaluationResult, before: EvaluationRecord | None = None
+) -> EvaluationRecord:
+    """Return the record of what attacks found.
+
+    Args:
+        draft: What was known before.
+        result: What they found.
+        before: An earlier record of the run, whose other measures stay.
+    """
+    others = () if before is None else _not_verdicts(before, result)
+    flags = tuple(dict.fromkeys((*draft.flags, *result.flags)))
+    return replace(
+        draft,
+        measures=(*result.measures, *others),
+        flags=flags,
+        unreliable=is_unreliable(flags),
+        counts=Counts(result.forward_passes, result.backward_passes),
+        wall_s=result.seconds,
+        created=utc_now(),
+    )
+
+
+def evidence_of(run: str, result: EvaluationResult, *, adversarial: bool = False) -> Evidence:
+    """Return what attacks found as evidence of the run of that hash."""
+    return Evidence(
+        identity=run,
+        index=result.index.numpy(),
+        label=result.labels.numpy(),
+        clean_pred=result.clean_pred.numpy(),
+        adv_pred=result.adv_pred.numpy(),
+        broken_by=np.array(result.broken_by),
+        logits=result.logits.numpy(),
+        adversarial=result.adversarial.numpy() if adversarial else None,
+    )
+
+
+def _not_verdicts(record: EvaluationRecord, result: EvaluationResult) -> tuple[Estimate, ...]:
+    """Return the measures of a record that do not follow from its evidence."""
+    verdicts = {measure.name for measure in result.measures}
+    return tuple(measure for measure in record.measures if measure.name not in verdicts)
