@@ -178,5 +178,7 @@ def in_words(request: Request, given: Mapping[str, Any]) -> str:
         images = f"{'images' if n is None else f'{n} images'} of {Path(data).name}"
     setting = f"{protocol.attack} in {protocol.threat_model}"
     mine, shard = processes(), given["shard"]
-    part = f"shard {shard} of " if shard else f"{mine.world} processes, " if mine else ""
-    return f"evaluating {request.model} on {part}{images}, {setting}, into {given['out']}"
+    part = f"shard {shard} of " if shard else ""
+    together = f", in {mine.world} processes" if mine else ""
+    where = f"into {given['out']}{together}"
+    return f"evaluating {request.model} on {part}{images}, {setting}, {where}"

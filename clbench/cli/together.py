@@ -44,7 +44,7 @@ def evaluate_together(settings: Mapping[str, Any], mine: Processes) -> "Evaluati
     import torch
 
     import clbench
-    from clbench.evaluation.parts import wait_for_parts
+    from clbench.evaluation.parts import progress_of, wait_for_parts
     from clbench.runtime.devices import device_of
 
     threads = threads_each(mine.local_world)
@@ -52,10 +52,11 @@ def evaluate_together(settings: Mapping[str, Any], mine: Processes) -> "Evaluati
         torch.set_num_threads(threads)
     here = {"device": device_of(settings["device"], mine.local_rank)}
     whole: dict[str, Any] = {**settings, **here}
-    part = clbench.evaluate(**whole | {"shard": str(Shard(mine.rank, mine.world))})
+    shard = Shard(mine.rank, mine.world)
+    part = clbench.evaluate(**whole | {"shard": str(shard)})
     if not mine.is_first:
         return part
     assert part.paths is not None, "the command line always writes"
     if not part.reused:
-        wait_for_parts(part.paths, mine.world, settings["on_probe"])
+        wait_for_parts(progress_of(part.paths.progress, shard), settings["on_probe"])
     return clbench.evaluate(**whole)

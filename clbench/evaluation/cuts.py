@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
-from clbench.evaluation.parts import DRAFT, Part
-from clbench.evaluation.state_file import DAMAGED, about_of
+from clbench.evaluation.parts import DRAFT, Part, about_of
 from clbench.schema.dataclass_io import from_table, parse_json
 from clbench.schema.errors import ClbenchError, CommandError, RecordError
+from clbench.schema.files import DAMAGED_NPZ
 from clbench.schema.records import EvaluationRecord, RunIdentity
 from clbench.schema.shard import Shard, named
 
@@ -102,7 +102,7 @@ def draft_in(part: Part) -> EvaluationRecord | None:
     """Return the draft that a part holds, None where nobody can tell."""
     try:
         return draft_of(about_of(part.path))
-    except (ClbenchError, *DAMAGED):
+    except (ClbenchError, *DAMAGED_NPZ):
         return None
 
 

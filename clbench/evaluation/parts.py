@@ -1,13 +1,18 @@
-"""The files of a run under way: its progress, or that of each of its shards."""
+"""The files of a run under way: its progress, or that of each of its shards.
 
+Nothing here loads torch.
+"""
+
+import json
 import re
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from clbench.evaluation.state_file import DAMAGED, about_of
+import numpy as np
+
+from clbench.schema.files import DAMAGED_NPZ
 from clbench.schema.progress import OnProgress
-from clbench.schema.records import RunPaths
 from clbench.schema.shard import Shard
 
 WAIT_S = 0.5
@@ -16,8 +21,11 @@ WAIT_S = 0.5
 WHOLE = "whole"
 """What the progress of a run that is not cut is called beside that of shards."""
 
+ABOUT = "about"
+"""In a file of progress: what it says of itself, as JSON."""
+
 LEFT, SHARD, BLACK_BOX, DRAFT = "left", "shard", "black_box", "draft"
-"""What progress says of itself: how many of its examples still have to be attacked, which they are,
+"""Of that: how many of its examples still have to be attacked, which they are,
 which components use no gradients, and the run's record before the first attack, as JSON."""
 
 _NAME = re.compile(r".+~(?P<number>[0-9]+)of(?P<of>[0-9]+)\.npz")
@@ -34,7 +42,7 @@ class Part(NamedTuple):
         """How many of its examples are still to be attacked; None where nobody can tell."""
         try:
             return int(about_of(self.path)[LEFT])
-        except DAMAGED:
+        except DAMAGED_NPZ:
             return None
 
     @property
@@ -46,6 +54,13 @@ class Part(NamedTuple):
     def progress(self) -> Path:
         """Where the progress of the whole run would be."""
         return self.path.with_name(f"{self.path.stem.rpartition('~')[0]}.npz")
+
+
+def about_of(path: Path) -> dict[str, Any]:
+    """Return what a file says of itself, without reading the rest, or raise one of DAMAGED_NPZ."""
+    with np.load(path, allow_pickle=False) as file:
+        about: dict[str, Any] = json.loads(str(file[ABOUT]))
+    return about
 
 
 def progress_of(progress: Path, shard: Shard | None) -> Path:
@@ -78,19 +93,20 @@ def finished_parts(progress: Path, of: int) -> list[Shard]:
     return [part.shard for part in parts if part.left == 0]
 
 
-def wait_for_parts(paths: RunPaths, of: int, tell: OnProgress) -> None:
-    """Return when all shards of a run are finished, or its record is there.
+def wait_for_parts(own: Path, tell: OnProgress) -> None:
+    """Return when all shards of a run are finished.
 
     Args:
-        paths: The run's files.
-        of: How many shards there are.
+        own: The file of one of them; where it is gone, somebody else has finished the run.
         tell: Told how many are finished, while some are not.
     """
-    while not paths.record.exists():
-        done = len(finished_parts(paths.progress, of))
-        if done == of:
+    mine = part_at(own)
+    assert mine is not None, "it is a shard"
+    while own.exists():
+        done = len(finished_parts(mine.progress, mine.shard.of))
+        if done == mine.shard.of:
             return
-        tell("waiting for the other processes", done, of)
+        tell("waiting for the other processes", done, mine.shard.of)
         time.sleep(WAIT_S)
 
 

@@ -3,13 +3,13 @@
 import io
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from clbench.evaluation.parts import ABOUT
 from clbench.schema.files import DAMAGED_NPZ, seal, unseal
 
 PER_EXAMPLE = (
@@ -21,10 +21,9 @@ IN_FLIGHT = "in_flight_"
 """Before the names of what a pool has under way."""
 
 DAMAGED = DAMAGED_NPZ
-"""What ``unpack`` and ``about_of`` raise; errors of json and of the seal are ValueErrors."""
+"""What ``unpack`` raises; errors of json and of the seal are ValueErrors."""
 
 _KEPT = ("images", "logits")
-_ABOUT = "about"
 _WANTED = {*TOTALS, "identity", "whole", "flags", "counted", "made_with"}
 
 
@@ -32,7 +31,7 @@ def pack(about: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> bytes:
     """Return plain values and arrays as a sealed npz file."""
     buffer = io.BytesIO()
     kept: dict[str, Any] = {name: one.numpy() for name, one in arrays.items()}
-    kept[_ABOUT] = np.array(json.dumps(dict(about)))
+    kept[ABOUT] = np.array(json.dumps(dict(about)))
     np.savez(buffer, allow_pickle=False, **kept)
     return seal(buffer.getvalue())
 
@@ -40,16 +39,9 @@ def pack(about: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> bytes:
 def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what ``pack`` was given, or raise one of ``DAMAGED``."""
     with np.load(io.BytesIO(unseal(data)), allow_pickle=False) as file:
-        about: dict[str, Any] = json.loads(str(file[_ABOUT]))
+        about: dict[str, Any] = json.loads(str(file[ABOUT]))
         names = (*PER_EXAMPLE, *_KEPT, *(one for one in file.files if one.startswith(IN_FLIGHT)))
         arrays = {name: torch.from_numpy(file[name]) for name in names}
     if missing := _WANTED - set(about):
         raise KeyError(min(missing))
     return about, arrays
-
-
-def about_of(path: Path) -> dict[str, Any]:
-    """Return the plain values alone, without reading the rest, or raise one of ``DAMAGED``."""
-    with np.load(path, allow_pickle=False) as file:
-        about: dict[str, Any] = json.loads(str(file[_ABOUT]))
-    return about

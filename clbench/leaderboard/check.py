@@ -10,7 +10,7 @@ import numpy as np
 from clbench.attacks.grammar import COMPONENTS
 from clbench.evaluation.evidence import Evidence, read_evidence
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, square_improves
-from clbench.leaderboard.table import CSV_NAME, render
+from clbench.leaderboard.table import CSV_NAME, no_records, render
 from clbench.schema.attack_spec import attack_hash
 from clbench.schema.errors import RecordError
 from clbench.schema.records import (
@@ -50,7 +50,7 @@ def check(out: Path) -> Checked:
     """
     paths = record_files(out)
     if not paths:
-        raise RecordError(f"no records under {out}; run clbench eval --out {out} first")
+        raise no_records(out)
     problems: list[str] = []
     read: list[tuple[Path, EvaluationRecord]] = []
     for path in paths:

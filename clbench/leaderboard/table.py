@@ -8,6 +8,7 @@ from typing import cast
 import pandas as pd
 from filelock import FileLock
 
+from clbench.evaluation.parts import parts_in
 from clbench.schema.errors import RecordError, StorageError
 from clbench.schema.files import write_atomically
 from clbench.schema.group import Group
@@ -41,13 +42,23 @@ def build(out: Path) -> Path:
     """
     path = out / CSV_NAME
     if not (out / "records").is_dir():
-        raise RecordError(f"no records under {out}; run clbench eval --out {out} first")
+        raise no_records(out)
     try:
         with FileLock(out / ".leaderboard.lock"):
             write_atomically(path, render(read_records(out)))
     except OSError as error:
         raise StorageError(f"cannot lock {out}: {error.strerror}; choose another --out") from error
     return path
+
+
+def no_records(out: Path) -> RecordError:
+    """Return the error of a folder without records, with what makes some."""
+    shards = parts_in(out / "progress")
+    if not shards:
+        return RecordError(f"no records under {out}; run clbench eval --out {out} first")
+    return RecordError(
+        f"no records under {out}, but {len(shards)} shards; clbench merge {out} joins them"
+    )
 
 
 def read_ranked(out: Path) -> list[EvaluationRecord]:
@@ -58,7 +69,7 @@ def read_ranked(out: Path) -> list[EvaluationRecord]:
     """
     found = read_records(out)
     if not found:
-        raise RecordError(f"no records under {out}; run clbench eval --out {out} first")
+        raise no_records(out)
     return found
 
 
