@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from clbench.evaluation.parts import part_at, parts_in
 from clbench.schema.dataclass_io import parse_json
 from clbench.schema.errors import BadValueError, RecordError
 from clbench.schema.files import DAMAGED_NPZ
@@ -56,6 +57,13 @@ def check_is_record(path: Path) -> None:
         what = _what(path) if path.is_file() else ""
     except PermissionError:
         return
+    part = part_at(path)
+    if what and part is not None:
+        out = path.parent.parent
+        raise RecordError(
+            f"{str(path)!r} is shard {part.shard} of a run, no evaluation record; clbench merge "
+            f"{out} joins all"
+        )
     if what:
         raise RecordError(
             f"{str(path)!r} is {what}, no evaluation record; {_record_beside(path) or _WHERE}"
@@ -66,6 +74,8 @@ def _one_of(folder: Path) -> str:
     """Return the advice to give a record of a folder, by name where there is one."""
     records = folder if "records" in folder.absolute().parts else folder / "records"
     first = min(records.rglob("*.json"), default=None)
+    if first is None and parts_in(folder / "progress"):
+        return f"clbench merge {folder} joins the shards in it"
     return f"give a record in it, such as {first}" if first else _WHERE
 
 
