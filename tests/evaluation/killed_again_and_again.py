@@ -40,11 +40,11 @@ def main(folder, of, kills):
     whole = clbench.evaluate("simclr_at", out=folder / "whole", **GIVEN)
     seconds = time.perf_counter() - started
     draw, killed, todo = random.Random(0), 0, list(range(1, of + 1))
-    between = max(2, SAVES * of // (kills + of))
+    between = max(2, SAVES * of // (2 * kills + of))
     while todo:
         number, way = draw.choice(todo), draw.choice(["save", "time"])
         save = draw.randrange(2, 2 * between) if way == "save" else None
-        delay = draw.uniform(0, 2 * seconds / (kills + 1)) if way == "time" else None
+        delay = draw.uniform(0, seconds / (kills + 1)) if way == "time" else None
         status = forked(
             folder / "cut", f"{number}/{of}", *((save, delay) if killed < kills else ())
         )
