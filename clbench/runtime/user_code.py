@@ -5,7 +5,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import reduce
+from functools import cache, reduce
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_loader
@@ -57,7 +57,20 @@ class UserObject(NamedTuple):
 
 def registered(group: str) -> dict[str, EntryPoint]:
     """Return what installed packages registered under an entry-point group, by name."""
+    return _registered(group, tuple((place, _changed(place)) for place in sys.path))
+
+
+@cache
+def _registered(group: str, _places: tuple[tuple[str, int], ...]) -> dict[str, EntryPoint]:
+    """Read it anew only where packages may have come or gone: it opens a file of each."""
     return {point.name: point for point in entry_points(group=group)}
+
+
+def _changed(place: str) -> int:
+    try:
+        return Path(place or ".").stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def load_registered(what: str, point: EntryPoint, error: type[ClbenchError]) -> UserObject:

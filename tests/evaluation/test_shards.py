@@ -270,12 +270,6 @@ def test_the_flags_of_shards_are_those_of_the_run(run, network, tmp_path, kind):
         assert_same(found, expected)
 
 
-def test_passes_are_those_of_the_run(run, whole, tmp_path):
-    for number in (1, 2):
-        run(tmp_path, shard=f"{number}/2")
-    assert clbench.merge(tmp_path)[0].record.counts == whole.record.counts
-
-
 # what is refused
 
 
