@@ -12,6 +12,7 @@ import clbench
 
 COMMANDS = {
     "eval": ("evaluate", {"events", "strict", "json", "quiet", "layer_probes", "resume"}),
+    "merge": ("merge", {"json"}),
     "probe": ("probe", {"json", "quiet", "kind", "tap", "extent", "layer_probes"}),
     "train": ("train", {"tensorboard", "json", "quiet"}),
 }

@@ -21,9 +21,10 @@ OURS = ROOT / "leaderboard"
 
 FLAGS = {
     "eval": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
-        --attack --backend --batch-size --device --precision --seed --out --probe --no-probe
-        --linear-probes --layer-probes --train-data --restart --resume --save-adversarial
+        --attack --backend --batch-size --device --precision --seed --shard --out --probe
+        --no-probe --linear-probes --layer-probes --train-data --restart --resume --save-adversarial
         --events --strict --json --quiet --help""",
+    "merge": "--json --help",
     "models": "--json --help",
     "layers": "--protocol --data --data-dir --weights --json --help",
     "attacks": "--json --help",

@@ -17,6 +17,7 @@ from clbench.schema.records import (
     EvaluationRecord,
     left_after,
     read_records,
+    record_files,
 )
 from clbench.schema.text import no_formula, visible
 from clbench.schema.threat_model import parse_eps
@@ -37,11 +38,11 @@ def build(out: Path) -> Path:
     Safe beside other processes that build the same file: each reads the records inside a lock.
 
     Raises:
-        RecordError: A record cannot be read; the CSV stays as it was.
+        RecordError: There are no records, or one cannot be read; the CSV stays as it was.
         StorageError: The folder cannot be written.
     """
     path = out / CSV_NAME
-    if not (out / "records").is_dir():
+    if not record_files(out):
         raise no_records(out)
     try:
         with FileLock(out / ".leaderboard.lock"):

@@ -1,0 +1,250 @@
+"""Shards on the command line: one at a time, and as the processes of torchrun."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GIVEN = (
+    *("--attack", "apgd-ce,n_iter=3 + square,n_queries=20", "--backend", "native"),
+    *("--eps", "1/4", "--batch-size", "4", "--no-probe"),
+)
+NET = """
+import os, pathlib, signal, torch
+
+class Bands(torch.nn.Module):
+    '''How bright each of the four bands of the image is; it may end its process.'''
+    calls = 0
+
+    def forward(self, images):
+        self.calls += 1
+        seen = pathlib.Path(__file__).with_name("killed")
+        dies = os.environ.get("RANK") == os.environ.get("DIES", "")
+        if self.calls == 60 and dies and not seen.exists():
+            seen.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return images.reshape(len(images), 4, 16).mean(dim=2) + 0.1 * images[:, 0, 0, :4]
+
+def make_net():
+    return Bands()
+"""
+
+
+@pytest.fixture
+def model(tmp_path, images):
+    """The options of a network and its images, of which four are not robust."""
+    (tmp_path / "net.py").write_text(NET)
+    return ("--model", f"{tmp_path / 'net.py'}:make_net", "--data", images())
+
+
+def evidence(out):
+    (path,) = (out / "evidence").rglob("*~*.npz")
+    return path.read_bytes()
+
+
+def as_process(monkeypatch, rank, world):
+    """Have what follows in this process be one of torchrun's."""
+    environment = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world}
+    for name, value in (environment | {"TORCHELASTIC_RUN_ID": "none"}).items():
+        monkeypatch.setenv(name, str(value))
+
+
+def test_a_shard_says_in_one_line_what_it_did_and_what_is_left(clbench, model, tmp_path):
+    out = tmp_path / "out"
+    lines = [
+        clbench("eval", *model, *GIVEN, "--shard", f"{number}/3", "--out", out).out
+        for number in (2, 3, 1)
+    ]
+    assert all(line.count("\n") == 1 for line in lines)
+    assert lines[0].startswith("shard 2/3 of net.py:make_net is done, 4 examples, ")
+    assert f"; 2 of 3 are to do (1/3, 3/3), then clbench merge {out}" in lines[0]
+    assert "; 1 of 3 are to do (1/3), then clbench merge" in lines[1]
+    assert f"; all are done: clbench merge {out}" in lines[2]
+    clbench("eval", *model, *GIVEN, "--out", tmp_path / "whole")
+    merged = clbench("merge", out)
+    assert merged.status == 0
+    assert "robust accuracy" in merged.out
+    assert f"leaderboard {out / 'leaderboard.csv'}" in merged.out
+    assert evidence(out) == evidence(tmp_path / "whole")
+
+
+def test_machines_are_told_the_same(clbench, model, tmp_path):
+    out = tmp_path / "out"
+    done = clbench("eval", *model, *GIVEN, "--shard", "1/2", "--out", out, "--json")
+    told = json.loads(done.out)
+    assert (told["shard"], told["n_examples"], told["missing"]) == ("1/2", 6, ["2/2"])
+    assert Path(told["progress"]).is_file()
+    assert clbench("eval", *model, *GIVEN, "--shard", "2/2", "--out", out, "--quiet").out == ""
+    merged = clbench("merge", out, "--json")
+    assert json.loads(merged.out)["data"]["n"] == 12
+
+
+def test_columns_are_added_to_a_merged_record_without_attacking(clbench, model, tmp_path):
+    out, given = tmp_path / "out", GIVEN[:-1]
+    for number in (1, 2):
+        clbench("eval", *model, *given, "--shard", f"{number}/2", "--out", out)
+    merged = clbench("merge", out)
+    assert "for the CKA columns run the command without --shard" in merged.err
+    probed = clbench("eval", *model, *given, "--out", out)
+    assert "CKA of clean and adversarial images" in probed.out
+    assert "apgd-ce (1/2)" not in probed.err
+
+
+REFUSED = {
+    "no shard": (
+        ("--shard", "0/4"),
+        "--shard must read like 3/16, the third of sixteen, got '0/4'",
+    ),
+    "beyond the last": (("--shard", "5/4"), "got '5/4'"),
+    "no number": (("--shard", "x"), "got 'x'"),
+    "empty": (("--shard", ""), "--shard must not be empty, got ''"),
+    "too many": (("--shard", "1/13"), "images.npz has 12 examples, too few for 13 shards"),
+    "a package": (("--shard", "1/2", "--backend", "pyautoattack"), "take --backend native"),
+    "probes": (("--shard", "1/2", "--probe"), "--probe has no effect beside --shard"),
+    "linear probes": (
+        ("--shard", "1/2", "--linear-probes"),
+        "--linear-probes has no effect beside --shard",
+    ),
+    "images": (
+        ("--shard", "1/2", "--save-adversarial"),
+        "--save-adversarial has no effect beside --shard",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_cut_is_refused_in_one_line(clbench, model, tmp_path, case):
+    options, said = REFUSED[case]
+    done = clbench("eval", *model, *GIVEN, "--out", tmp_path / "out", *options)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert said in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_shards_is_understood(clbench, model, tmp_path):
+    out = tmp_path / "out"
+    clbench("eval", *model, *GIVEN, "--shard", "1/2", "--out", out)
+    (path,) = (out / "progress").iterdir()
+    for command in ("build", "check", "show"):
+        done = clbench("leaderboard", command, "--out", out)
+        assert done.status == 2
+        assert f"but 1 shards; clbench merge {out} joins them" in done.err
+    shown = clbench("show", path)
+    assert "is shard 1/2 of a run, no evaluation record; clbench merge" in shown.err
+    assert f"clbench merge {out} joins the shards in it" in clbench("show", out).err
+    listed = clbench("clean", out)
+    assert "shard 1/2" in listed.out
+    assert path.exists()
+    missing = clbench("merge", out)
+    assert (missing.status, missing.out, missing.err.count("\n")) == (2, "", 1)
+    assert "shard 2/2 of net.py:make_net on images.npz" in missing.err
+    clbench("clean", out, "--remove")
+    assert not path.exists()
+
+
+def test_only_the_first_process_speaks(clbench, model, tmp_path, monkeypatch):
+    out, events = tmp_path / "out", tmp_path / "events"
+    for rank in (1, 2):
+        as_process(monkeypatch, rank, 3)
+        assert clbench("eval", *model, *GIVEN, "--out", out, "--events", events) == (0, "", "")
+    assert not events.exists()
+    as_process(monkeypatch, 0, 3)
+    done = clbench("eval", *model, *GIVEN, "--out", out, "--events", events)
+    assert "robust accuracy" in done.out
+    assert f"into {out}, in 3 processes" in done.err
+    assert "waiting" not in done.err
+    assert '"event": "record"' in events.read_text()
+    assert not list((out / "progress").iterdir())
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    clbench("eval", *model, *GIVEN, "--out", tmp_path / "whole")
+    assert evidence(out) == evidence(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("worlds", [(3, 2), (2, 3), (2, 1), (1, 2)])
+def test_another_number_of_processes_goes_on_and_says_so(
+    clbench, model, tmp_path, monkeypatch, worlds
+):
+    before, after = worlds
+    out = tmp_path / "out"
+    monkeypatch.setattr("clbench.evaluation.progress.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("clbench.evaluation.attack_run.TELL_EVERY_S", 0.0)
+    for rank in range(before):
+        as_process(monkeypatch, rank, before)
+        with monkeypatch.context() as patch:
+            patch.setattr("clbench.cli.render.evaluation_progress.Lines.tell", interrupt_at(4))
+            done = clbench("eval", *model, *GIVEN, "--out", out)
+        assert done.status == 130
+        assert bool(done.err) == (rank == 0)
+    for rank in reversed(range(after)):
+        as_process(monkeypatch, rank, after)
+        done = clbench("eval", *model, *GIVEN, "--out", out)
+        assert done.status == 0
+    begun = "one piece" if before == 1 else f"{before} shards"
+    now = "one piece" if after == 1 else f"shard 1/{after}"
+    assert f"this run was begun in {begun} and goes on in {now}: of " in done.err
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    clbench("eval", *model, *GIVEN, "--out", tmp_path / "whole")
+    assert evidence(out) == evidence(tmp_path / "whole")
+
+
+def interrupt_at(report):
+    told = iter(range(1, 10**6))
+
+    def tell(_lines, _step, _how_far):
+        if next(told) == report:
+            raise KeyboardInterrupt
+
+    return tell
+
+
+TOGETHER = {
+    "a shard": (("--shard", "1/2"), "--shard and torchrun both cut a run, got --shard 1/2"),
+    "from the start": (("--restart",), "--restart cannot be used under torchrun"),
+    "a package": (("--backend", "pyautoattack"), "take --backend native"),
+}
+
+
+@pytest.mark.parametrize("case", TOGETHER)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_processes_cannot_do_together_is_refused(
+    clbench, model, tmp_path, monkeypatch, case, rank
+):
+    as_process(monkeypatch, rank, 2)
+    options, said = TOGETHER[case]
+    done = clbench("eval", *model, *GIVEN, "--out", tmp_path / "out", *options)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert said in done.err
+    assert done.err.startswith("clbench: process 1 of 2: " if rank else "clbench: ")
+
+
+def test_a_rank_that_another_launcher_set_cuts_nothing(clbench, model, tmp_path, monkeypatch):
+    as_process(monkeypatch, 1, 2)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    done = clbench("eval", *model, *GIVEN, "--out", tmp_path / "out")
+    assert "robust accuracy" in done.out
+
+
+@pytest.mark.slow
+def test_a_process_of_torchrun_that_is_killed_goes_on_and_the_run_is_the_same(
+    clbench, model, tmp_path
+):
+    clbench("eval", *model, *GIVEN, "--out", tmp_path / "whole")
+    options = ("--standalone", "--nproc-per-node", "2", "--max-restarts", "1")
+    command = [*options, "-m", "clbench", "eval", *model, *GIVEN, "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *map(str, command)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "DIES": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "killed").exists()
+    assert done.stdout.count("robust accuracy") == 1
+    assert evidence(tmp_path / "out") == evidence(tmp_path / "whole")
+    assert not [one for one in (tmp_path / "out" / "progress").iterdir() if one.suffix == ".npz"]
