@@ -1,0 +1,76 @@
+"""What the pages in docs/ tell people to type is understood; what runs long is not run."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from clbench.cli import app
+
+PAGE = (Path(__file__).parents[1] / "docs" / "scale-out.md").read_text()
+STANDS_FOR = {
+    "$SLURM_ARRAY_TASK_ID": "3",
+    "$((JOB_COMPLETION_INDEX + 1))": "3",
+    "$SLURM_JOB_ID": "7",
+    "$head": "host",
+}
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    """Return what follows the name of the program, of every command of ours."""
+    lines = [line for block in (*blocks("sh"), *blocks("yaml")) for line in block.splitlines()]
+    for text, value in STANDS_FOR.items():
+        lines = [line.replace(text, value) for line in lines]
+    bare = (re.sub(r'--wrap "(.*)"$', r"\1", line) for line in lines if "clbench " in line)
+    words = [shlex.split(line) for line in bare]
+    return [line[line.index("clbench") + 1 :] for line in words]
+
+
+def test_the_page_has_a_command_for_each_way():
+    found = commands()
+    assert len(found) == 9
+    assert sum("--shard" in words for words in found) == 4
+    assert sum(words[0] == "merge" for words in found) == 3
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_a_command_is_understood(words):
+    group = typer.main.get_command(app)
+    command = group.get_command(typer.Context(group), words[0])
+    with command.make_context(words[0], words[1:]) as context:
+        assert not [one for key, one in context.meta.items() if key.startswith("clbench") and one]
+
+
+@pytest.mark.parametrize("line", [one for one in PAGE.splitlines() if "torchrun --" in one])
+def test_torchrun_understands_its_part(line):
+    from torch.distributed.run import get_args_parser
+
+    for text, value in STANDS_FOR.items():
+        line = line.replace(text, value)
+    words = [word for word in shlex.split(line.replace("`", "").replace("|", "")) if word != "..."]
+    words = words[words.index("torchrun") + 1 :]
+    given = get_args_parser().parse_args(
+        ["2" if word == "N" else word for word in words[: words.index("eval") + 1]]
+    )
+    assert (given.module, given.training_script) == (True, "clbench")
+
+
+@pytest.mark.parametrize("script", blocks("sh"))
+def test_scripts_are_shell(script):
+    done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
+    assert done.stderr == ""
+
+
+def test_manifests_are_yaml():
+    (job,) = map(yaml.safe_load, blocks("yaml"))
+    assert job["spec"]["completionMode"] == "Indexed"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert f'/{job["spec"]["completions"]}"' in container["args"][0]
