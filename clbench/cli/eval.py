@@ -26,8 +26,8 @@ Examples:
   clbench eval --model net.py:make_net --data images.npz --eps 2/255
   clbench eval --model simclr_at --model supcon_at --eps 1/12 --eps 1/6
   clbench eval --model supcon_st --attack "apgd-ce,n_iter=50 + square"
-  clbench eval --model simclr_at --backend native --shard 3/16
-  torchrun --nproc-per-node 4 -m clbench eval --model simclr_at --backend native
+  clbench eval --model simclr_at --shard 3/16
+  torchrun --nproc-per-node 4 -m clbench eval --model simclr_at
 \b
 Exit status: 0 done; 2 something to mend, said in one line (of several models,
 the others are done); 3 with --strict, a flag is raised; 130 Ctrl-C, 143

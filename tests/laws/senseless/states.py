@@ -8,7 +8,7 @@ from clbench.evaluation.state import EvaluationState, Mismatch
 from clbench.testing.states import StateCase
 
 TENSORS = (
-    *("index", "clean_pred", "adv_pred", "broken_by", "components_done", "log2_factors"),
+    *("index", "labels", "clean_pred", "adv_pred", "broken_by", "components_done", "log2_factors"),
     "adversarial",
 )
 
