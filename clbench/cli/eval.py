@@ -11,7 +11,14 @@ import typer
 
 from clbench.cli import options as opt
 from clbench.cli.requests import Request, check, each_evaluated, find_model, in_words, requests
-from clbench.cli.run import EXIT_UNRELIABLE, EXIT_USER, event_writer, interruptible, quietly
+from clbench.cli.run import (
+    EXIT_UNRELIABLE,
+    EXIT_USER,
+    event_writer,
+    interruptible,
+    notes_once,
+    quietly,
+)
 from clbench.cli.streams import code_of_others, say
 from clbench.cli.together import check_together, evaluate_together
 from clbench.runtime.processes import processes
@@ -128,7 +135,10 @@ def _evaluate(
     begin, mine = in_words(request, given), processes()
     with evaluation_progress(write, begin=begin, shown=shown) as hooks, code_of_others():
         settings = given | request._asdict() | hooks
-        return evaluate_together(settings, mine) if mine else clbench.evaluate(**settings)
+        if mine is None:
+            return clbench.evaluate(**settings)
+        with notes_once():
+            return evaluate_together(settings, mine)
 
 
 def _show(evaluation: "Evaluation", *, several: bool, as_json: bool, quiet: bool) -> None:

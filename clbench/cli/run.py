@@ -49,6 +49,27 @@ def show_notes() -> None:
 
 
 @contextmanager
+def notes_once() -> Iterator[None]:
+    """Let no note be shown twice during the block, in which something is done in two steps."""
+    told: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        known = message in told
+        told.add(message)
+        return not known
+
+    handlers = logging.getLogger("clbench").handlers
+    for handler in handlers:
+        handler.addFilter(is_new)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(is_new)
+
+
+@contextmanager
 def quietly(*, quiet: bool) -> Iterator[None]:
     """Let nothing of that be seen during the block."""
     logger = logging.getLogger("clbench")

@@ -164,7 +164,7 @@ def test_only_the_first_process_speaks(clbench, model, tmp_path, monkeypatch):
     assert evidence(out) == evidence(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("worlds", [(3, 2), (2, 3), (2, 1), (1, 2)])
+@pytest.mark.parametrize("worlds", [(3, 2), (2, 1), (1, 2)])
 def test_another_number_of_processes_goes_on_and_says_so(
     clbench, model, tmp_path, monkeypatch, worlds
 ):
@@ -199,6 +199,18 @@ def interrupt_at(report):
             raise KeyboardInterrupt
 
     return tell
+
+
+def test_a_note_is_shown_once(clbench, net, tmp_path, monkeypatch):
+    given = (
+        "--model",
+        net("return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))"),
+    )
+    given += ("--n-examples", "4", "--out", tmp_path / "out")
+    for rank in (1, 0):
+        as_process(monkeypatch, rank, 2)
+        done = clbench("eval", *given, *GIVEN)
+    assert done.err.count("the images of the default protocol") == 1
 
 
 TOGETHER = {
