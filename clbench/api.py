@@ -41,6 +41,7 @@ def evaluate(
     probe: bool = True,
     linear_probes: bool = False,
     train_data: AnyPaths = (),
+    finish: bool = False,
     restart: bool = False,
     save_adversarial: bool = False,
     shard: str | None = None,
@@ -74,6 +75,8 @@ def evaluate(
         probe: Whether to add the CKA columns.
         linear_probes: Whether to add columns of linear classifiers of every stage's features.
         train_data: Training images for them.
+        finish: Whether to go on, with autoattack, from the finished run under ``out`` of the attack
+            ``fast``, whose verdicts stay.
         restart: Whether to run again from the start.
         save_adversarial: Whether to keep the adversarial images; without ``out`` they always are.
         shard: Which part of the examples to attack, like "3/16": the record is of these alone, and
@@ -89,7 +92,7 @@ def evaluate(
     >>> done.record.measure("robust_acc").n, len(done.examples)
     (16, 16)
     """
-    from clbench.attacks.grammar import settle
+    from clbench.attacks.grammar import FAST, finishing, settle
     from clbench.schema.shard import read_shard
 
     own, part = data is not None, None if shard is None else read_shard(shard)
@@ -99,7 +102,7 @@ def evaluate(
         own_data=own,
         norm=norm,
         eps=eps,
-        attack=attack,
+        attack=finishing(attack) if finish else attack,
         n_examples=n_examples,
         seed=seed,
     )
@@ -155,7 +158,9 @@ def evaluate(
     keep = part is None and (save_adversarial or folder is None)
     with session.at_work():
         known = session.find(restart=restart, adversarial=keep)
-        result = session.attack(on_progress) if known is None or known.evidence is None else None
+        result = None
+        if known is None or known.evidence is None:
+            result = session.attack(on_progress, finishes=FAST if finish else "")
         if part is not None:
             return session.part(known, result)
         rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)

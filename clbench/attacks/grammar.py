@@ -34,6 +34,9 @@ ATTACKS: dict[str, str] = {
 BACKEND_NAMES = ("auto", "native", "autoattack", "pyautoattack", "torchattacks", "own", "clbench")
 """What ``--backend`` takes; ``clbench`` is what version 0.1 called ``native``."""
 
+FAST, FINISHED = "fast", "fast+autoattack"
+"""The attack for first looks, and what goes on from it to AutoAttack's verdicts."""
+
 JOIN = " + "
 """Between the components of a cascade of a user's own."""
 
@@ -131,6 +134,21 @@ def settle(
     return settled
 
 
+def finishing(attack: str | None) -> str:
+    """Return the attack that goes on from a first look.
+
+    Raises:
+        BadValueError: Another one was asked for.
+    """
+    named = None if attack is None else "+".join(_parts_of(attack)).casefold()
+    if named in (None, FAST, FINISHED) or _ALIASES.get(named, named) == "autoattack":
+        return FINISHED
+    raise BadValueError(
+        f"--finish goes on from {FAST} with autoattack, got --attack {shown(attack)}; "
+        "leave one of them out"
+    )
+
+
 def component_row(name: str) -> ComponentRow:
     """Return the row of a component: of the table, or of code of the user's own.
 
@@ -163,7 +181,8 @@ def _parts_of(text: str) -> list[str]:
         raise BadValueError(
             f"--attack must read like 'apgd-ce,n_iter=50 + square', got {shown(text)}"
         )
-    return parts
+    whole = "+".join(parts).casefold()
+    return [whole] if whole in CASCADES else parts
 
 
 def _split(part: str) -> tuple[str, Sequence[str]]:
@@ -202,7 +221,8 @@ def _spec(part: str, norm: NormName, n_classes: int) -> AttackSpec:
     wanted = CASCADES[name].components[norm]
     possible = [one for one in wanted if n_classes >= COMPONENTS[one[0]].least_classes]
     components = tuple(_component(one, norm, n_classes, given) for one, given in possible)
-    return AttackSpec(name, components, ("few_classes",) if len(possible) < len(wanted) else ())
+    fewer = ("few_classes",) if len(possible) < len(wanted) else ()
+    return AttackSpec(name, components, (*CASCADES[name].flags, *fewer))
 
 
 def _check_norm(name: str, norm: NormName | None) -> None:

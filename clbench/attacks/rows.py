@@ -53,12 +53,16 @@ class ComponentRow:
 
 @dataclass(frozen=True, kw_only=True)
 class CascadeRow:
-    """Several components under one name, with what each has other than its own defaults."""
+    """Several components under one name, with what each has other than its own defaults.
+
+    ``flags`` are those that every run of it raises.
+    """
 
     name: str
     about: str
     components: Mapping[NormName, tuple[tuple[str, Mapping[str, Parameter]], ...]]
     """By norm; the same components in every one."""
+    flags: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:

@@ -64,6 +64,7 @@ def evaluate_model(
     linear_probes: opt.LinearProbes = False,
     layer_probes: opt.OldLinearProbes = False,
     train_data: opt.TrainData = None,
+    finish: opt.Finish = False,
     restart: opt.Restart = False,
     resume: opt.Resume = False,
     save_adversarial: opt.SaveAdversarial = False,
@@ -81,6 +82,10 @@ def evaluate_model(
         del given[own]
     del given["layer_probes"], given["resume"]
     given |= {"linear_probes": linear_probes or layer_probes, "train_data": train_data or ()}
+    if finish:
+        from clbench.attacks.grammar import finishing
+
+        given["attack"] = finishing(attack)
     wanted = requests(models, weights or (), eps or ())
     check(wanted, given)
     mine = processes()

@@ -194,6 +194,14 @@ Shard = Annotated[
         **reads(readers.shard, "K/N"),
     ),
 ]
+Finish = Annotated[
+    bool,
+    typer.Option(
+        "--finish",
+        rich_help_panel=ATTACK,
+        help="Go on with autoattack from a finished run of --attack fast.",
+    ),
+]
 Restart = Annotated[
     bool, typer.Option("--restart", rich_help_panel=RUN, help="Run again from the start.")
 ]

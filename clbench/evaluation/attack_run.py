@@ -24,7 +24,7 @@ from clbench.evaluation.parts import BLACK_BOX, LEFT
 from clbench.evaluation.pool_run import PoolRun
 from clbench.evaluation.progress import OnProgress, Progress, Saver, UnderWay
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED
-from clbench.evaluation.state import EvaluationState
+from clbench.evaluation.state import NOTHING_KNOWN, EvaluationState, HeadStart
 from clbench.evaluation.verdicts import BY_CLEAN
 from clbench.schema.threat_model import ThreatModel
 from clbench.schema.version import __version__
@@ -54,6 +54,7 @@ class AttackRun:
     device: torch.device
     batch_size: int
     about: Mapping[str, Any] = field(default_factory=dict)
+    head_start: HeadStart = NOTHING_KNOWN
     cost_done: float = 0.0
     attack_seconds: float = 0.0
     work: PoolRun | None = None
@@ -109,6 +110,9 @@ class AttackRun:
         if (images.index == first[0]).any():
             some = self.whole.images[: self.tile].to(self.device)
             state.flags += signs_of_trouble(self.model, some, logits, tile=self.tile)
+            state.forward_passes += self.head_start.forward_passes
+            state.backward_passes += self.head_start.backward_passes
+        state.take_over(self.head_start)
         self._count(state, time.perf_counter() - started)
         return state
 

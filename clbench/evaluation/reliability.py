@@ -19,6 +19,7 @@ from clbench.models.validate import (
     is_randomized,
 )
 from clbench.schema.errors import ModelError
+from clbench.schema.records import UPPER_BOUND
 
 
 class Flag(NamedTuple):
@@ -79,6 +80,11 @@ FLAGS: dict[str, Flag] = {
     ),
     "few_classes": Flag(
         "attacks on the DLR loss were left out, because there are too few classes for it",
+        unreliable=False,
+    ),
+    UPPER_BOUND: Flag(
+        "the attack is a short one, for first looks, so that the robust accuracy is an upper bound "
+        "and has no rank; the same command with --finish goes on from here to autoattack's",
         unreliable=False,
     ),
     "out_of_bounds": Flag(

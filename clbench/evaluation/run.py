@@ -16,6 +16,7 @@ from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
 from clbench.evaluation.parts import DRAFT, SHARD, WHOLE
 from clbench.evaluation.progress import OnProgress, Saver
 from clbench.evaluation.result import EvaluationResult, result_of
+from clbench.evaluation.state import NOTHING_KNOWN, HeadStart
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.runtime.hashing import state_sha256
@@ -45,6 +46,7 @@ def evaluate(
     progress_file: Path | None = None,
     shard: Shard | None = None,
     draft: str = "",
+    head_start: HeadStart = NOTHING_KNOWN,
     on_progress: OnProgress | None = None,
 ) -> EvaluationResult:
     """Attack ``network`` step by step, each step only where it is still robust.
@@ -69,6 +71,7 @@ def evaluate(
         progress_file: Where to keep what is done so far; the other shards' lies beside it.
         shard: Which of the examples to attack; all of them unless given.
         draft: Kept with the progress.
+        head_start: What a finished run knows of the first steps.
         on_progress: Called after every batch.
 
     Raises:
@@ -85,7 +88,9 @@ def evaluate(
         size = size_wanted or _automatic(model, images, steps, device)
         mine = images.shard(shard) if shard else images
         about = {DRAFT: draft, SHARD: str(shard or WHOLE)}
-        run = AttackRun(model, images, mine, steps, threat_model, seed, device, size, about)
+        run = AttackRun(
+            model, images, mine, steps, threat_model, seed, device, size, about, head_start
+        )
         decisive = (identity, state_sha256(network), str(threat_model), seed, precision, size)
         sign = sha256_of(json.dumps([*decisive, [step.name for step in steps]]).encode())
         logits = first_logits(network, images, device)

@@ -25,10 +25,13 @@ from clbench.evaluation.run import (
     evaluate,
     first_logits,
 )
+from clbench.evaluation.state import NOTHING_KNOWN, HeadStart
 from clbench.evaluation.store import Known, RunStore, cost_of
+from clbench.evaluation.verdicts import BY_NOTHING
 from clbench.models.interface import LoadedModel
 from clbench.runtime.devices import device_name
 from clbench.schema.dataclass_io import to_json
+from clbench.schema.errors import BadValueError
 from clbench.schema.estimate import Estimate
 from clbench.schema.numbers import read_batch_size
 from clbench.schema.protocol import Protocol
@@ -44,6 +47,7 @@ from clbench.schema.records import (
     ThreatEntry,
 )
 from clbench.schema.shard import Shard
+from clbench.schema.text import shown
 from clbench.schema.threat_model import format_eps
 
 log = logging.getLogger(__name__)
@@ -185,8 +189,33 @@ class Session:
             self.store.discard_progress()  # a kill may have left it behind
         return known
 
-    def attack(self, on_progress: OnProgress | None) -> EvaluationResult:
-        """Attack, from the beginning or from where it was stopped."""
+    def _head_start(self, attack: str) -> HeadStart:
+        """Return what the finished run with another attack knows, whose components come first here.
+
+        Raises:
+            BadValueError: There is no such run of this network on these images.
+        """
+        norm, n_classes = self.protocol.threat_model.norm, self.images.n_classes
+        first = replace(self, plan=plan_attack(attack, norm, n_classes), shard=None)
+        known = None
+        if first.store is not None:
+            known = first.store.find(first_logits(self.model.network, self.images, self.device))
+        if known is None or known.evidence is None:
+            raise BadValueError(
+                f"there is no finished {attack} evaluation to go on from, of {self.model.name} on "
+                f"these images with these settings, in {shown(str(self.out))}; run the same "
+                f"command with --attack {attack} instead of --finish"
+            )
+        robust = from_numpy(known.evidence.index[known.evidence.broken_by == BY_NOTHING])
+        counts = known.record.counts
+        return HeadStart(robust, len(first.plan.spec.components), counts.forward, counts.backward)
+
+    def attack(self, on_progress: OnProgress | None, *, finishes: str = "") -> EvaluationResult:
+        """Attack, from the beginning, from where it was stopped, or from what another attack left.
+
+        Raises:
+            BadValueError: The run of the attack that it ``finishes`` is not there.
+        """
         return evaluate(
             self.model.network,
             self.images,
@@ -201,6 +230,7 @@ class Session:
             progress_file=self.store.progress if self.store else None,
             shard=self.shard,
             draft=to_json(self._draft()).decode(),
+            head_start=self._head_start(finishes) if finishes else NOTHING_KNOWN,
             on_progress=on_progress,
         )
 

@@ -81,6 +81,7 @@ def parts(records: Sequence[EvaluationRecord], wanted: Sequence[str] = ()) -> li
         found[record.group].append(row)
     headings = {
         group: f"{group.n_examples} images of {of.data.name}, {of.setting}"
+        + (", upper bounds" if of.is_upper_bound else "")
         for group, of in first.items()
     }
     alike = Counter(headings.values())

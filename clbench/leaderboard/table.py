@@ -94,8 +94,10 @@ def table(records: Sequence[EvaluationRecord]) -> pd.DataFrame:
     ordered = in_order(records)
     board = pd.DataFrame([row(record) for record in ordered], columns=columns(ordered))
     if ordered:
-        within = board["robust_acc"].groupby(_numbered([record.group for record in ordered]))
-        # a record without a robust accuracy has no rank
+        is_ranked = pd.Series([not record.is_upper_bound for record in ordered])
+        ranked = board["robust_acc"].where(is_ranked)
+        within = ranked.groupby(_numbered([record.group for record in ordered]))
+        # a record without a robust accuracy has no rank, nor has one that is an upper bound
         board["rank"] = within.rank(method="min", ascending=False).astype("Int64")
     return board
 

@@ -22,6 +22,9 @@ UNBOUND_VERSIONS = (1,)
 
 AGAIN = "run its evaluation again with --restart"
 
+UPPER_BOUND = "upper_bound"
+"""The flag of a robust accuracy that a longer attack can only lower."""
+
 MOST_STAGES = 4
 """Stages of a network that have columns of their own."""
 
@@ -182,6 +185,11 @@ class EvaluationRecord:
             precision=self.precision,
             batch_size=self.batch_size,
         )
+
+    @property
+    def is_upper_bound(self) -> bool:
+        """Whether its robust accuracy is no more than an upper bound, and so has no rank."""
+        return UPPER_BOUND in self.flags
 
     @property
     def is_bound(self) -> bool:

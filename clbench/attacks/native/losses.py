@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-LossName = Literal["ce", "dlr", "dlr-targeted"]
+LossName = Literal["ce", "dlr", "dlr-targeted", "margin-targeted"]
 
 Loss = Callable[[Float[Tensor, "n k"], Int[Tensor, " n"], Int[Tensor, " n"]], Float[Tensor, " n"]]
 """Of logits, labels and target classes."""
@@ -56,6 +56,17 @@ def targeted_dlr(
     return -lead / (first - (third + fourth) / 2 + _GUARD)
 
 
+def targeted_margin(
+    logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"], target: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Return by how much the target leads the right class.
+
+    Source:
+        Gao et al., 2022, arXiv:2206.07314; there it is not divided by a range of logits either.
+    """
+    return of_class(logits, target) - of_class(logits, labels)
+
+
 def likeliest_wrong(
     logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"], n: int
 ) -> Int[Tensor, "n a"]:
@@ -72,4 +83,5 @@ LOSSES: dict[LossName, Loss] = {
     "ce": cross_entropy,
     "dlr": dlr,
     "dlr-targeted": targeted_dlr,
+    "margin-targeted": targeted_margin,
 }

@@ -109,7 +109,8 @@ def _accuracies(record: EvaluationRecord, console: PlainConsole) -> Table:
     for attack in components if len(components) > 1 else ():
         left = cells(record.measure(left_after(attack)))
         table.add_row(f"  left after {visible(attack)}", *left, style="dim")
-    table.add_row("robust accuracy", *cells(record.measure("robust_acc")), style="bold")
+    label = "robust accuracy, at most" if record.is_upper_bound else "robust accuracy"
+    table.add_row(label, *cells(record.measure("robust_acc")), style="bold")
     return table
 
 

@@ -53,7 +53,7 @@ def _row(record: EvaluationRecord) -> dict[str, Cell]:
         else "",
         "examples": record.data.n,
         "clean": percent(record.measure("clean_acc")),
-        "robust": percent(robust),
+        "robust": f"{'at most ' if record.is_upper_bound else ''}{percent(robust)}",
         "95 % interval": interval.replace("%", " %"),
         "flags": " ".join(record.flags),
     }
