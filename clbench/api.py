@@ -92,7 +92,8 @@ def evaluate(
     >>> done.record.measure("robust_acc").n, len(done.examples)
     (16, 16)
     """
-    from clbench.attacks.grammar import FAST, finishing, settle
+    from clbench.attacks.fast_and_best import FAST
+    from clbench.attacks.grammar import finishing, settle
     from clbench.schema.shard import read_shard
 
     own, part = data is not None, None if shard is None else read_shard(shard)

@@ -6,8 +6,11 @@ from fractions import Fraction
 from pathlib import PurePath
 
 from clbench.attacks import own, pgd_row
-from clbench.attacks.autoattack_rows import AUTOATTACK, CASCADES
-from clbench.attacks.rows import ComponentRow
+from clbench.attacks.autoattack_rows import AUTOATTACK
+from clbench.attacks.autoattack_rows import CASCADES as OF_AUTOATTACK
+from clbench.attacks.fast_and_best import CASCADES as OF_OURS
+from clbench.attacks.fast_and_best import FAST, FINISHED, MARGIN
+from clbench.attacks.rows import CascadeRow, ComponentRow
 from clbench.attacks.torchattacks_rows import PREFIX, REFUSED, TORCHATTACKS
 from clbench.runtime.user_code import is_own
 from clbench.schema.attack_spec import AttackSpec, Component, Option, Parameter, read_options
@@ -17,13 +20,16 @@ from clbench.schema.protocol import DEFAULT_PROTOCOL, Protocol, find_protocol, r
 from clbench.schema.text import shown
 from clbench.schema.threat_model import parse_norm
 
-NATIVE_ROWS: tuple[ComponentRow, ...] = (pgd_row.ROW,)
+NATIVE_ROWS: tuple[ComponentRow, ...] = (MARGIN, pgd_row.ROW)
 """What there is to know of clbench's own attacks; their code is in ``native/``."""
 
 COMPONENTS: dict[str, ComponentRow] = {
     row.name: row for row in (*AUTOATTACK, *NATIVE_ROWS, *TORCHATTACKS)
 }
 """Every attack that can be a component of another one, or stand alone."""
+
+CASCADES: dict[str, CascadeRow] = {**OF_AUTOATTACK, **OF_OURS}
+"""Every attack that has a name for several components."""
 
 ATTACKS: dict[str, str] = {
     **{row.name: row.about for row in CASCADES.values()},
@@ -33,9 +39,6 @@ ATTACKS: dict[str, str] = {
 
 BACKEND_NAMES = ("auto", "native", "autoattack", "pyautoattack", "torchattacks", "own", "clbench")
 """What ``--backend`` takes; ``clbench`` is what version 0.1 called ``native``."""
-
-FAST, FINISHED = "fast", "fast+autoattack"
-"""The attack for first looks, and what goes on from it to AutoAttack's verdicts."""
 
 JOIN = " + "
 """Between the components of a cascade of a user's own."""

@@ -16,9 +16,9 @@ AUTO = "auto"
 BACKENDS: dict[str, Backend] = {
     backend.name: backend
     for backend in (
+        Native(),
         AutoAttackPackage("autoattack"),
         AutoAttackPackage("pyautoattack"),
-        Native(),
         Torchattacks(),
         OwnCode(),
     )

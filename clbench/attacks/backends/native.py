@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clbench.attacks.autoattack_rows import AUTOATTACK
+from clbench.attacks.fast_and_best import MARGIN
 from clbench.attacks.interface import Attack, Granularity
 from clbench.attacks.native.apgd import APGD
 from clbench.attacks.native.apgd_l1 import APGDL1
@@ -21,7 +22,7 @@ from clbench.schema.names import NormName
 
 def _apgd(parameters: Mapping[str, Any]) -> PoolAttack:
     targets = parameters.get("n_target_classes", 0)
-    loss: LossName = "dlr-targeted" if targets else parameters["loss"]
+    loss: LossName = parameters.get("loss", "dlr-targeted")
     settings = {key: parameters[key] for key in ("n_iter", "n_restarts", "eot_iter")}
     if "use_largereps" in parameters:  # which there is in L1 alone
         larger = parameters["use_largereps"]
@@ -63,6 +64,7 @@ NATIVE: dict[str, Callable[[Mapping[str, Any]], PoolAttack]] = {
     "apgd-ce": _apgd,
     "apgd-dlr": _apgd,
     "apgd-t": _apgd,
+    "apgd-margin": _apgd,
     "fab": _fab,
     "fab-t": _fab,
     "square": _square,
@@ -71,7 +73,7 @@ NATIVE: dict[str, Callable[[Mapping[str, Any]], PoolAttack]] = {
 """What makes an attack of its effective parameters. A new one is one file in ``native/``, a row
 that says what it covers, and its line here."""
 
-_NORMS = {row.name: row.norms for row in (*AUTOATTACK, PGD_ROW)}
+_NORMS = {row.name: row.norms for row in (*AUTOATTACK, MARGIN, PGD_ROW)}
 
 
 @dataclass(frozen=True)
