@@ -10,7 +10,7 @@ import clbench
 from clbench.attacks.grammar import CASCADES, FINISHED, finishing, read_attack
 from clbench.schema.errors import BadValueError
 
-EPS = "1/20"
+EPS = "1/25"
 
 
 class Safe(nn.Module):
@@ -29,10 +29,10 @@ OF_AUTOATTACK = 9_762
 @pytest.fixture(scope="module")
 def setting():
     torch.manual_seed(1)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 6))
-    images = torch.rand(8, 1, 8, 8)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+    images = torch.rand(6, 1, 8, 8)
     labels = network(images).argmax(1)
-    labels[0] = (labels[0] + 1) % 6
+    labels[0] = (labels[0] + 1) % 10
     return {"model": network, "data": (images, labels), "eps": EPS, "probe": False}
 
 
@@ -72,7 +72,7 @@ def test_a_first_look_is_an_upper_bound_without_a_rank(looked, finished):
 def test_what_a_first_look_broke_stays_broken(looked, finished):
     before, after = looked[1].examples, finished.examples
     broken = before.broken_by != ""
-    assert 2 <= broken.sum() <= 6
+    assert 2 <= broken.sum() <= 5
     assert (after.broken_by[broken] == before.broken_by[broken]).all()
     assert (after.adv_pred[broken] == before.adv_pred[broken]).all()
 
@@ -82,7 +82,7 @@ def test_images_are_those_that_the_first_look_found(setting, finished):
     hit = torch.from_numpy(finished.examples.broken_by == "apgd-margin")
     with torch.no_grad():
         says = setting["model"](finished.adversarial).argmax(1)
-    assert (finished.adversarial - images).abs().max() <= 1 / 20 + 1e-6
+    assert (finished.adversarial - images).abs().max() <= 1 / 25 + 1e-6
     assert hit.any()
     assert (says[hit] != labels[hit]).all()
 
@@ -122,7 +122,7 @@ def test_the_best_begins_as_autoattack_does_and_is_never_higher(setting, beside)
         ({"n_examples": 5}, "no finished fast evaluation to go on from"),
         ({"out": None}, "in 'None'"),
         ({"attack": "pgd"}, "goes on from fast with autoattack, got --attack 'pgd'"),
-        ({"attack": "autoattack + pgd"}, "got --attack 'autoattack + pgd'"),
+        ({"attack": "autoattack + pgd"}, "got --attack 'autoattack \\+ pgd'"),
         ({"attack": "best"}, "got --attack 'best'"),
     ],
 )
