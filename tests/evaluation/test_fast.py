@@ -108,17 +108,11 @@ def test_a_plain_autoattack_takes_nothing_from_a_first_look(looked, finished, be
     assert counts.forward + counts.backward >= OF_AUTOATTACK * 0.98 * robust
 
 
-def test_the_best_begins_as_autoattack_does_and_is_never_higher(setting, beside):
-    best = clbench.evaluate(**setting, attack="best")
-    broken = beside.examples.broken_by != ""
-    assert (best.examples.broken_by[broken] == beside.examples.broken_by[broken]).all()
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"seed": 1}, "no finished fast evaluation to go on from"),
-        ({"eps": "1/25"}, "no finished fast evaluation to go on from"),
+        ({"eps": "1/30"}, "no finished fast evaluation to go on from"),
         ({"n_examples": 5}, "no finished fast evaluation to go on from"),
         ({"out": None}, "in 'None'"),
         ({"attack": "pgd"}, "goes on from fast with autoattack, got --attack 'pgd'"),
@@ -146,9 +140,10 @@ def test_what_it_costs_beside_autoattack(attack, share):
 
 
 @pytest.mark.parametrize("norm", ["Linf", "L2", "L1"])
-@pytest.mark.parametrize("name", ["best", FINISHED])
-def test_others_hold_all_that_autoattack_does(name, norm):
+@pytest.mark.parametrize(("name", "place"), [("best", 0), (FINISHED, 1)])
+def test_others_hold_all_that_autoattack_does(name, place, norm):
     standard, more = (read_attack(one, norm, 10).parameters for one in ("autoattack", name))
+    assert list(more)[place : place + len(standard)] == list(standard)
     assert {key: more[key] for key in standard} == standard
     assert len(more) > len(standard)
     assert len({read_attack(one, norm, 10).hash for one in CASCADES}) == len(CASCADES)
