@@ -35,7 +35,7 @@ def evaluate(
     backend: str = "auto",
     batch_size: int | str | None = "auto",
     device: str = "auto",
-    precision: str = "float32",
+    precision: str = "auto",
     seed: int | None = None,
     out: AnyPath | None = None,
     probe: bool = True,
@@ -69,7 +69,8 @@ def evaluate(
         backend: Who must run the attack.
         batch_size: Images attacked at once; "auto" chooses by the network and the device.
         device: auto, cpu, cuda or cuda:N.
-        precision: Of the attacks, float32 or bfloat16; every success is confirmed in float32.
+        precision: Of the attacks, float32 or bfloat16, "auto" for float32; every success is
+            confirmed in float32.
         seed: Decides, with each example's index, every random number.
         out: Folder for record, evidence and leaderboard.csv; None writes nothing.
         probe: Whether to add the CKA columns.

@@ -56,7 +56,7 @@ def evaluate_model(
     backend: opt.Backend = "auto",
     batch_size: opt.BatchSize = "auto",
     device: opt.Device = "auto",
-    precision: opt.Precision = "float32",
+    precision: opt.Precision = "auto",
     seed: opt.Seed = None,
     shard: opt.Shard = None,
     out: opt.Out = Path("results"),

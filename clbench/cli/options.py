@@ -1,12 +1,13 @@
 """Every option of the command line, once; commands name those they have."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from clbench.cli import readers
 from clbench.cli.command import reads
+from clbench.schema.names import PrecisionChoice
 
 
 def names_of(table: str) -> Any:  # noqa: ANN401 - what typer wants of a completion
@@ -150,10 +151,10 @@ Device = Annotated[
     typer.Option(rich_help_panel=RUN, help="auto, cpu, cuda or cuda:N.", **reads(readers.device)),
 ]
 Precision = Annotated[
-    Literal["float32", "bfloat16"],
+    PrecisionChoice,
     typer.Option(
         rich_help_panel=ATTACK,
-        help="Arithmetic of the attacks; every success is confirmed in float32.",
+        help="Arithmetic of the attacks, auto for float32; every success is confirmed in float32.",
     ),
 ]
 Seed = Annotated[
@@ -279,8 +280,12 @@ TrainingSeed = Annotated[
     ),
 ]
 TrainingPrecision = Annotated[
-    Literal["float32", "bfloat16"] | None,
-    typer.Option(rich_help_panel=RUN, help="Arithmetic of the training, instead of the recipe's."),
+    PrecisionChoice | None,
+    typer.Option(
+        rich_help_panel=RUN,
+        help="Arithmetic of the training, instead of the recipe's; auto takes bfloat16 where the "
+        "device has instructions for it.",
+    ),
 ]
 TrainingRestart = Annotated[
     bool,

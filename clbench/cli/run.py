@@ -44,7 +44,8 @@ def show_notes() -> None:
     """Let what the library logs be seen, a line each."""
     logger = logging.getLogger("clbench")
     if not any(isinstance(handler, _Notes) for handler in logger.handlers):
-        logger.addHandler(_Notes(logging.WARNING))
+        logger.addHandler(_Notes(logging.INFO))
+        logger.setLevel(logging.INFO)
         logger.propagate = False
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,13 +14,8 @@ from clbench.models.validate import same_answers
 from clbench.runtime.layout import row_major
 from clbench.schema.errors import ClbenchError, ModelError, describe
 
-Precision = Literal["float32", "bfloat16"]
-"""In what attacks may run; verdicts are always in float32."""
-
 WORTH_A_GRAPH = 20_000
 """Passes of an image from which on a network is written down as a graph, which takes a second."""
-
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class AttackedModel(nn.Module):

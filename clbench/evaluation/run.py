@@ -12,7 +12,7 @@ from clbench.attacks.interface import AttackStep
 from clbench.attacks.native.pooled import Pooled
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attack_run import AttackRun
-from clbench.evaluation.attacked_model import PRECISIONS, AttackedModel
+from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.parts import DRAFT, SHARD, WHOLE
 from clbench.evaluation.progress import OnProgress, Saver
 from clbench.evaluation.result import EvaluationResult, result_of
@@ -20,8 +20,9 @@ from clbench.evaluation.state import NOTHING_KNOWN, HeadStart
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.runtime.hashing import state_sha256
+from clbench.runtime.precision import settle
 from clbench.runtime.tiles import choose_batch_size, tile_of
-from clbench.schema.errors import BadValueError, ModelError
+from clbench.schema.errors import ModelError
 from clbench.schema.files import sha256_of
 from clbench.schema.numbers import read_batch_size
 from clbench.schema.shard import Shard
@@ -64,7 +65,7 @@ def evaluate(
         seed: Decides, with each example's index, every random number.
         batch_size: Images attacked at once; None chooses by the network and the device.
         device: Where to run.
-        precision: Of the attacks; every verdict is in float32.
+        precision: Of the attacks, "auto" for float32; every verdict is in float32.
         flags: What is known of the attack already.
         identity: What else tells this run from others, such as the attack's hash; its weights,
             data, threat model, seed, precision and batch size do anyway.
@@ -75,13 +76,14 @@ def evaluate(
         on_progress: Called after every batch.
 
     Raises:
-        BadValueError: A batch size below 1, an unknown precision, or more shards than examples.
+        BadValueError: A batch size below 1, a precision that there is not here, or more shards than
+            examples.
         ModelError: The network does not return logits [n, classes].
         StorageError: The progress cannot be saved.
     """
     size_wanted = read_batch_size(batch_size)
-    check_precision(precision)
     device = torch.device(device)
+    precision = settle(precision, device)
     network.to(device)
     with exact_arithmetic(), left_as_found(network, seed=seed):
         model = AttackedModel(network, precision)
@@ -100,16 +102,6 @@ def evaluate(
             if shard:
                 saver.save(force=True)  # it stays to be joined
     return result_of(steps, state, size)
-
-
-def check_precision(precision: str) -> None:
-    """Check in what attacks should run.
-
-    Raises:
-        BadValueError: It is none of ``PRECISIONS``.
-    """
-    if precision not in PRECISIONS:
-        raise BadValueError(f"precision must be {' or '.join(PRECISIONS)}, got {precision!r}")
 
 
 def automatic_batch_size(

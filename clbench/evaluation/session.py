@@ -21,15 +21,16 @@ from clbench.evaluation.reliability import is_unreliable
 from clbench.evaluation.result import EvaluationResult
 from clbench.evaluation.run import (
     automatic_batch_size,
-    check_precision,
     evaluate,
     first_logits,
 )
+from clbench.evaluation.slow_precision import tell_if_slow
 from clbench.evaluation.state import NOTHING_KNOWN, HeadStart
 from clbench.evaluation.store import Known, RunStore, cost_of
 from clbench.evaluation.verdicts import BY_NOTHING
 from clbench.models.interface import LoadedModel
 from clbench.runtime.devices import device_name
+from clbench.runtime.precision import settle
 from clbench.schema.dataclass_io import to_json
 from clbench.schema.errors import BadValueError
 from clbench.schema.estimate import Estimate
@@ -95,7 +96,7 @@ def begin(
         InstallationError: The package that the attack needs is not installed.
     """
     size_wanted = read_batch_size(batch_size)
-    check_precision(precision)
+    precision = settle(precision, device)
     plan = plan_attack(protocol.attack, protocol.threat_model.norm, images.n_classes, backend)
     if shard is not None:
         images.shard(shard)
@@ -216,6 +217,7 @@ class Session:
         Raises:
             BadValueError: The run of the attack that it ``finishes`` is not there.
         """
+        tell_if_slow(self.model.network, self.images, self.device, self.precision)
         return evaluate(
             self.model.network,
             self.images,

@@ -10,10 +10,13 @@ from clbench.schema.text import shown
 NormName = Literal["Linf", "L2", "L1"]
 Scheme = Literal["simclr", "supcon", "supervised"]
 Scenario = Literal["st", "at", "partial_at", "full_at"]
+Precision = Literal["float32", "bfloat16"]
+PrecisionChoice = Literal["auto", "float32", "bfloat16"]
 
 NORM_NAMES: tuple[NormName, ...] = get_args(NormName)
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 T = TypeVar("T")
 

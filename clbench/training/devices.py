@@ -10,13 +10,12 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
 from clbench.runtime.devices import find_device
-from clbench.training.recipe import Precision
 
 _FABRIC_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
-def make_fabric(device: str, precision: Precision) -> Fabric:
-    """Return the devices and the precision to train with.
+def make_fabric(device: str, precision: str) -> Fabric:
+    """Return the devices and the precision, which is settled, to train with.
 
     Under torchrun, every process takes its own GPU of ``cuda`` and all share the work.
 

@@ -13,8 +13,9 @@ from lightning_fabric import Fabric
 
 from clbench.data.image_set import ImageSet
 from clbench.models import CifarResNet, load_weights, save_weights
-from clbench.runtime.devices import device_name
+from clbench.runtime.devices import device_name, find_device
 from clbench.schema.dataclass_io import to_table
+from clbench.schema.names import PrecisionChoice
 from clbench.schema.paths import AnyPath, AnyPaths, as_path, as_paths, path_or_none
 from clbench.schema.protocol import read_seed
 from clbench.schema.provenance import commit, utc_now, versions
@@ -28,8 +29,9 @@ from clbench.training.finished import check_images, finished_run, source_of
 from clbench.training.images import NOT_COMPARED, at_hand, training_images
 from clbench.training.notes import warmup_notes
 from clbench.training.phases import Job
+from clbench.training.precision import settled, tell_of_precision
 from clbench.training.preflight import check_fits
-from clbench.training.recipe import Precision, Recipe
+from clbench.training.recipe import Recipe
 from clbench.training.recipe_file import DEFAULT, read_recipe
 from clbench.training.training import OnEpoch, OnStart, Training
 from clbench.training.validate import accuracy
@@ -59,7 +61,7 @@ def train(
     pretrained: AnyPath | None = None,
     seed: int | None = None,
     device: str = "auto",
-    precision: Precision | None = None,
+    precision: PrecisionChoice | None = None,
     restart: bool = False,
     on_start: OnStart | None = None,
     on_epoch: OnEpoch | None = None,
@@ -80,7 +82,8 @@ def train(
         pretrained: The folder of a finished run whose pretrained backbone is reused.
         seed: Instead of the recipe's.
         device: auto, cpu, cuda or cuda:N.
-        precision: Of the arithmetic, instead of the recipe's; weights are updated in float32.
+        precision: Of the arithmetic, instead of the recipe's; "auto" takes bfloat16 where the
+            device has instructions for it. Weights are updated in float32.
         restart: Whether to train from the beginning where a run is.
         on_start: Told what is about to be trained, and what has been already.
         on_epoch: Told every epoch.
@@ -92,9 +95,10 @@ def train(
     files, source = as_paths("data", data), path_or_none("pretrained", pretrained)
     archives = path_or_none("data_dir", data_dir)
     seed = None if seed is None else read_seed(seed)
-    wanted = read_recipe(name, dataset, seed, recipe_name=recipe, changes=changed)
-    if precision is not None:
-        wanted = replace(wanted, precision=precision)
+    as_read = read_recipe(name, dataset, seed, recipe_name=recipe, changes=changed)
+    asked = as_read if precision is None else replace(as_read, precision=precision)
+    place = find_device(device)
+    wanted = settled(asked, place, folder=None if restart else folder)
     if source is not None:
         pretrained_run(source, wanted, folder)
     finished = (
@@ -108,6 +112,7 @@ def train(
     if finished is not None:
         check_images(folder, finished, images)
         return Trained(finished, folder, new=False)
+    tell_of_precision(asked.precision, wanted, images.train, place)
     record = train_recipe(
         *(wanted, folder, images.train, images.validation),
         fabric=fabric,
@@ -120,7 +125,7 @@ def train(
                 wanted,
                 recipe_name=recipe,
                 changes=changed,
-                precision=precision,
+                as_read=as_read.precision,
                 files=files,
                 pretrained=source,
             ),
@@ -260,15 +265,18 @@ def _command(
     *,
     recipe_name: str,
     changes: Mapping[str, str],
-    precision: Precision | None,
+    as_read: PrecisionChoice,
     files: Sequence[Path],
     pretrained: Path | None,
 ) -> str:
-    """Return the command that trains it again; places of files are the user's own affair."""
+    """Return the command that trains it again; places of files are the user's own affair.
+
+    The precision stands in it where the recipe file has another one, or leaves it to the device.
+    """
     options = [
         *([("--recipe", recipe_name)] if recipe_name != DEFAULT else []),
         *(("--set", f"{field}={text}") for field, text in changes.items()),
-        *([("--precision", precision)] if precision else []),
+        *([("--precision", recipe.precision)] if recipe.precision != as_read else []),
         *(("--data", path.name) for path in files),
         *([("--from", pretrained.resolve().name)] if pretrained else []),
         *(("--seed", str(recipe.seed)), ("--out", "DIR")),

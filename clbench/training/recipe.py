@@ -6,9 +6,10 @@ from fractions import Fraction
 from typing import Literal
 
 from clbench.models import BACKBONES
+from clbench.runtime.precision import AUTO
 from clbench.schema.dataclass_io import checksum_of, to_table
 from clbench.schema.errors import BadValueError
-from clbench.schema.names import NormName, Scenario, Scheme, look_up
+from clbench.schema.names import NormName, PrecisionChoice, Scenario, Scheme, look_up
 from clbench.schema.threat_model import ThreatModel
 from clbench.training.adversary import Adversary
 from clbench.training.augmentation import NO_VIEWS, Views
@@ -17,7 +18,6 @@ from clbench.training.losses import LOSSES, Loss, Weights
 from clbench.training.scenario import Part, check_scenario
 
 Criterion = Literal["clean_acc", "robust_acc"]
-Precision = Literal["float32", "bfloat16"]
 
 CRITERION: dict[Scenario, Criterion] = {
     "st": "clean_acc",
@@ -227,7 +227,8 @@ class Recipe:
     """All that decides the weights of one model, but for its training images.
 
     ``finetuning`` is None where pretraining has a classifier already. ``name`` is that of the
-    model, such as ``simclr_at``.
+    model, such as ``simclr_at``. A ``precision`` that is left to the device, ``auto``, is settled
+    before anything is trained; see ``clbench.training.precision``.
     """
 
     name: str
@@ -239,7 +240,7 @@ class Recipe:
     validation: Validation
     pretraining: Phase
     finetuning: Phase | None = None
-    precision: Precision = "float32"
+    precision: PrecisionChoice = "float32"
 
     def __post_init__(self) -> None:
         look_up(BACKBONES, self.backbone, "backbone")
@@ -277,6 +278,7 @@ class Recipe:
         Fields that have their default do not count either, so that a new field leaves all recipes
         that do not use it what they were.
         """
+        assert self.precision != AUTO, "a recipe that is trained says its precision"
         return checksum_of(to_table(replace(self, seed=0), defaults=False))
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clbench.data.datasets import DATASETS
+from clbench.runtime.precision import AUTO
 from clbench.schema.dataclass_io import from_table
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import look_up
@@ -19,15 +20,18 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class _RecipeFile:
-    """A recipe file: its phases, by a name of their own, and which of them make which model."""
+    """A recipe file: its phases, by a name of their own, and which of them make which model.
+
+    ``precision`` is left to the device unless the file names one.
+    """
 
     about: str
     backbone: str
     seed: int
-    precision: str
     validation: dict[str, Any]
     phases: dict[str, dict[str, Any]]
     models: dict[str, dict[str, str]]
+    precision: str = AUTO
 
 
 def read_recipe(

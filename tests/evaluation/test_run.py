@@ -411,7 +411,9 @@ def test_a_batch_size_below_one_is_refused(network, image_set, cascade):
 
 
 def test_an_unknown_precision_is_refused(network, image_set, cascade):
-    with pytest.raises(BadValueError, match="precision must be float32 or bfloat16, got 'half'"):
+    with pytest.raises(
+        BadValueError, match="precision must be auto, float32 or bfloat16, got 'half'"
+    ):
         run(network, image_set, cascade, precision="half")
 
 

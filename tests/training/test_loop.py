@@ -441,20 +441,22 @@ def test_the_card_says_which_share_of_labels_was_used(run):
     assert "| finetuning | cross_entropy | 20% | 1 (kept: 1) | 1 |" in text
 
 
-def test_the_command_of_the_card_trains_the_same_again(run, make_recipe):
+@pytest.mark.parametrize("as_read", ["auto", "float32", "bfloat16"])
+def test_the_command_of_the_card_trains_the_same_again(run, make_recipe, as_read):
     changes = {"pretraining.optimizer.lr": "0.05", "validation.eps": "1/5"}
+    precision = "" if as_read == "bfloat16" else "--precision bfloat16 "
     command = loop._command(
-        make_recipe(),
+        replace(make_recipe(), precision="bfloat16"),
         recipe_name="own.toml",
         changes=changes,
-        precision="bfloat16",
+        as_read=as_read,
         files=[Path("/data/mine.npz")],
         pretrained=Path("/runs/first run"),
     )
     assert command == (
         "clbench train simclr_at --dataset digits --recipe own.toml "
         "--set pretraining.optimizer.lr=0.05 --set validation.eps=1/5 "
-        "--precision bfloat16 --data mine.npz --from 'first run' --seed 0 --out DIR"
+        f"{precision}--data mine.npz --from 'first run' --seed 0 --out DIR"
     )
 
 

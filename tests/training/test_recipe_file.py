@@ -150,7 +150,7 @@ def test_a_recipe_of_ones_own_is_read_from_its_path(edit):
         ("a = " + "[" * 5000, "^recipe .*own.toml is no TOML: maximum recursion depth"),
         ("a = 1" + "0" * 5000, "^recipe .*own.toml is no TOML: Exceeds the limit"),
         ("like = 3", r"^like of own\.toml must be text in quotes, got 3$"),
-        ("", r"^own\.toml lacks about, backbone, seed, precision, validation, phases, models$"),
+        ("", r"^own\.toml lacks about, backbone, seed, validation, phases, models$"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(write, text, message):

@@ -5,6 +5,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import torch
 
 from clbench.data.datasets import DATASETS
 from clbench.data.load import load_images
@@ -16,9 +17,11 @@ from clbench.schema.names import SCENARIOS, SCHEMES
 from clbench.schema.protocol import find_protocol
 from clbench.training.augmentation import NO_VIEWS
 from clbench.training.images import training_images
+from clbench.training.precision import settled
 from clbench.training.recipe import Recipe
 from clbench.training.recipe_file import model_names, read_recipe, recipe_names
 
+CPU = torch.device("cpu")
 SHIPPED = [spec for spec in ZOO if spec.weights]
 REAL = Path(__file__).parents[3] / "shared" / "data"
 FILES = [REAL / "cifar10_train_jpeg.parquet", REAL / "cifar10_train_head.npz"]
@@ -161,14 +164,30 @@ def test_cifar100_is_trained_as_cifar10_is(read):
             assert replace(ten, dataset="cifar100") == hundred
 
 
+def precision_in(card):
+    """The precision that the command of a card asks for."""
+    (command,) = re.findall(r"^    clbench train .*$", card, flags=re.MULTILINE)
+    words = command.split()
+    return words[words.index("--precision") + 1] if "--precision" in words else None
+
+
+@pytest.mark.parametrize(("recipe", "name", "dataset"), MODELS)
+def test_what_a_recipe_leaves_to_the_device_is_the_precision_where_speed_is_wanted(
+    read, recipe, name, dataset
+):
+    left_open = recipe != "paper" and dataset != "digits"
+    assert read(recipe, name, dataset).precision == ("auto" if left_open else "float32")
+
+
 @pytest.mark.parametrize("spec", SHIPPED, ids=lambda s: s.full_name)
 def test_shipped_weights_are_of_the_recipe_in_their_card_which_is_the_one_of_today(read, spec):
     card = (WEIGHTS_DIR / f"{spec.full_name}.md").read_text(encoding="utf-8")
     table = json.loads(card.split("```json")[1].split("```")[0])
     trained = from_table(Recipe, {"name": spec.name} | table, "recipe")
     today = read("narrow" if spec.dataset == "cifar10" else "default", spec.name, spec.dataset)
-    assert today == trained
-    assert spec.weights.recipe_sha256 == today.sha256
+    again = settled(replace(today, precision=precision_in(card) or today.precision), CPU)
+    assert again == trained
+    assert spec.weights.recipe_sha256 == trained.sha256
     assert spec.weights.training_seed == str(today.seed) == str(trained.seed)
 
 

@@ -188,7 +188,9 @@ def _footer(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.reused:
         yield f"this run was finished on {record.created}; --restart runs it again"
     else:
-        yield f"{record.wall_s:.0f} s on {record.device}, seed {record.seed}"
+        yield (
+            f"{record.wall_s:.0f} s on {record.device} in {record.precision}, seed {record.seed}"
+        )
     if paths is not None:
         out = paths.progress.parents[1]
         yield f"record {paths.record}, leaderboard {out / CSV_NAME}"
