@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clbench.api import load_data as load_data
     from clbench.api import load_model as load_model
     from clbench.api import merge as merge
+    from clbench.api import plan as plan
     from clbench.api import read_records as read_records
     from clbench.training.loop import train as train
 
@@ -31,6 +32,7 @@ __all__ = [
     "load_data",
     "load_model",
     "merge",
+    "plan",
     "probe",
     "read_records",
     "train",

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from clbench.data.image_set import ImageSet
     from clbench.data.load import Data
     from clbench.diagnosis.diagnose import Row
+    from clbench.evaluation.plan import Plan
     from clbench.evaluation.progress import Progress
-    from clbench.evaluation.session import Evaluation
+    from clbench.evaluation.session import Evaluation, Session
     from clbench.models.interface import LoadedModel
     from clbench.models.load import Model
     from clbench.probes.listing import LayerRow
     from clbench.schema.records import EvaluationRecord
+    from clbench.schema.shard import Shard
 
 
 def evaluate(
@@ -94,30 +96,173 @@ def evaluate(
     (16, 16)
     """
     from clbench.attacks.fast_and_best import FAST
-    from clbench.attacks.grammar import finishing, settle
+    from clbench.attacks.grammar import finishing
     from clbench.schema.shard import read_shard
 
-    own, part = data is not None, None if shard is None else read_shard(shard)
+    part = None if shard is None else read_shard(shard)
+    data_dir, folder = path_or_none("data_dir", data_dir), path_or_none("out", out)
+    session = _session(
+        model,
+        protocol=protocol,
+        data=data,
+        data_dir=data_dir,
+        download=download,
+        weights=weights,
+        norm=norm,
+        eps=eps,
+        n_examples=n_examples,
+        attack=finishing(attack) if finish else attack,
+        backend=backend,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        seed=seed,
+        out=folder,
+        shard=part,
+    )
+
+    from clbench.data.splits import probe_training
+    from clbench.leaderboard.table import build
+    from clbench.probes.table import probes_to_run, run_probes
+
+    training = None
+    if linear_probes:
+        training = probe_training(
+            session.images,
+            None if data is not None else session.protocol.dataset,
+            files=as_paths("train_data", train_data),
+            data_dir=data_dir,
+            download=download,
+        )
+    keep = part is None and (save_adversarial or folder is None)
+    with session.at_work():
+        known = session.find(restart=restart, adversarial=keep)
+        result = None
+        if known is None or known.evidence is None:
+            result = session.attack(on_progress, finishes=FAST if finish else "")
+        if part is not None:
+            return session.part(known, result)
+        rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)
+        probed = run_probes(rows, session, training=training, on_progress=on_probe)
+        evaluation = session.complete(known, result, probed, adversarial=keep)
+    if folder is not None:
+        build(folder)
+    if on_record is not None:
+        on_record(evaluation.record)
+    return evaluation
+
+
+def plan(
+    model: "Model",
+    *,
+    protocol: str | None = None,
+    data: "Data | None" = None,
+    data_dir: AnyPath | None = None,
+    download: bool = False,
+    weights: AnyPath | None = None,
+    norm: str | None = None,
+    eps: str | Fraction | None = None,
+    n_examples: int | None = None,
+    attack: str | None = None,
+    backend: str = "auto",
+    batch_size: int | str | None = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    seed: int | None = None,
+) -> "Plan":
+    """Return what an evaluation would cost here, and how wide its interval will be.
+
+    Passes and time are told for the case that every image stands every attack, and for as many as
+    stand a short attack on the first ones. The network and each component are run for about a
+    second; probes are not planned. Nothing is written.
+
+    Args:
+        model: As for ``evaluate``, like all that follow.
+        protocol: How to evaluate.
+        data: Images instead of the protocol's.
+        data_dir: The folder with the public archives of a data set.
+        download: Whether to fetch a data set that is not there.
+        weights: A file instead of the model's own weights.
+        norm: Linf, L2 or L1.
+        eps: Largest perturbation.
+        n_examples: The first so many examples.
+        attack: Its name and options.
+        backend: Who must run the attack.
+        batch_size: Images attacked at once.
+        device: Where to run.
+        precision: Of the attacks.
+        seed: Of random numbers.
+
+    Raises:
+        ClbenchError: As ``evaluate``.
+
+    >>> costs = plan("simclr_at", attack="pgd,steps=2", n_examples=16).most
+    >>> [(one.name, one.backward) for one in costs]
+    [('clean', 48), ('pgd', 48)]
+    """
+    session = _session(
+        model,
+        protocol=protocol,
+        data=data,
+        data_dir=path_or_none("data_dir", data_dir),
+        download=download,
+        weights=weights,
+        norm=norm,
+        eps=eps,
+        n_examples=n_examples,
+        attack=attack,
+        backend=backend,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        seed=seed,
+        out=None,
+    )
+    from clbench.evaluation.planning import planned
+
+    return planned(session)
+
+
+def _session(
+    model: "Model",
+    *,
+    protocol: str | None,
+    data: "Data | None",
+    data_dir: Path | None,
+    download: bool,
+    weights: AnyPath | None,
+    norm: str | None,
+    eps: str | Fraction | None,
+    n_examples: int | None,
+    attack: str | None,
+    backend: str,
+    batch_size: int | str | None,
+    device: str,
+    precision: str,
+    seed: int | None,
+    out: Path | None,
+    shard: "Shard | None" = None,
+) -> "Session":
+    """Return an evaluation that is about to be run, or planned: model and images are there."""
+    from clbench.attacks.grammar import settle
+
+    own = data is not None
     # what is wrong is told before torch is loaded
     settled = settle(
         protocol,
         own_data=own,
         norm=norm,
         eps=eps,
-        attack=finishing(attack) if finish else attack,
+        attack=attack,
         n_examples=n_examples,
         seed=seed,
     )
 
     from clbench.data.load import evaluated_images
-    from clbench.data.splits import probe_training
     from clbench.evaluation.session import begin
-    from clbench.leaderboard.table import build
     from clbench.models.load import load_for, tell_of_default_images
-    from clbench.probes.table import probes_to_run, run_probes
     from clbench.runtime.devices import find_device
 
-    data_dir, folder = path_or_none("data_dir", data_dir), path_or_none("out", out)
     place = find_device(device)
     images, dataset = evaluated_images(
         settled,
@@ -137,16 +282,7 @@ def evaluate(
     )
     if protocol is None and not own:
         tell_of_default_images(loaded, images)
-    training = None
-    if linear_probes:
-        training = probe_training(
-            images,
-            None if own else settled.dataset,
-            files=as_paths("train_data", train_data),
-            data_dir=data_dir,
-            download=download,
-        )
-    session = begin(
+    return begin(
         loaded,
         images,
         settled,
@@ -154,25 +290,9 @@ def evaluate(
         batch_size=batch_size,
         device=place,
         precision=precision,
-        out=folder,
-        shard=part,
+        out=out,
+        shard=shard,
     )
-    keep = part is None and (save_adversarial or folder is None)
-    with session.at_work():
-        known = session.find(restart=restart, adversarial=keep)
-        result = None
-        if known is None or known.evidence is None:
-            result = session.attack(on_progress, finishes=FAST if finish else "")
-        if part is not None:
-            return session.part(known, result)
-        rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)
-        probed = run_probes(rows, session, training=training, on_progress=on_probe)
-        evaluation = session.complete(known, result, probed, adversarial=keep)
-    if folder is not None:
-        build(folder)
-    if on_record is not None:
-        on_record(evaluation.record)
-    return evaluation
 
 
 def merge(

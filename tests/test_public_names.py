@@ -13,6 +13,7 @@ import clbench
 COMMANDS = {
     "eval": ("evaluate", {"events", "strict", "json", "quiet", "layer_probes", "resume"}),
     "merge": ("merge", {"json"}),
+    "plan": ("plan", {"json"}),
     "probe": ("probe", {"json", "quiet", "kind", "tap", "extent", "layer_probes"}),
     "train": ("train", {"tensorboard", "json", "quiet"}),
 }

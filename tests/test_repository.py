@@ -25,6 +25,8 @@ FLAGS = {
         --no-probe --linear-probes --layer-probes --train-data --restart --resume --save-adversarial
         --events --strict --json --quiet --help""",
     "merge": "--json --help",
+    "plan": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
+        --attack --backend --batch-size --device --precision --seed --json --help""",
     "models": "--json --help",
     "layers": "--protocol --data --data-dir --weights --json --help",
     "attacks": "--json --help",

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from clbench.attacks.rows import CascadeRow, ComponentRow, Fit, Shape, fits_all
+from clbench.attacks.rows import CascadeRow, ComponentRow, Fit, Passes, Shape, fits_all
 from clbench.schema.attack_spec import Option, Parameter
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import NormName
 
 MAX_TARGETS = 9
 
-_BACKWARD = 2  # a backward pass costs about two forward passes
+_CHECKS = 3
+"""Passes in which the package, and the check of what it returns, see where an image stands."""
 
 _WINDOWS = 5
 """Windows of Square in L2 and L1, one above the other in an image."""
@@ -48,20 +49,24 @@ def _by_norm(one: _Row, in_l1: _Row | None = None) -> Mapping[NormName, _Row]:
     return {"Linf": one, "L2": one, "L1": one if in_l1 is None else in_l1}
 
 
-def _apgd_cost(given: Mapping[str, Any], _n_classes: int) -> float:
-    runs = given["n_restarts"] * given.get("n_target_classes", 1)
+def _apgd_cost(given: Mapping[str, Any], _n_classes: int) -> Passes:
+    targets = given.get("n_target_classes", 0)
     balls = 3 if given.get("use_largereps") else 1
-    return float(runs * given["eot_iter"] * (given["n_iter"] + balls) * (1 + _BACKWARD))
+    steps = given["n_iter"] + balls
+    passes = given["n_restarts"] * max(1, targets) * given["eot_iter"] * steps
+    return Passes(passes + targets + _CHECKS, passes)
 
 
-def _fab_cost(given: Mapping[str, Any], n_classes: int) -> float:
-    backward = _BACKWARD * (1 if given["targeted"] else n_classes)
+def _fab_cost(given: Mapping[str, Any], n_classes: int) -> Passes:
     runs = given["n_restarts"] * (given["n_target_classes"] if given["targeted"] else 1)
-    return float(runs * given["n_iter"] * (2 + backward))
+    steps = runs * given["n_iter"]
+    if given["targeted"]:
+        return Passes(2 * steps + _CHECKS * (runs + 1), steps)
+    return Passes(steps * (n_classes + 1) + _CHECKS * (runs + 1), steps * n_classes)
 
 
-def _square_cost(given: Mapping[str, Any], _n_classes: int) -> float:
-    return float(given["n_restarts"] * given["n_queries"])
+def _square_cost(given: Mapping[str, Any], _n_classes: int) -> Passes:
+    return Passes(given["n_restarts"] * (given["n_queries"] + 2) + _CHECKS)
 
 
 def square_fit(norm: NormName, shape: Shape) -> Fit:
@@ -124,7 +129,7 @@ def _row(
     values: Mapping[NormName, _Values],
     *,
     fixed: tuple[str, ...] = (),
-    cost: Callable[[Mapping[str, Any], int], float],
+    cost: Callable[[Mapping[str, Any], int], Passes],
     least_classes: int = 2,
     black_box: bool = False,
     fit: Callable[[NormName, Shape], Fit] = fits_all,

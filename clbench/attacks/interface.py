@@ -6,6 +6,7 @@ from typing import Literal, Protocol, runtime_checkable
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from clbench.attacks.rows import UNKNOWN, Passes
 from clbench.schema.attack_spec import AttackSpec, Component
 from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
@@ -85,10 +86,16 @@ class AttackPlan:
 
 @dataclass(frozen=True)
 class AttackStep:
-    """A component that is ready to run; ``bounded``, ``black_box`` and ``cost`` as in its row."""
+    """A component that is ready to run; ``passes`` are its row's ``cost``, the rest as there."""
 
     name: str
     attack: Attack
     bounded: bool = True
     black_box: bool = False
-    cost: float = 1.0
+    passes: Passes = UNKNOWN
+    is_guessed: bool = False
+
+    @property
+    def cost(self) -> float:
+        """What a surviving image costs, in forward passes."""
+        return self.passes.cost

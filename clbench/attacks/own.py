@@ -62,6 +62,7 @@ def row(name: str) -> ComponentRow:
         parameters=partial(_effective, found),
         bounded=bool(getattr(found.value, "bounded", True)),
         black_box=bool(getattr(found.value, "black_box", False)),
+        is_guessed=True,
     )
 
 

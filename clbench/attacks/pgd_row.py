@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from clbench.attacks.rows import ComponentRow
+from clbench.attacks.rows import ComponentRow, Passes
 from clbench.schema.attack_spec import Option, Parameter
 from clbench.schema.names import NORM_NAMES, NormName
 
@@ -30,8 +30,9 @@ def _effective(
     return chosen
 
 
-def _cost(given: Mapping[str, Parameter], _n_classes: int) -> float:
-    return float(int(given["restarts"]) * (3 * int(given["steps"]) + 1))
+def _cost(given: Mapping[str, Parameter], _n_classes: int) -> Passes:
+    passes = float(int(given["restarts"]) * (int(given["steps"]) + 1))
+    return Passes(passes, passes)
 
 
 ROW = ComponentRow(

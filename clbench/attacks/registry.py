@@ -95,7 +95,8 @@ def bind(plan: AttackPlan, n_classes: int) -> tuple[AttackStep, ...]:
             attack=BACKENDS[backend].bind(component),
             bounded=row.bounded,
             black_box=row.black_box,
-            cost=row.cost(component.parameters, n_classes),
+            passes=row.cost(component.parameters, n_classes),
+            is_guessed=row.is_guessed,
         )
         steps.append(step)
     return tuple(steps)

@@ -11,6 +11,22 @@ Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
 
 
+BACKWARD = 2
+"""A backward pass costs about so many forward passes."""
+
+
+class Passes(NamedTuple):
+    """Passes of one image through a network."""
+
+    forward: float
+    backward: float = 0.0
+
+    @property
+    def cost(self) -> float:
+        """What they cost, in forward passes."""
+        return self.forward + BACKWARD * self.backward
+
+
 class Fit(NamedTuple):
     """Whether an attack can run on images of a shape, and how well.
 
@@ -26,16 +42,25 @@ def fits_all(_norm: NormName, _shape: Shape) -> Fit:
     return Fit()
 
 
+UNKNOWN = Passes(1.0)
+"""Stands for what nobody has counted."""
+
+
+def unknown_cost(_parameters: Mapping[str, Parameter], _n_classes: int) -> Passes:
+    """Return that nobody has counted them."""
+    return UNKNOWN
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComponentRow:
     """An attack that can be a component: what it covers, its options, its effective parameters.
 
     ``bounded`` is False for attacks that look for the smallest perturbation and may leave the ball;
     what they return outside of it is no success, and no defect either. ``black_box`` is True for
-    attacks that use no gradients. ``cost`` is roughly how many forward passes (a backward pass
-    counts as two) a surviving image takes; it serves to foretell the time to go. ``fit`` says
-    whether it can run on images of a shape. ``options`` and ``parameters`` are called only when the
-    attack is used, so that listing the names imports no attack package.
+    attacks that use no gradients. ``cost`` is how many passes a surviving image takes at most,
+    whoever runs it, or a guess where it ``is_guessed``; it foretells costs and the time to go.
+    ``fit`` says whether it can run on images of a shape. ``options`` and ``parameters`` are called
+    only when the attack is used, so that listing the names imports no attack package.
     """
 
     name: str
@@ -44,7 +69,8 @@ class ComponentRow:
     options: Callable[[], Mapping[str, Option]] = dict
     parameters: Callable[[NormName, int, Mapping[str, Parameter]], Mapping[str, Parameter]]
     """From the norm, the number of classes and the values that were given."""
-    cost: Callable[[Mapping[str, Parameter], int], float] = lambda _parameters, _n_classes: 1.0
+    cost: Callable[[Mapping[str, Parameter], int], Passes] = unknown_cost
+    is_guessed: bool = False
     least_classes: int = 2
     fit: Callable[[NormName, Shape], Fit] = fits_all
     bounded: bool = True

@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 from clbench.attacks.autoattack_rows import square_fit
-from clbench.attacks.rows import ComponentRow, Fit, Shape
+from clbench.attacks.rows import ComponentRow, Fit, Passes, Shape
 from clbench.interop.torchattacks import torchattacks_package
 from clbench.schema.attack_spec import Option, Parameter
 from clbench.schema.errors import BadValueError
@@ -140,8 +140,8 @@ def _square_fit(norm: NormName, shape: Shape) -> Fit:
     return square_fit(norm, shape)
 
 
-def _cost(given: Mapping[str, Parameter], _n_classes: int) -> float:
-    return 3.0 * int(given.get("steps", given.get("n_queries", 1)))
+def _cost(given: Mapping[str, Parameter], _n_classes: int) -> Passes:
+    return Passes(*2 * (float(given.get("steps", given.get("n_queries", 1))),))
 
 
 TORCHATTACKS = tuple(
@@ -153,6 +153,7 @@ TORCHATTACKS = tuple(
         options=partial(_options, name),
         parameters=partial(_effective, name),
         cost=_cost,
+        is_guessed=True,
         least_classes=kind.least_classes,
         fit=partial(_fit, name),
         bounded=kind.eps is not None,

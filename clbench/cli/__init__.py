@@ -26,6 +26,7 @@ from clbench.cli.layers import layers
 from clbench.cli.leaderboard import leaderboard
 from clbench.cli.merge import merge
 from clbench.cli.models import models
+from clbench.cli.plan import plan
 from clbench.cli.probe import probe
 from clbench.cli.protocols import protocols
 from clbench.cli.run import EXIT_USER, show_notes
@@ -60,7 +61,7 @@ app = typer.Typer(
 )
 app.command("eval", cls=Command, epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", cls=Command, epilog=TRAIN_EXAMPLES)(train)
-for command in (merge, show, models, layers, attacks, protocols, doctor, clean):
+for command in (plan, merge, show, models, layers, attacks, protocols, doctor, clean):
     app.command(cls=Command)(command)
 app.add_typer(probe, name="probe")
 app.add_typer(leaderboard, name="leaderboard")

@@ -31,6 +31,7 @@ _ROWS: Mapping[str, tuple[Useless, ...]] = {
         Useless("pooling", without=_LINEAR),
         Useless("extent", without=_LINEAR),
     ),
+    "plan": (Useless("download", beside=("data",)), Useless("data_dir", beside=("data",))),
     "layers": (Useless("data_dir", beside=("data",)),),
     "findings": (
         Useless("compared", beside=("compare",)),

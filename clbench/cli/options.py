@@ -46,6 +46,17 @@ EvaluatedModels = Annotated[
         show_default=False,
     ),
 ]
+PlannedModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        rich_help_panel=WHAT,
+        help=f"{_MODEL}.",
+        autocompletion=names_of("clbench.models.zoo:zoo_names"),
+        metavar="MODEL",
+        show_default=False,
+    ),
+]
 LayersModel = Annotated[str, typer.Argument(help="As for clbench eval.", show_default=False)]
 Protocol = Annotated[
     str | None,

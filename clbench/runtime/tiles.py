@@ -42,12 +42,17 @@ def choose_batch_size(network: nn.Module, images: Float[Tensor, "n c h w"]) -> i
         memory, most = torch.cuda.get_device_properties(device).total_memory, MAX_ON_GPU
     else:
         memory, most = _CPU_MEMORY, MAX_ON_CPU
-    one, two = (_kept_bytes(network, images[:1].expand(n, -1, -1, -1)) for n in (1, 2))
-    room = memory // (_SHARE * max(two - one, 1))
+    room = memory // (_SHARE * kept_bytes(network, images))
     return max(1, min(most, 1 << (room.bit_length() - 1) if room else 1))
 
 
-def _kept_bytes(network: nn.Module, images: Float[Tensor, "n c h w"]) -> int:
+def kept_bytes(network: nn.Module, images: Float[Tensor, "n c h w"]) -> int:
+    """Return how many bytes a forward pass keeps for the backward one, for each image."""
+    one, two = (_all_kept(network, images[:1].expand(n, -1, -1, -1)) for n in (1, 2))
+    return max(two - one, 1)
+
+
+def _all_kept(network: nn.Module, images: Float[Tensor, "n c h w"]) -> int:
     total = 0
 
     def note(kept: Tensor) -> Tensor:
