@@ -24,7 +24,7 @@ class Passes(NamedTuple):
     @property
     def cost(self) -> float:
         """What they cost, in forward passes."""
-        return self.forward + BACKWARD * self.backward
+        return float(self.forward + BACKWARD * self.backward)
 
 
 class Fit(NamedTuple):

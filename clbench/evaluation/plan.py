@@ -113,7 +113,7 @@ class Plan:
 
 def at_most(paces: Sequence[Pace], n: int) -> tuple[Cost, ...]:
     """Return what components cost where none of the images breaks."""
-    return tuple(pace.cost(n) for pace in paces)
+    return tuple(pace.cost(float(n)) for pace in paces)
 
 
 def about(paces: Sequence[Pace], n: int, look: Look) -> tuple[Cost, ...]:

@@ -62,7 +62,7 @@ def planned(session: Session) -> Plan:
         guessed=tuple(pace.name for pace in paces if pace.guessed),
         look=look,
         most=at_most([clean, *paces], len(images)),
-        about=(clean.cost(len(images)), *about(paces, len(images), look)),
+        about=(clean.cost(float(len(images))), *about(paces, len(images), look)),
         memory=memory,
         intervals=intervals(look.standing / look.n, len(images)),
     )

@@ -44,17 +44,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / _DAY:.0f} days"
 
 
-def size(n_bytes: float) -> str:
+def size(n_bytes: int) -> str:
     """Return an amount of memory as people read it.
 
     >>> [size(one) for one in (184_320, 29_000_000, 1_850_000_000)]
     ['184 kB', '29 MB', '1.9 GB']
     """
+    amount = float(n_bytes)
     for unit in ("kB", "MB"):
-        n_bytes /= _KB
-        if n_bytes < _KB:
-            return f"{n_bytes:.0f} {unit}"
-    return f"{n_bytes / _KB:.1f} GB"
+        amount /= _KB
+        if amount < _KB:
+            return f"{amount:.0f} {unit}"
+    return f"{amount / _KB:.1f} GB"
 
 
 def _row(most: Cost, about: Cost) -> dict[str, str]:
