@@ -25,6 +25,7 @@ from clbench.evaluation.pool_run import PoolRun
 from clbench.evaluation.progress import OnProgress, Progress, Saver, UnderWay
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED
 from clbench.evaluation.state import NOTHING_KNOWN, EvaluationState, HeadStart
+from clbench.evaluation.time_to_go import Met, Speed, time_to_go
 from clbench.evaluation.verdicts import BY_CLEAN
 from clbench.schema.threat_model import ThreatModel
 from clbench.schema.version import __version__
@@ -57,6 +58,7 @@ class AttackRun:
     head_start: HeadStart = NOTHING_KNOWN
     cost_done: float = 0.0
     attack_seconds: float = 0.0
+    before_component: tuple[int, float, float] = (-1, 0.0, 0.0)
     work: PoolRun | None = None
 
     def begin_or_go_on(
@@ -227,9 +229,6 @@ class AttackRun:
         done, waiting = int((state.components_done > number).sum()), len(state.pending(number))
         begun = under_way is not None or bool(state.components_done.any())
         now = under_way or UnderWay(0.0, 0.0, 0.0)
-        later = math.fsum(step.cost for step in self.steps[number + 1 :])
-        cost = waiting * self.steps[number].cost + state.n_robust * later - now.cost
-        spent, seconds = self.cost_done + now.cost, self.attack_seconds + now.seconds
         return Progress(
             attack=self.steps[number].name if begun else BY_CLEAN,
             step=number + 1 if begun else 0,
@@ -238,6 +237,29 @@ class AttackRun:
             total=done + waiting if begun else len(self.images),
             accuracy_left=state.n_robust / len(self.images),
             seconds=state.seconds,
-            eta=seconds * max(cost, 0.0) / spent if spent else None,
+            eta=self._time_to_go(state, number, waiting, now),
             within=now.examples,
         )
+
+    def _time_to_go(
+        self, state: EvaluationState, number: int, waiting: int, now: UnderWay
+    ) -> float | None:
+        """Return the seconds to go; ``waiting`` examples are not decided by the component."""
+        leave = isinstance(self.steps[number].attack, Pooled)
+        cost = self.cost_done + (0.0 if leave else now.cost)  # a pool's is there already
+        seconds = self.attack_seconds + now.seconds
+        if self.before_component[0] != number:
+            self.before_component = number, self.cost_done, self.attack_seconds
+        met = Met(
+            survived=state.n_robust - waiting,
+            broken=int((state.broken_by == number).sum()),
+            begun=now.begun,
+            waiting=waiting - now.begun,
+            done=now.examples,
+            room=now.room,
+            leave=leave,
+        )
+        _, cost_before, seconds_before = self.before_component
+        speed = Speed(cost - cost_before, seconds - seconds_before, cost, seconds)
+        later = [step.cost for step in self.steps[number + 1 :]]
+        return time_to_go(met, speed, self.steps[number].cost, later)

@@ -54,7 +54,8 @@ class PoolRun:
     def under_way(self) -> InProgress:
         """How much is done of the examples under way."""
         done = self.pool.steps_made / (self.attack.attack.attempts * self.attack.attack.n_steps)
-        return InProgress(done, done * self.step.cost, 0.0)
+        begun = len(set(self.pool.example[self.pool.active].tolist())) + len(self.pool.parked)
+        return InProgress(done, done * self.step.cost, 0.0, begun, self.pool.room)
 
     def advance(self) -> bool:
         """Make a step, and enter what it decided; say whether there is another one."""

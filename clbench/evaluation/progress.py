@@ -38,17 +38,22 @@ class Progress:
 
 
 class UnderWay(NamedTuple):
-    """What is done of a batch, judged by its passes: in examples, in cost and in seconds."""
+    """What is done of a batch, judged by its passes: in examples, in cost and in seconds.
+
+    ``begun`` examples are under attack, where there is ``room`` for so many side by side.
+    """
 
     examples: float
     cost: float
     seconds: float
+    begun: int = 0
+    room: int = 0
 
     @classmethod
     def of(cls, examples: int, cost: float, passes: int, seconds: float) -> "UnderWay":
         """Return it from the passes so far; a batch that takes more than foretold is not done."""
         share = min(passes / cost, _NEARLY)
-        return cls(share * examples, share * cost, seconds)
+        return cls(share * examples, share * cost, seconds, examples, examples)
 
 
 OnProgress = Callable[[Progress], None]

@@ -73,6 +73,11 @@ class Pool:
         return self.example != _FREE
 
     @property
+    def room(self) -> int:
+        """How many examples are attacked side by side, where there are as many."""
+        return self.tile * self._most_tiles // self.attack.attempts
+
+    @property
     def steps_made(self) -> int:
         """How many steps the items under attack have made together."""
         active = torch.split(self.active, self.tile)

@@ -34,7 +34,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
 def duration(seconds: float) -> str:
     """Return a time as people read it.
 
-    >>> [duration(one) for one in (0.2, 100, 1000, 10_000, 100_000, 1e6)]
+    >>> [duration(one) for one in (0.2, 100.0, 1e3, 1e4, 1e5, 1e6)]
     ['0 s', '100 s', '17 min', '167 min', '28 h', '12 days']
     """
     for unit, of in (("s", 1), ("min", _MINUTE), ("h", _HOUR)):
