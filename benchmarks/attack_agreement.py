@@ -42,11 +42,11 @@ CASES = {
 }  # fmt: skip
 
 EPS: dict[NormName, dict[str, str]] = {
-    "Linf": {"digits": "1/4", "cifar10": "8/255"},
+    "Linf": {"digits": "1/6", "cifar10": "8/255"},
     "L2": {"digits": "3/4", "cifar10": "1/2"},
     "L1": {"digits": "2", "cifar10": "6"},
 }
-"""Radii at which the networks are neither safe nor lost."""
+"""In Linf those of the protocols; in the others, such that networks are neither safe nor lost."""
 
 LOST, SAFE = 0.05, 0.95
 """Between these robust accuracies a network counts."""

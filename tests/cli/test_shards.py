@@ -202,15 +202,27 @@ def interrupt_at(report):
 
 
 def test_a_note_is_shown_once(clbench, net, tmp_path, monkeypatch):
-    given = (
-        "--model",
-        net("return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))"),
+    seeded = "torch.manual_seed(3); "
+    network = net(
+        f"{seeded}return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))"
     )
-    given += ("--n-examples", "4", "--out", tmp_path / "out")
+    given = ("--model", network, "--n-examples", "4", "--out", tmp_path / "out")
     for rank in (1, 0):
         as_process(monkeypatch, rank, 2)
         done = clbench("eval", *given, *GIVEN)
     assert done.err.count("the images of the default protocol") == 1
+
+
+def test_a_network_with_other_weights_in_every_process_is_named(
+    clbench, net, tmp_path, monkeypatch
+):
+    network = net("return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))")
+    given = ("--model", network, "--n-examples", "4", "--out", tmp_path / "out")
+    for rank in (1, 0):
+        as_process(monkeypatch, rank, 2)
+        done = clbench("eval", *given, *GIVEN, "--quiet")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "process 1 of 2 evaluated another network" in done.err
 
 
 TOGETHER = {
