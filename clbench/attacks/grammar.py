@@ -9,7 +9,7 @@ from clbench.attacks import own, pgd_row
 from clbench.attacks.autoattack_rows import AUTOATTACK
 from clbench.attacks.autoattack_rows import CASCADES as OF_AUTOATTACK
 from clbench.attacks.fast_and_best import CASCADES as OF_OURS
-from clbench.attacks.fast_and_best import FAST, FINISHED, MARGIN
+from clbench.attacks.fast_and_best import FAST, FINISHED, OURS
 from clbench.attacks.rows import CascadeRow, ComponentRow
 from clbench.attacks.torchattacks_rows import PREFIX, REFUSED, TORCHATTACKS
 from clbench.runtime.user_code import is_own
@@ -20,7 +20,7 @@ from clbench.schema.protocol import DEFAULT_PROTOCOL, Protocol, find_protocol, r
 from clbench.schema.text import shown
 from clbench.schema.threat_model import parse_norm
 
-NATIVE_ROWS: tuple[ComponentRow, ...] = (MARGIN, pgd_row.ROW)
+NATIVE_ROWS: tuple[ComponentRow, ...] = (*OURS, pgd_row.ROW)
 """What there is to know of clbench's own attacks; their code is in ``native/``."""
 
 COMPONENTS: dict[str, ComponentRow] = {

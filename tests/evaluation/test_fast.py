@@ -79,7 +79,7 @@ def test_what_a_first_look_broke_stays_broken(looked, finished):
 
 def test_images_are_those_that_the_first_look_found(setting, finished):
     images, labels = setting["data"]
-    hit = torch.from_numpy(finished.examples.broken_by == "apgd-margin")
+    hit = torch.from_numpy(finished.examples.broken_by == "pgd-targets")
     with torch.no_grad():
         says = setting["model"](finished.adversarial).argmax(1)
     assert (finished.adversarial - images).abs().max() <= 1 / 25 + 1e-6
@@ -95,7 +95,7 @@ def test_going_on_ends_as_the_whole_cascade_does(setting, looked, finished, tmp_
     assert whole.examples.to_bytes() == finished.examples.to_bytes()
     assert whole.record.measures == finished.record.measures
     made = [one.record.counts.forward for one in (looked[1], finished, whole)]
-    of_the_broken = 205 * int((looked[1].examples.broken_by == "apgd-margin").sum())
+    of_the_broken = 226 * int((looked[1].examples.broken_by == "pgd-targets").sum())
     assert made[0] < made[2]
     assert abs(made[1] - made[2]) <= of_the_broken + 10 * len(setting["data"][1])
 
@@ -130,9 +130,9 @@ def test_what_may_be_said_beside_finish(text):
     assert finishing(text) == FINISHED
 
 
-@pytest.mark.parametrize(("attack", "share"), [("fast", 0.05), ("apgd-margin", 0.5)])
+@pytest.mark.parametrize(("attack", "share"), [("fast", 0.05), ("apgd-margin + pgd-targets", 0.5)])
 def test_what_it_costs_beside_autoattack(attack, share):
-    """``best`` is AutoAttack and the other attack that is named here."""
+    """``best`` is AutoAttack and the others that are named here."""
     data = torch.rand(2, 1, 8, 8), torch.tensor([3, 3])
     done = clbench.evaluate(Safe(), data=data, eps="1/255", attack=attack, probe=False)
     assert (done.examples.broken_by == "").all()

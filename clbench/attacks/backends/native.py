@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from clbench.attacks.autoattack_rows import AUTOATTACK
-from clbench.attacks.fast_and_best import MARGIN
+from clbench.attacks.fast_and_best import OURS
 from clbench.attacks.interface import Attack, Granularity
 from clbench.attacks.native.apgd import APGD
 from clbench.attacks.native.apgd_l1 import APGDL1
 from clbench.attacks.native.fab import FAB
 from clbench.attacks.native.losses import LossName
 from clbench.attacks.native.pgd import PGD
+from clbench.attacks.native.pgd_targets import PGDTargets
 from clbench.attacks.native.pool_attack import PoolAttack
 from clbench.attacks.native.pooled import Pooled
 from clbench.attacks.native.square import Square
@@ -60,6 +61,15 @@ def _pgd(parameters: Mapping[str, Any]) -> PoolAttack:
     )
 
 
+def _pgd_targets(parameters: Mapping[str, Any]) -> PoolAttack:
+    return PGDTargets(
+        n_targets=parameters["n_target_classes"],
+        n_iter=parameters["n_iter"],
+        n_nearest=parameters["n_nearest"],
+        n_iter_nearest=parameters["n_iter_nearest"],
+    )
+
+
 NATIVE: dict[str, Callable[[Mapping[str, Any]], PoolAttack]] = {
     "apgd-ce": _apgd,
     "apgd-dlr": _apgd,
@@ -69,11 +79,12 @@ NATIVE: dict[str, Callable[[Mapping[str, Any]], PoolAttack]] = {
     "fab-t": _fab,
     "square": _square,
     "pgd": _pgd,
+    "pgd-targets": _pgd_targets,
 }
 """What makes an attack of its effective parameters. A new one is one file in ``native/``, a row
 that says what it covers, and its line here."""
 
-_NORMS = {row.name: row.norms for row in (*AUTOATTACK, MARGIN, PGD_ROW)}
+_NORMS = {row.name: row.norms for row in (*AUTOATTACK, *OURS, PGD_ROW)}
 
 
 @dataclass(frozen=True)
