@@ -38,6 +38,8 @@ VALUES = (
     "models/fast_passes.py",
     "attacks/interface.py",
     "evaluation/attacked_model.py",
+    "evaluation/tile_network.py",
+    "evaluation/pool_run.py",
 )
 """Types that are handed on, with their methods."""
 

@@ -21,7 +21,7 @@ OURS = ROOT / "leaderboard"
 
 FLAGS = {
     "eval": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
-        --attack --backend --batch-size --device --precision --seed --shard --out --probe
+        --attack --backend --batch-size --device --precision --seed --shard --finish --out --probe
         --no-probe --linear-probes --layer-probes --train-data --restart --resume --save-adversarial
         --events --strict --json --quiet --help""",
     "merge": "--json --help",

@@ -18,7 +18,7 @@ def test_a_plan_tells_passes_time_memory_and_widths(clbench, tmp_path, monkeypat
     assert (done.status, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[0] == (
-        "simclr_at on 8 examples of digits under apgd-ce + pgd (pyautoattack+native), Linf 1/6"
+        "simclr_at on 8 examples of digits under apgd-ce + pgd (native), Linf 1/6"
     ).replace("pyautoattack", "autoattack" if "(autoattack" in lines[0] else "pyautoattack")
     assert [line.split()[0] for line in lines[3:7]] == ["clean", "apgd-ce", "pgd", "all"]
     assert lines[2].split() == ["forward", "backward", "at", "most", "about"]

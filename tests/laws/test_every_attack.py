@@ -45,6 +45,8 @@ ROWS = {
     "fab": Row({"n_iter": "5"}, excused=BEST | FIXED),
     "fab-t": Row({"n_iter": "5"}, excused=BEST | FIXED),
     "square": Row({"n_queries": "100"}, 0.4, excused=BEST),
+    "apgd-margin": Row(LONG, excused=BEST, idle=LATE),
+    "pgd-targets": Row({"n_iter": "3", "n_iter_nearest": "4"}, excused=BEST),
     "pgd": Row({"steps": "8"}),
     "torchattacks:FGSM": Row(excused=FIXED),
     "torchattacks:BIM": Row(excused=FIXED),
@@ -83,6 +85,7 @@ CHANGED = {
     "kappa": "1",
     "len_kernel": "5",  # an even one makes torch warn
     "max_batch_size": "4",
+    "n_nearest": "1",
     "n_target_classes": "2",
     "overshoot": "1/2",
     "rho": "3/2",  # halves the step at every check, which a few steps can show

@@ -176,7 +176,7 @@ def test_the_slowdown_is_that_of_the_passes_and_is_found_in_about_a_second(clock
     assert {one for _, one in seen} == set(PRECISIONS)
     most = max(n for n, _ in seen)
     assert most == 64 or clock.now > 0.2
-    assert clock.now < 1.5 or most == 1
+    assert clock.now < 1.5 or most == 2  # the least that is measured
 
 
 def test_one_image_is_enough_to_measure_with(clock):
