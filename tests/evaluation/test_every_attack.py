@@ -31,7 +31,10 @@ SHORT = {
 EPS = {"Linf": ("1/50", "2/5"), "L2": ("1/8", "6"), "L1": ("1/2", "40")}
 """By norm: an eps that leaves some images standing, and one that breaks all."""
 
-CASES = [(name, norm) for name in ATTACKS for norm in norms_of(name)]
+LONG = {"best", "fast+autoattack"}
+"""Made of AutoAttack's components and of two others, which are all here by themselves."""
+
+CASES = [(name, norm) for name in ATTACKS if name not in LONG for norm in norms_of(name)]
 every_attack = pytest.mark.parametrize(("name", "norm"), CASES, ids=map("-".join, CASES))
 
 
