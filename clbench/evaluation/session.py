@@ -201,11 +201,18 @@ class Session:
         known = None
         if first.store is not None:
             known = first.store.find(first_logits(self.model.network, self.images, self.device))
-        if known is None or known.evidence is None:
+        if first.store is None or known is None or known.evidence is None:
             raise BadValueError(
                 f"there is no finished {attack} evaluation to go on from, of {self.model.name} on "
                 f"these images with these settings, in {shown(str(self.out))}; run the same "
                 f"command with --attack {attack} instead of --finish"
+            )
+        then, now = _made_with(known.record), _made_with(self._draft())
+        if then != now:  # what was broken might not be broken again
+            raise BadValueError(
+                f"the {attack} evaluation in {first.store.paths.record} was made with "
+                f"{' and '.join(then)}, and here is {' and '.join(now)}; run it again with "
+                f"--attack {attack} --restart"
             )
         robust = from_numpy(known.evidence.index[known.evidence.broken_by == BY_NOTHING])
         counts = known.record.counts
@@ -305,3 +312,9 @@ class Session:
             commit=commit(),
             created=utc_now(),
         )
+
+
+def _made_with(record: EvaluationRecord) -> tuple[str, ...]:
+    """Return what must be the same for the same attack to find the same to the bit."""
+    parts = (f"{name} {record.versions.get(name, 'unknown')}" for name in ("clbench", "torch"))
+    return *parts, record.device

@@ -125,6 +125,15 @@ def test_without_a_first_look_there_is_nothing_to_finish(setting, looked, change
         clbench.evaluate(**{**setting, "finish": True, "out": looked[0], **change})
 
 
+def test_a_first_look_made_with_another_torch_is_not_gone_on_from(setting, tmp_path, monkeypatch):
+    clbench.evaluate(**setting, attack="fast", out=tmp_path)
+    monkeypatch.setattr(
+        "clbench.evaluation.session.versions", lambda *_others: {"clbench": "0", "torch": "9"}
+    )
+    with pytest.raises(BadValueError, match=r"here is clbench 0 and torch 9 and cpu; run it again"):
+        clbench.evaluate(**setting, finish=True, out=tmp_path)
+
+
 @pytest.mark.parametrize("text", [None, "fast", "autoattack", "standard", "fast+autoattack"])
 def test_what_may_be_said_beside_finish(text):
     assert finishing(text) == FINISHED
