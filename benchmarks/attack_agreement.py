@@ -27,7 +27,7 @@ from clbench.schema.threat_model import ThreatModel, parse_eps
 
 RESULTS = Path(__file__).parent / "results" / "attack_agreement"
 
-DIGITS, CIFAR10 = 220, 96
+DIGITS, CIFAR10 = 220, 128
 """How many test images of each data set."""
 
 ZOO = (

@@ -71,11 +71,10 @@ class AttackedModel(nn.Module):
         Raises:
             ModelError: It fails, although it took other images before.
         """
-        low = self.precision == "bfloat16"
         try:
-            with torch.autocast(images.device.type, torch.bfloat16, low):
+            with self.autocast(images):
                 logits: Tensor = self.attacked(images)
-        except ClbenchError:
+        except (ClbenchError, torch.OutOfMemoryError):
             raise
         except Exception as error:
             raise ModelError(
@@ -83,6 +82,11 @@ class AttackedModel(nn.Module):
                 "a smaller --batch-size may help"
             ) from error
         return logits.clone() if logits.is_inference() else logits
+
+    def autocast(self, images: Float[Tensor, "n c h w"]) -> torch.autocast:
+        """Return the arithmetic of the passes."""
+        low = self.precision == "bfloat16"
+        return torch.autocast(images.device.type, torch.bfloat16, low)
 
     def scaled(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """Return answers times the factor of the moment.

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from clbench.attacks.interface import AttackStep
-from clbench.attacks.native.items import Items
 from clbench.attacks.native.pool import Pool
 from clbench.attacks.native.pool_attack import Ball, Example, Network, targets_of
 from clbench.attacks.native.pooled import Pooled
@@ -110,8 +109,8 @@ class Bench:
         images = max(1, examples) / tiles
         return Pace(step.name, step.passes, step.is_guessed, attack.n_steps, seconds, images)
 
-    def _ask(self, items: Items, active: Tensor) -> Network:
-        return TileNetwork(self.model, items.factor, active)
+    def _ask(self, factor: Tensor, counted: Tensor) -> Network:
+        return TileNetwork(self.model, factor, counted)
 
     def _of_package(self, step: AttackStep) -> Pace:
         """Run it until a second is over, or it has ended, whose passes are known then."""

@@ -60,8 +60,11 @@ class PoolRun:
     def advance(self) -> bool:
         """Make a step, and enter what it decided; say whether there is another one."""
         unbroken = self.pool.advance(
-            lambda items, active: TileNetwork(self.model, items.factor, active)
+            lambda factor, counted: TileNetwork(self.model, factor, counted)
         )
+        self.model.forward_passes += (
+            self.pool.ahead
+        )  # a step ahead is a query more, without gradient
         self._survived(unbroken)
         if self.pool.is_ripe:
             self._ask_about_candidates()

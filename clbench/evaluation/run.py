@@ -19,6 +19,7 @@ from clbench.evaluation.result import EvaluationResult, result_of
 from clbench.evaluation.state import NOTHING_KNOWN, HeadStart
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
+from clbench.runtime.devices import device_name
 from clbench.runtime.hashing import state_sha256
 from clbench.runtime.precision import settle
 from clbench.runtime.tiles import choose_batch_size, tile_of
@@ -78,7 +79,8 @@ def evaluate(
     Raises:
         BadValueError: A batch size below 1, a precision that there is not here, or more shards than
             examples.
-        ModelError: The network does not return logits [n, classes].
+        ModelError: The network does not return logits [n, classes], or the device has too little
+            memory for one tile.
         StorageError: The progress cannot be saved.
     """
     size_wanted = read_batch_size(batch_size)
@@ -96,11 +98,17 @@ def evaluate(
         decisive = (identity, state_sha256(network), str(threat_model), seed, precision, size)
         sign = sha256_of(json.dumps([*decisive, [step.name for step in steps]]).encode())
         logits = first_logits(network, images, device)
-        state = run.begin_or_go_on(sign, flags, logits, progress_file)
-        with Saver(progress_file, lambda: run.to_bytes(state)) as saver:
-            run.finish(state, saver, on_progress or (lambda _progress: None))
-            if shard:
-                saver.save(force=True)  # it stays to be joined
+        try:
+            state = run.begin_or_go_on(sign, flags, logits, progress_file)
+            with Saver(progress_file, lambda: run.to_bytes(state)) as saver:
+                run.finish(state, saver, on_progress or (lambda _progress: None))
+                if shard:
+                    saver.save(force=True)  # it stays to be joined
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"{device_name(device)} has no memory for {size} images at once; take a smaller "
+                f"--batch-size, got {batch_size}"
+            ) from error
     return result_of(steps, state, size)
 
 

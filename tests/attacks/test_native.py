@@ -173,16 +173,43 @@ def test_square_never_leaves_the_ball_and_never_grows_worse(network, images, nor
     attack = Square(n_queries=60)
     ball = Ball.of(ThreatModel(norm, Fraction(str(eps))), 5, "test")
     items, margins = begun(attack, images, labels, ball, None), []
-    for _ in range(60):
-        far = ball.norm.distance(items.x, images)
+
+    def watch(_network, asked):
+        far = ball.norm.distance(asked[0], images)
         assert far.max() <= eps * (1 + 1e-6)
-        assert items.x.min() >= 0
-        assert items.x.max() <= 1
+        assert asked[0].min() >= 0
+        assert asked[0].max() <= 1
+
+    network.register_forward_pre_hook(watch)
+    for _ in range(60):
         items = attack.step(DirectNetwork(network), items, ball).items
         margins.append(items.margin)
     falls = torch.stack(margins).diff(dim=0)
     assert (falls <= 0).all()
     assert (falls < 0).sum() > 3 * N
+
+
+@every_norm
+@pytest.mark.parametrize("ahead", [3, 7, 40])
+def test_looking_ahead_leads_where_single_queries_lead(network, images, norm, ahead):
+    labels, eps = network(images).argmax(1), {"Linf": "1/50", "L2": "3/10", "L1": "2"}[norm]
+    attack, ball = Square(n_queries=230), Ball.of(ThreatModel(norm, Fraction(eps)), 5, "test")
+    here = torch.tensor([0, 3, 4])
+    one = begun(attack, images[here], labels[here], ball, None)
+    few = one.take(slice(None))
+    seen, calls, network = {}, 0, DirectNetwork(network)
+    for _ in range(attack.n_steps):
+        one = attack.step(network, one, ball).items
+        for row, step in enumerate(one.step.tolist()):
+            seen[row, step] = one.best[row], one.margin[row]
+    row = torch.arange(3 * ahead - 1)  # the last item has one row less
+    while (few.step < attack.n_steps).any():
+        few, calls = attack.look_ahead(network, few, ball, row % 3, row // 3).items, calls + 1
+        for place, step in enumerate(few.step.tolist()):
+            best, least = seen[place, step]
+            assert few.best[place].numpy() == pytest.approx(best.numpy(), abs=1e-12)
+            assert few.margin[place] == pytest.approx(float(least), abs=1e-9)
+    assert calls < 0.8 * attack.n_steps
 
 
 def fed(numbers, monkeypatch):

@@ -12,6 +12,7 @@ from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import Shard, make_image_set
 from clbench.evaluation.progress import Saver
 from clbench.evaluation.run import evaluate
+from clbench.schema.errors import ModelError
 from clbench.schema.files import unseal
 from clbench.schema.threat_model import ThreatModel
 
@@ -137,6 +138,36 @@ def test_attempts_may_lie_in_several_tiles(network, images, tile):
     other = run(network, images, "Linf")
     equal = sum(map(lambda one, two: one == two, found.broken_by, other.broken_by))
     assert equal >= N - 2  # rounding differs
+
+
+class Tight(nn.Module):
+    """A network on a device whose memory runs out at some calls."""
+
+    def __init__(self, network, runs_out):
+        super().__init__()
+        self.network, self.runs_out, self.calls = network, runs_out, 0
+
+    def forward(self, x):
+        self.calls += 1
+        if self.runs_out(self.calls):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.network(x)
+
+
+def test_memory_that_runs_out_halves_the_tiles_and_changes_nothing(network, images):
+    settings = {"attack": "apgd-t,n_iter=5,n_target_classes=4", "batch_size": 2}
+    ample = run(Tight(network, lambda _call: False), images, "Linf", **settings)
+    tight = Tight(network, lambda call: call in {180, 220})
+    found = run(tight, images, "Linf", **settings)
+    assert tight.calls > 220
+    assert verdicts(found) == verdicts(ample)
+
+
+def test_memory_for_less_than_a_tile_is_one_line(network, images):
+    with pytest.raises(
+        ModelError, match=r"^cpu has no memory for 8 images at once; take a smaller --batch"
+    ):
+        run(Tight(network, lambda call: call > 100), images, "Linf")
 
 
 def test_what_the_plain_network_denies_goes_on(network, images, monkeypatch):

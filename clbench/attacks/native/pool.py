@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from clbench.attacks.native.items import Items
-from clbench.attacks.native.pool_attack import Ball, Example, Network, PoolAttack
+from clbench.attacks.native.pool_attack import Ball, Example, LooksAhead, Network, PoolAttack, Step
 from clbench.attacks.native.under_way import Parked, UnderWay
 
 _SIDE_BY_SIDE = 8
@@ -24,8 +24,8 @@ _FREE = -1
 Supply = Callable[[int], Example]
 """From the place of an example to the example."""
 
-Ask = Callable[[Items, Bool[Tensor, " n"]], Network]
-"""From the items of a tile, and which of them are more than filling, to the network for them."""
+Ask = Callable[[Float[Tensor, " n"], Bool[Tensor, " n"]], Network]
+"""From the factor of each row of a tile, and which rows count, to the network for them."""
 
 
 class Pool:
@@ -44,6 +44,8 @@ class Pool:
         supply: Gives an example when its turn comes.
         waiting: The places of the examples, in their order.
         under_way: What was under way when an earlier pool was left.
+
+    ``ahead`` says how many steps the last advance made beyond one for each item.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Pool:
         self.returning = deque(before.going)
         self.parked = list(before.parked)
         self.tiles: list[Items] = []
+        self.ahead = 0
         self.example = torch.empty(0, dtype=torch.int64)
         wanted = attack.attempts * (_SIDE_BY_SIDE if attack.attempts > 1 else 1)
         self._most_tiles = math.ceil(wanted / tile)
@@ -105,10 +108,16 @@ class Pool:
         if not self.tiles:
             return []
         actives = torch.split(self.active, self.tile)
-        made = [
-            self.attack.step(ask(items, active), items, self.ball)
-            for items, active in zip(self.tiles, actives, strict=True)
-        ]
+        self.ahead = 0
+        try:
+            made = [
+                self._step(ask, items, active)
+                for items, active in zip(self.tiles, actives, strict=True)
+            ]
+        except torch.OutOfMemoryError:
+            if not self._halve():
+                raise
+            return []
         self.tiles = [one.items for one in made]
         found = torch.cat([one.found for one in made]).cpu() & self.active
         done = torch.cat([one.done for one in made]).cpu() & self.active
@@ -117,6 +126,21 @@ class Pool:
         self.example[done] = _FREE
         self._note()
         return [int(example) for example in unbroken]
+
+    def _step(self, ask: Ask, items: Items, active: Bool[Tensor, " n"]) -> Step:
+        """Make a step with every item of a tile, or several where it has room for them.
+
+        Not where an example has several attempts, whose steps are made together.
+        """
+        attack, n_active = self.attack, int(active.sum())
+        if not isinstance(attack, LooksAhead) or attack.attempts > 1 or n_active == self.tile:
+            return attack.step(ask(items.factor, active), items, self.ball)
+        row, device = torch.arange(self.tile), items.step.device
+        owner, turn = active.nonzero()[:, 0][row % n_active].to(device), (row // n_active)
+        network = ask(items.factor[owner], turn == 0)
+        made = attack.look_ahead(network, items, self.ball, owner, turn.to(device))
+        self.ahead += int((made.items.step - items.step).sum()) - n_active
+        return made
 
     def candidates(self) -> tuple[list[int], Float[Tensor, "m c h w"]]:
         """Return the examples that are parked, and of each the image to ask about."""
@@ -192,6 +216,26 @@ class Pool:
             self.example = self.example[:start]
             for row, (slot, example) in enumerate(zip(free, examples.tolist(), strict=True)):
                 self._place(example, moved.take(slice(row, row + 1)), slot[None])
+
+    def _halve(self) -> bool:
+        """Go on with half as many tiles, where the device's memory is too small for all.
+
+        A step makes new items, so that one which failed left nothing behind. The shape of a tile
+        stays as it is, as verdicts depend on it. Say whether there are fewer now.
+        """
+        half, least = len(self.tiles) // 2, math.ceil(self.attack.attempts / self.tile)
+        if half < least:
+            return False
+        torch.cuda.empty_cache()
+        self._most_tiles = half
+        for example in torch.unique(self.example[half * self.tile :]).tolist():
+            if example != _FREE:
+                slots = (self.example == example).nonzero()[:, 0]
+                self.returning.append((example, _rows(self.tiles, slots)))
+                self.example[slots] = _FREE
+        self.tiles, self.example = self.tiles[:half], self.example[: half * self.tile]
+        self._note()
+        return True
 
     def _park(
         self,

@@ -147,6 +147,30 @@ class PoolAttack(Protocol):
         ...
 
 
+@runtime_checkable
+class LooksAhead(PoolAttack, Protocol):
+    """An attack that can make several steps of an item at once, where a tile has room for them."""
+
+    def look_ahead(
+        self,
+        network: Network,
+        items: Items,
+        ball: Ball,
+        owner: Int[Tensor, " n"],
+        turn: Int[Tensor, " n"],
+    ) -> Step:
+        """Return the items after at least one step each; those without a row stay as they are.
+
+        Args:
+            network: Is asked about one row for each step.
+            items: They fill a tile, with some that are but filling.
+            ball: Where they may go.
+            owner: Of each row, the place of its item.
+            turn: Of each row, how many steps of its item come before it in the same call.
+        """
+        ...
+
+
 def targets_of(
     attack: PoolAttack, logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]
 ) -> Int[Tensor, "n a"]:

@@ -54,7 +54,7 @@ class Pooled:
         found = images.detach().clone()
         pool = Pool(self.attack, ball, len(images), supply, range(len(images)))
         while not pool.is_finished:
-            pool.advance(lambda _items, _active: network)
+            pool.advance(lambda _factor, _counted: network)
             if pool.parked:
                 examples, points = pool.candidates()
                 found[examples] = points
