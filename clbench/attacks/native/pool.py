@@ -67,6 +67,9 @@ class Pool:
         self.ahead = 0
         self.example = torch.empty(0, dtype=torch.int64)
         wanted = attack.attempts * (_SIDE_BY_SIDE if attack.attempts > 1 else 1)
+        # attempts of an example make their steps together, so that only one can be ahead
+        alone = attack.attempts == 1
+        self._ahead_of = attack if alone and isinstance(attack, LooksAhead) else None
         self._most_tiles = math.ceil(wanted / tile)
         self._note()
 
@@ -128,17 +131,14 @@ class Pool:
         return [int(example) for example in unbroken]
 
     def _step(self, ask: Ask, items: Items, active: Bool[Tensor, " n"]) -> Step:
-        """Make a step with every item of a tile, or several where it has room for them.
-
-        Not where an example has several attempts, whose steps are made together.
-        """
-        attack, n_active = self.attack, int(active.sum())
-        if not isinstance(attack, LooksAhead) or attack.attempts > 1 or n_active == self.tile:
-            return attack.step(ask(items.factor, active), items, self.ball)
+        """Make a step with every item of a tile, or several where it has room for them."""
+        n_active = int(active.sum())
+        if self._ahead_of is None or n_active == self.tile:
+            return self.attack.step(ask(items.factor, active), items, self.ball)
         row, device = torch.arange(self.tile), items.step.device
         owner, turn = active.nonzero()[:, 0][row % n_active].to(device), (row // n_active)
         network = ask(items.factor[owner], turn == 0)
-        made = attack.look_ahead(network, items, self.ball, owner, turn.to(device))
+        made = self._ahead_of.look_ahead(network, items, self.ball, owner, turn.to(device))
         self.ahead += int((made.items.step - items.step).sum()) - n_active
         return made
 
