@@ -36,7 +36,8 @@ _TARGETS_OPTIONS: dict[str, Option] = {
     "n_target_classes": Option(MAX_TARGETS),
     "n_iter": Option(7),
     "n_nearest": Option(3),
-    "n_iter_nearest": Option(50),
+    "n_iter_nearest": Option(24),
+    "n_restarts": Option(2),
 }
 
 
@@ -50,8 +51,8 @@ def _of_targets(
 
 
 def _targets_cost(given: Mapping[str, Parameter], _n_classes: int) -> Passes:
-    all_of_them, steps, nearest, more = (float(given[name]) for name in _TARGETS_OPTIONS)
-    passes = 1 + all_of_them * (steps + 1) + nearest * (more + 1)
+    targets, steps, nearest, more, restarts = (float(given[name]) for name in _TARGETS_OPTIONS)
+    passes = 1 + targets * (steps + 1) + restarts * nearest * (more + 1)
     return Passes(passes, passes)
 
 

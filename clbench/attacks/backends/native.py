@@ -67,6 +67,7 @@ def _pgd_targets(parameters: Mapping[str, Any]) -> PoolAttack:
         n_iter=parameters["n_iter"],
         n_nearest=parameters["n_nearest"],
         n_iter_nearest=parameters["n_iter_nearest"],
+        n_restarts=parameters["n_restarts"],
     )
 
 

@@ -62,9 +62,9 @@ class Schedule(NamedTuple):
 class PGDTargets:
     """Rounds of ascent on the lead of one class over the right one, each from a random start.
 
-    There is a round of ``n_iter`` steps for each of the likeliest wrong classes, then one of
-    ``n_iter_nearest`` for each of the ``n_nearest`` whose lead was largest at the end of theirs.
-    Steps have momentum, and fall as a cosine does.
+    There is a round of ``n_iter`` steps for each of the likeliest wrong classes. Then each of the
+    ``n_nearest`` whose lead was largest at the end of theirs has one of ``n_iter_nearest``, and
+    that as often as ``n_restarts`` says. Steps have momentum, and fall as a cosine does.
 
     Source:
         Targets one after the other, as Gao et al., 2022, arXiv:2206.07314. To look at all first is
@@ -74,7 +74,8 @@ class PGDTargets:
     n_targets: int = 9
     n_iter: int = 7
     n_nearest: int = 3
-    n_iter_nearest: int = 50
+    n_iter_nearest: int = 24
+    n_restarts: int = 2
 
     item_type = PGDTargetsItems
     attempts = 1
@@ -88,7 +89,8 @@ class PGDTargets:
     @cached_property
     def schedule(self) -> Schedule:
         """What is to be known of the point of every step."""
-        lengths = [self.n_iter] * self.n_targets + [self.n_iter_nearest] * self.n_nearest
+        more = self.n_nearest * self.n_restarts
+        lengths = [self.n_iter] * self.n_targets + [self.n_iter_nearest] * more
         of_round, first, last, size = [-1], [False], [True], [0.0]
         for number, length in enumerate(lengths):
             for k in range(length + 1):
@@ -132,8 +134,9 @@ class PGDTargets:
     def _target(self, items: PGDTargetsItems, of_round: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
         """Return the class of each item's round; its own where it is at the clean image."""
         nearest = items.leads.argsort(dim=1, descending=True, stable=True)
-        order = torch.cat([torch.arange(self.n_targets).to(nearest).expand_as(nearest),
-                           nearest[:, : self.n_nearest]], dim=1)  # fmt: skip
+        all_of_them = torch.arange(self.n_targets).to(nearest).expand_as(nearest)
+        again = nearest[:, : self.n_nearest].repeat(1, self.n_restarts)
+        order = torch.cat([all_of_them, again], dim=1)
         place = order.gather(1, of_round.clamp(min=0)[:, None])
         target = items.targets.gather(1, place)[:, 0]
         return target.where(of_round >= 0, items.labels)
