@@ -17,7 +17,7 @@ from clbench.attacks.native.starts import repeated
 _REACH = 2
 """The first step of a round, in eps."""
 
-_MOMENTUM = 0.75
+_MOMENTUM = 0.9
 
 
 @dataclass(kw_only=True)
