@@ -107,7 +107,10 @@ class Bench:
             made += tiles
         seconds = (time.perf_counter() - started) / made
         images = max(1, examples) / tiles
-        return Pace(step.name, step.passes, step.is_guessed, attack.n_steps, seconds, images)
+        return Pace(
+            *(step.name, step.passes, step.is_guessed, attack.n_steps, seconds, images),
+            looks_ahead=pool.looks_ahead,
+        )
 
     def _ask(self, factor: Tensor, counted: Tensor) -> Network:
         return TileNetwork(self.model, factor, counted)

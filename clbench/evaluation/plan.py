@@ -34,6 +34,7 @@ class Pace:
             ``guessed``.
         steps: How many steps that takes; 1 where the component cannot be left within.
         seconds: Of a step of ``images`` images side by side, which takes as long for fewer.
+        looks_ahead: Whether fewer images make several steps in that time instead.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Pace:
     steps: int
     seconds: float
     images: float
+    looks_ahead: bool = False
 
     def cost(self, standing: float, fallen: float = 0.0, *, steps: int = 0) -> "Cost":
         """Return what it costs to attack images.
@@ -53,11 +55,12 @@ class Pace:
         """
         part = min(steps, self.steps) / self.steps if self.steps > 1 else 1.0
         images = standing + part * fallen
+        tiles = images / self.images
         return Cost(
             self.name,
             math.ceil(self.passes.forward * images),
             math.ceil(self.passes.backward * images),
-            math.ceil(images / self.images) * self.steps * self.seconds,
+            (tiles if self.looks_ahead else math.ceil(tiles)) * self.steps * self.seconds,
         )
 
 

@@ -55,7 +55,8 @@ class PoolRun:
         """How much is done of the examples under way."""
         done = self.pool.steps_made / (self.attack.attack.attempts * self.attack.attack.n_steps)
         begun = len(set(self.pool.example[self.pool.active].tolist())) + len(self.pool.parked)
-        return InProgress(done, done * self.step.cost, 0.0, begun, self.pool.room)
+        room = 0 if self.pool.looks_ahead else self.pool.room
+        return InProgress(done, done * self.step.cost, 0.0, begun, room)
 
     def advance(self) -> bool:
         """Make a step, and enter what it decided; say whether there is another one."""

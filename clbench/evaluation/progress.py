@@ -40,7 +40,8 @@ class Progress:
 class UnderWay(NamedTuple):
     """What is done of a batch, judged by its passes: in examples, in cost and in seconds.
 
-    ``begun`` examples are under attack, where there is ``room`` for so many side by side.
+    ``begun`` examples are under attack, where there is ``room`` for so many side by side; 0 where
+    room that is empty costs nothing.
     """
 
     examples: float

@@ -14,7 +14,8 @@ class Met:
 
     ``begun`` are under attack just now, and ``done`` is what was done of them, in the cost of an
     example that survives. ``waiting`` have not begun. Where broken examples ``leave`` at once, they
-    cost little, and examples are attacked in a tile of one size, with ``room`` for so many.
+    cost little, and examples are attacked in a tile of one size, with ``room`` for so many; 0 where
+    room that is empty costs nothing.
     """
 
     survived: int
@@ -44,11 +45,10 @@ class Met:
         share = self.standing
         each = share + (1 - share) * (_EARLY if self.leave else 1.0)
         begun, waiting = max(self.begun - self.done, 0.0), self.waiting * each
-        if not (self.leave and self.begun):
+        if not (self.leave and self.begun and self.room):
             return begun + waiting
         # a tile costs as much where some places are empty, and the last ones mostly are
-        room = max(self.room, 1)
-        return room * (begun / self.begun + math.ceil(waiting / room))
+        return self.room * (begun / self.begun + math.ceil(waiting / self.room))
 
     def survivors(self) -> float:
         """Return how many examples the components after it will have to attack."""

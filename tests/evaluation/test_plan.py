@@ -29,6 +29,7 @@ LINF = ThreatModel("Linf", Fraction(1, 10**6))
 
 
 POOL = Pace("pool", Passes(11, 11), guessed=False, steps=10, seconds=0.5, images=4.0)
+AHEAD = replace(POOL, looks_ahead=True)
 PACKAGE = Pace("package", Passes(100, 30), guessed=False, steps=1, seconds=2.0, images=1.0)
 LOOK = Look(n=10, right=9, standing=5, steps=5)
 
@@ -40,6 +41,8 @@ LOOK = Look(n=10, right=9, standing=5, steps=5)
         (POOL, 4, 0, 0, (44, 44, 5.0)),
         (POOL, 5, 0, 0, (55, 55, 10.0)),  # a tile that is not full takes as long
         (POOL, 1, 0, 0, (11, 11, 5.0)),
+        (AHEAD, 5, 0, 0, (55, 55, 6.25)),  # but where that gives room for steps to come
+        (AHEAD, 1, 0, 0, (11, 11, 1.25)),
         (POOL, 0, 8, 5, (44, 44, 5.0)),  # what breaks leaves
         (POOL, 2, 2, 5, (33, 33, 5.0)),
         (POOL, 2, 2, 50, (44, 44, 5.0)),

@@ -14,11 +14,15 @@ LAST = 0.025
 
 
 class Component(NamedTuple):
-    """A component: what a survivor costs, how quick its passes are, and what share it breaks."""
+    """A component: what a survivor costs, how quick its passes are, and what share it breaks.
+
+    One that looks ahead leaves no place of a tile empty.
+    """
 
     cost: float
     seconds: float
     breaks: float
+    ahead: bool = False
 
 
 class Sample(NamedTuple):
@@ -32,7 +36,7 @@ def standard(first, *, fab=1.0, square=1.0, second=0.02):
         Component(300, 1.0, first),
         Component(2700, 1.0, second),
         Component(3600, fab, 0.0),
-        Component(5000, square, 0.002),
+        Component(5000, square, 0.002, ahead=True),
     )
 
 
@@ -40,7 +44,8 @@ def simulated(components, n, tile, *, leave, hours=5.0, seed=0):
     """The samples of a run, and how long it took; times are scaled to so many hours."""
     numbers = random.Random(seed)
     clock, paid, seconds, standing, samples = 0.0, 0.0, 0.0, n, []
-    for number, (cost, pace, breaks) in enumerate(components):
+    for number, (cost, pace, breaks, ahead) in enumerate(components):
+        pads = leave and not ahead
         later = [one.cost for one in components[number + 1 :]]
         # the share of its steps after which an example breaks; most do in the first ones
         falls = [
@@ -54,7 +59,7 @@ def simulated(components, n, tile, *, leave, hours=5.0, seed=0):
                 at_work.append([waiting.pop(), 0.0])
             step = 0.02 if leave else 1.0
             spent = len(at_work) * step * cost
-            padded = tile if leave else len(at_work)
+            padded = tile if pads else len(at_work)
             clock += padded * step * cost * pace
             seconds, paid = seconds + padded * step * cost * pace, paid + spent
             for one in at_work:
@@ -69,7 +74,7 @@ def simulated(components, n, tile, *, leave, hours=5.0, seed=0):
                 len(at_work),
                 len(waiting),
                 math.fsum(one[1] for one in at_work),
-                tile,
+                tile if pads else 0,
                 leave,
             )
             speed = Speed(paid - before, seconds - begun_at, paid, seconds)
@@ -90,7 +95,8 @@ RUNS = {
     "large tiles": (standard(0.5), 1000, 128),
     "the second breaks many": (standard(0.3, second=0.15), 1000, 16),
     "one component": ((Component(300, 1.0, 0.6),), 1000, 16),
-    "Square alone": ((Component(5000, 1.0, 0.3),), 1000, 16),
+    "Square alone": ((Component(5000, 1.0, 0.3, ahead=True),), 1000, 16),
+    "large tiles that look ahead": ((Component(5000, 1.0, 0.3, ahead=True),), 1000, 128),
     "many examples": (standard(0.5), 3000, 64),
     "few examples": (standard(0.4), 200, 16),
 }

@@ -84,6 +84,11 @@ class Pool:
         return self.tile * self._most_tiles // self.attack.attempts
 
     @property
+    def looks_ahead(self) -> bool:
+        """Whether places of a tile that are free make steps to come of the items in it."""
+        return self._ahead_of is not None
+
+    @property
     def steps_made(self) -> int:
         """How many steps the items under attack have made together."""
         active = torch.split(self.active, self.tile)
