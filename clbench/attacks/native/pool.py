@@ -14,7 +14,10 @@ from clbench.attacks.native.pool_attack import Ball, Example, LooksAhead, Networ
 from clbench.attacks.native.under_way import Parked, UnderWay
 
 _SIDE_BY_SIDE = 8
-"""Examples for whose attempts there is room at least, so that few places stay empty."""
+"""Examples for whose attempts there is room at least, where they have several."""
+
+_EMPTY = 0.02
+"""The share of places that may stay empty as they are too few for the attempts of an example."""
 
 _RIPE = 4
 """Found images are asked about when they fill this part of a tile."""
@@ -66,11 +69,10 @@ class Pool:
         self.tiles: list[Items] = []
         self.ahead = 0
         self.example = torch.empty(0, dtype=torch.int64)
-        wanted = attack.attempts * (_SIDE_BY_SIDE if attack.attempts > 1 else 1)
         # attempts of an example make their steps together, so that only one can be ahead
         alone = attack.attempts == 1
         self._ahead_of = attack if alone and isinstance(attack, LooksAhead) else None
-        self._most_tiles = math.ceil(wanted / tile)
+        self._most_tiles = _n_tiles(attack.attempts, tile)
         self._note()
 
     @property
@@ -258,6 +260,13 @@ class Pool:
             is_done = bool(done[slots].any())
             self.parked.append(Parked(example, _rows(self.tiles, slots), seen, is_done))
             self.example[slots] = _FREE
+
+
+def _n_tiles(attempts: int, tile: int) -> int:
+    """Return how many tiles are at work at once, so that few places stay empty."""
+    least = math.ceil(attempts * (_SIDE_BY_SIDE if attempts > 1 else 1) / tile)
+    some = range(least, 2 * least + 1)
+    return next((n for n in some if n * tile % attempts <= _EMPTY * n * tile), least)
 
 
 def _rows(tiles: Sequence[Items], slots: Int[Tensor, " a"]) -> Items:
