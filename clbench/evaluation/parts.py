@@ -34,6 +34,8 @@ LEFT, SHARD, BLACK_BOX, DRAFT = "left", "shard", "black_box", "draft"
 """Of that: how many of its examples still have to be attacked, which they are,
 which components use no gradients, and the run's record before the first attack, as JSON."""
 
+_IMAGES = ".images"
+
 _NAME = re.compile(r".+~(?P<number>[0-9]+)of(?P<of>[0-9]+)\.npz")
 
 
@@ -74,6 +76,16 @@ def progress_of(progress: Path, shard: Shard | None) -> Path:
     if shard is None:
         return progress
     return progress.with_name(f"{progress.stem}~{_name(shard)}.npz")
+
+
+def images_of(progress: Path) -> Path:
+    """Return where the adversarial images of a finished shard are kept until all are joined."""
+    return progress.with_name(progress.name + _IMAGES)
+
+
+def of_images(path: Path) -> Path:
+    """Return the progress that a file of images lies beside; other files are their own."""
+    return path.with_name(path.name.removesuffix(_IMAGES))
 
 
 def part_at(path: Path) -> Part | None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 GIVEN = (
@@ -71,6 +72,27 @@ def test_a_shard_says_in_one_line_what_it_did_and_what_is_left(clbench, model, t
     assert evidence(out) == evidence(tmp_path / "whole")
 
 
+def test_shards_keep_the_adversarial_images(clbench, model, tmp_path):
+    given = (*model, *GIVEN, "--save-adversarial")
+    for number in (1, 2):
+        clbench("eval", *given, "--shard", f"{number}/2", "--out", tmp_path / "cut")
+    assert clbench("merge", tmp_path / "cut").status == 0
+    clbench("eval", *given, "--out", tmp_path / "whole")
+    assert evidence(tmp_path / "cut") == evidence(tmp_path / "whole")
+    with np.load(*(tmp_path / "cut" / "evidence").rglob("*~*.npz")) as found:
+        assert found["adversarial"].shape == (12, 1, 8, 8)
+
+
+def test_processes_keep_the_adversarial_images(clbench, model, tmp_path, monkeypatch):
+    given = (*model, *GIVEN, "--save-adversarial")
+    for rank in (1, 0):
+        as_process(monkeypatch, rank, 2)
+        clbench("eval", *given, "--out", tmp_path / "cut")
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    clbench("eval", *given, "--out", tmp_path / "whole")
+    assert evidence(tmp_path / "cut") == evidence(tmp_path / "whole")
+
+
 def test_machines_are_told_the_same(clbench, model, tmp_path):
     out = tmp_path / "out"
     done = clbench("eval", *model, *GIVEN, "--shard", "1/2", "--out", out, "--json")
@@ -107,10 +129,6 @@ REFUSED = {
     "linear probes": (
         ("--shard", "1/2", "--linear-probes"),
         "--linear-probes has no effect beside --shard",
-    ),
-    "images": (
-        ("--shard", "1/2", "--save-adversarial"),
-        "--save-adversarial has no effect beside --shard",
     ),
 }
 
