@@ -25,8 +25,9 @@ ABOUT = "about"
 
 MADE_WITH = "made_with"
 LEFT, SHARD, BLACK_BOX, DRAFT = "left", "shard", "black_box", "draft"
-"""Of that: versions and device with which it can be gone on, how many of its examples still have to be attacked, which they are,
-which components use no gradients, and the run's record before the first attack, as JSON."""
+"""Of that: versions and device with which it can be gone on, how many of its examples still have to
+be attacked, which they are, which components use no gradients, and the run's record before the
+first attack, as JSON."""
 
 _IMAGES = ".images"
 
