@@ -83,7 +83,7 @@ def evaluate(
         restart: Whether to run again from the start.
         save_adversarial: Whether to keep the adversarial images; without ``out`` they always are.
         shard: Which part of the examples to attack, like "3/16": the record is of these alone, and
-            what is kept under ``out`` is for ``merge``. Neither probes nor images are.
+            what is kept under ``out`` is for ``merge``. Probes are not.
         on_progress: Told after every batch how far the attacks are.
         on_probe: Told what the probes do, how much of it is done, and how much there is.
         on_record: Told the record, once it is complete.
@@ -134,14 +134,14 @@ def evaluate(
             data_dir=data_dir,
             download=download,
         )
-    keep = part is None and (save_adversarial or folder is None)
+    keep = save_adversarial or (part is None and folder is None)
     with session.at_work():
         known = session.find(restart=restart, adversarial=keep)
         result = None
         if known is None or known.evidence is None:
             result = session.attack(on_progress, finishes=FAST if finish else "")
         if part is not None:
-            return session.part(known, result)
+            return session.part(known, result, adversarial=keep)
         rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)
         probed = run_probes(rows, session, training=training, on_progress=on_probe)
         evaluation = session.complete(known, result, probed, adversarial=keep)

@@ -5,8 +5,18 @@ import os
 import socket
 from dataclasses import replace
 
+# before clbench: what its modules import first, jaxtyping's hook has compiled anew in every process
+import beartype.door  # noqa: F401
+import kornia.augmentation  # noqa: F401
+import lightning_fabric  # noqa: F401
+import matplotlib.figure  # noqa: F401
+import pandas  # noqa: F401
 import pytest
+import scipy.stats  # noqa: F401
+import sklearn.linear_model  # noqa: F401
+import timm  # noqa: F401
 import torch
+import torch.fx
 from torch import nn
 
 from clbench.schema.estimate import proportion

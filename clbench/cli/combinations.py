@@ -21,9 +21,7 @@ _IMAGES = (
     Useless("data_dir", beside=("data",)),
     Useless("train_data", without=_LINEAR),
 )
-_SHARDS = tuple(
-    Useless(option, beside=("shard",)) for option in ("probe", *_LINEAR, "save_adversarial")
-)
+_SHARDS = tuple(Useless(option, beside=("shard",)) for option in ("probe", *_LINEAR))
 _ROWS: Mapping[str, tuple[Useless, ...]] = {
     "eval": (*_IMAGES, *_SHARDS, Useless("resume", beside=("restart",))),
     "probe": (

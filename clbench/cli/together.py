@@ -44,7 +44,8 @@ def evaluate_together(settings: Mapping[str, Any], mine: Processes) -> "Evaluati
     import torch
 
     import clbench
-    from clbench.evaluation.parts import progress_of, wait_for_parts
+    from clbench.evaluation.parts import progress_of
+    from clbench.evaluation.waiting import wait_for_parts
     from clbench.runtime.devices import device_of
 
     threads = threads_each(mine.local_world)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from clbench.evaluation.parts import part_at
+from clbench.evaluation.parts import of_images, part_at
 from clbench.schema.errors import RecordError
 from clbench.schema.files import ASIDE, make_folder
 from clbench.schema.locks import held, is_held
@@ -83,11 +83,14 @@ def _what(path: Path, out: Path) -> str:
 
 
 def _of_progress(path: Path) -> str:
-    if any(map(is_held, _locks(path))):
+    own = of_images(path)
+    if any(map(is_held, _locks(own))):
         return IN_USE
-    part = part_at(path)
+    part = part_at(own)
     if part is None:
         return "progress"
+    if own != path:
+        return f"images of shard {part.shard}"
     return f"shard {part.shard}" if part.left == 0 else f"progress of shard {part.shard}"
 
 

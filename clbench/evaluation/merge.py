@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from clbench.data.image_set import SetId
 from clbench.evaluation.cuts import complete_cut, draft_in, draft_of
 from clbench.evaluation.finish import evidence_of, finished
-from clbench.evaluation.parts import BLACK_BOX, SHARD, Part, parts_in
+from clbench.evaluation.parts import BLACK_BOX, SHARD, Part, images_of, parts_in
 from clbench.evaluation.result import result_of_state
 from clbench.evaluation.session import Evaluation
+from clbench.evaluation.shard_images import joined_images
 from clbench.evaluation.state import EvaluationState
 from clbench.evaluation.state_file import DAMAGED, PER_EXAMPLE, TOTALS, unpack
 from clbench.evaluation.store import RunStore
@@ -52,15 +54,17 @@ def merged(folders: Sequence[Path]) -> Iterator[Evaluation | ClbenchError]:
             loaded = [_load(part) for part in complete_cut(parts, foreign)]
             for other in loaded[1:]:
                 _check_same_run(loaded[0], other)
+            images = joined_images([one.part for one in loaded], loaded[0].state.whole.n)
         except ClbenchError as error:
             if (record := _finished(folders[0], parts)) is None:
                 yield error
             else:
                 log.warning("%s is finished; clbench clean lists what is left of it", record)
             continue
-        yield _joined(folders[0], loaded)
+        yield _joined(folders[0], loaded, images)
         for part in parts:
             part.path.unlink(missing_ok=True)
+            images_of(part.path).unlink(missing_ok=True)
 
 
 def _runs(folders: Sequence[Path]) -> dict[str, list[Part]]:
@@ -146,7 +150,9 @@ def _check_same_run(first: _Loaded, other: _Loaded) -> None:
     )
 
 
-def _joined(out: Path, loaded: Sequence[_Loaded]) -> Evaluation:
+def _joined(
+    out: Path, loaded: Sequence[_Loaded], adversarial: Float[Tensor, "n c h w"] | None
+) -> Evaluation:
     """Return the evaluation of one run, which is written below ``out``."""
     first, devices = loaded[0], dict.fromkeys(one.draft.device for one in loaded)
     draft = replace(first.draft, device=" + ".join(devices))
@@ -159,6 +165,8 @@ def _joined(out: Path, loaded: Sequence[_Loaded]) -> Evaluation:
     store.prepare()
     with suppress(RecordError):
         before = read_record(store.paths.record)
-    evidence = evidence_of(draft.run.hash, result)
+    if adversarial is not None:
+        result = replace(result, adversarial=adversarial)
+    evidence = evidence_of(draft.run.hash, result, adversarial=adversarial is not None)
     record = store.write(finished(draft, result, before), evidence)
     return Evaluation(record, evidence, store.paths)

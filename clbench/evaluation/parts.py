@@ -6,23 +6,16 @@ Nothing here loads torch.
 import json
 import re
 import time
-from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from clbench.schema.errors import ModelError
 from clbench.schema.files import DAMAGED_NPZ
-from clbench.schema.progress import OnProgress
 from clbench.schema.shard import Shard
 
-WAIT_S = 0.5
-"""Seconds between two looks at the folder that processes share."""
-
-_BEGUN = time.time()
-"""When this process began; those of one command begin together."""
+BEGUN = time.time()
+"""When this process began; those of one command begin together, parts of earlier ones are older."""
 
 WHOLE = "whole"
 """What the progress of a run that is not cut is called beside that of shards."""
@@ -30,9 +23,13 @@ WHOLE = "whole"
 ABOUT = "about"
 """In a file of progress: what it says of itself, as JSON."""
 
+MADE_WITH = "made_with"
 LEFT, SHARD, BLACK_BOX, DRAFT = "left", "shard", "black_box", "draft"
-"""Of that: how many of its examples still have to be attacked, which they are,
-which components use no gradients, and the run's record before the first attack, as JSON."""
+"""Of that: versions and device with which it can be gone on, how many of its examples still have to
+be attacked, which they are, which components use no gradients, and the run's record before the
+first attack, as JSON."""
+
+_IMAGES = ".images"
 
 _NAME = re.compile(r".+~(?P<number>[0-9]+)of(?P<of>[0-9]+)\.npz")
 
@@ -76,6 +73,16 @@ def progress_of(progress: Path, shard: Shard | None) -> Path:
     return progress.with_name(f"{progress.stem}~{_name(shard)}.npz")
 
 
+def images_of(progress: Path) -> Path:
+    """Return where the adversarial images of a finished shard are kept until all are joined."""
+    return progress.with_name(progress.name + _IMAGES)
+
+
+def of_images(path: Path) -> Path:
+    """Return the progress that a file of images lies beside; other files are their own."""
+    return path.with_name(path.name.removesuffix(_IMAGES))
+
+
 def part_at(path: Path) -> Part | None:
     """Return the part that a file is by its name, None where it is none."""
     found = _NAME.fullmatch(path.name)
@@ -97,46 +104,6 @@ def finished_parts(progress: Path, of: int) -> list[Shard]:
     """Return which shards of a run that is cut so are finished."""
     parts = (part for part in parts_of(progress) if part.shard.of == of)
     return [part.shard for part in parts if part.left == 0]
-
-
-def wait_for_parts(own: Path, tell: OnProgress) -> None:
-    """Return when all shards of a run are finished.
-
-    Args:
-        own: The file of one of them; where it is gone, somebody else has finished the run.
-        tell: Told how many are finished, while some are not.
-
-    Raises:
-        ModelError: Another process has run its shard of another network.
-    """
-    mine = part_at(own)
-    assert mine is not None, "it is a shard"
-    while own.exists():
-        done = finished_parts(mine.progress, mine.shard.of)
-        if len(done) == mine.shard.of:
-            return
-        if other := _finished_elsewhere(mine, done):
-            raise ModelError(
-                f"process {other.shard.number} of {mine.shard.of} evaluated another network, as "
-                f"{other.path} says: does the model's code give other weights every time? Seed it, "
-                "or give --weights"
-            )
-        tell("waiting for the other processes", len(done), mine.shard.of)
-        time.sleep(WAIT_S)
-
-
-def _finished_elsewhere(mine: Part, done: Collection[Shard]) -> Part | None:
-    """Return a part that a process of this command finished in another run, in place of this one.
-
-    Processes run the same evaluations in the same order; parts of earlier commands are older.
-    """
-    others = (part for part in parts_in(mine.path.parent) if part.progress != mine.progress)
-    for part in others:
-        is_missing = part.shard.of == mine.shard.of and part.shard not in done
-        with suppress(FileNotFoundError):  # the run was finished meanwhile
-            if is_missing and part.path.stat().st_mtime > _BEGUN and part.left == 0:
-                return part
-    return None
 
 
 def other_cuts(own: Path) -> dict[str, Path]:

@@ -16,6 +16,7 @@ from clbench.data.image_set import ImageSet
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.finish import evidence_of, finished
 from clbench.evaluation.leftovers import at_work
+from clbench.evaluation.parts import Part
 from clbench.evaluation.progress import OnProgress
 from clbench.evaluation.reliability import is_unreliable
 from clbench.evaluation.result import EvaluationResult
@@ -24,6 +25,7 @@ from clbench.evaluation.run import (
     evaluate,
     first_logits,
 )
+from clbench.evaluation.shard_images import write_images
 from clbench.evaluation.slow_precision import tell_if_slow
 from clbench.evaluation.state import NOTHING_KNOWN, HeadStart
 from clbench.evaluation.store import Known, RunStore, cost_of
@@ -275,8 +277,13 @@ class Session:
         paths = self.store.paths if self.store else None
         return Evaluation(record, evidence, paths, reused=not changed)
 
-    def part(self, known: Known | None, result: EvaluationResult | None) -> Evaluation:
-        """Return the evaluation of a shard's images, or the whole one where that was finished."""
+    def part(
+        self, known: Known | None, result: EvaluationResult | None, *, adversarial: bool
+    ) -> Evaluation:
+        """Return the evaluation of a shard's images, or the whole one where that was finished.
+
+        The ``adversarial`` images are kept, beside the progress, where they are wanted.
+        """
         assert self.shard is not None, "a part is of a shard"
         paths = self.store.paths if self.store else None
         if result is None:
@@ -285,7 +292,9 @@ class Session:
             return Evaluation(known.record, known.evidence, paths, reused=True)
         data = DataEntry(*self.images.shard(self.shard).id)
         record = finished(replace(self._draft(), data=data), result)
-        evidence = evidence_of(self.run.hash, result)
+        evidence = evidence_of(self.run.hash, result, adversarial=adversarial)
+        if adversarial and self.store is not None:
+            write_images(Part(self.store.progress, self.shard), result.adversarial)
         return Evaluation(record, evidence, paths, shard=self.shard)
 
     def _draft(self) -> EvaluationRecord:

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+
+from clbench.schema.version import __version__
 
 GIVEN = (
     *("--attack", "apgd-ce,n_iter=3 + square,n_queries=20", "--backend", "native"),
@@ -71,6 +75,27 @@ def test_a_shard_says_in_one_line_what_it_did_and_what_is_left(clbench, model, t
     assert evidence(out) == evidence(tmp_path / "whole")
 
 
+def test_shards_keep_the_adversarial_images(clbench, model, tmp_path):
+    given = (*model, *GIVEN, "--save-adversarial")
+    for number in (1, 2):
+        clbench("eval", *given, "--shard", f"{number}/2", "--out", tmp_path / "cut")
+    assert clbench("merge", tmp_path / "cut").status == 0
+    clbench("eval", *given, "--out", tmp_path / "whole")
+    assert evidence(tmp_path / "cut") == evidence(tmp_path / "whole")
+    with np.load(*(tmp_path / "cut" / "evidence").rglob("*~*.npz")) as found:
+        assert found["adversarial"].shape == (12, 1, 8, 8)
+
+
+def test_processes_keep_the_adversarial_images(clbench, model, tmp_path, monkeypatch):
+    given = (*model, *GIVEN, "--save-adversarial")
+    for rank in (1, 0):
+        as_process(monkeypatch, rank, 2)
+        clbench("eval", *given, "--out", tmp_path / "cut")
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    clbench("eval", *given, "--out", tmp_path / "whole")
+    assert evidence(tmp_path / "cut") == evidence(tmp_path / "whole")
+
+
 def test_machines_are_told_the_same(clbench, model, tmp_path):
     out = tmp_path / "out"
     done = clbench("eval", *model, *GIVEN, "--shard", "1/2", "--out", out, "--json")
@@ -107,10 +132,6 @@ REFUSED = {
     "linear probes": (
         ("--shard", "1/2", "--linear-probes"),
         "--linear-probes has no effect beside --shard",
-    ),
-    "images": (
-        ("--shard", "1/2", "--save-adversarial"),
-        "--save-adversarial has no effect beside --shard",
     ),
 }
 
@@ -223,6 +244,72 @@ def test_a_network_with_other_weights_in_every_process_is_named(
         done = clbench("eval", *given, *GIVEN, "--quiet")
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert "process 1 of 2 evaluated another network" in done.err
+
+
+UNLIKE = {
+    "a batch size": (("--batch-size", "2"), {}, "with batch size 2, not 4; give"),
+    "a precision": (("--precision", "bfloat16"), {}, "with precision bfloat16, not float32; give"),
+    "a device, and its batch size": (
+        ("--batch-size", "2"),
+        {"clbench.evaluation.session.device_name": lambda _device: "NVIDIA H100"},
+        "with batch size 2, not 4, device NVIDIA H100, not cpu; give",
+    ),
+    "a device alone": (
+        (),
+        {"clbench.evaluation.attack_run.made_with": lambda device: made_with(device, "cuda")},
+        "with device cuda, not cpu; give",
+    ),
+    "a version": (
+        (),
+        {"torch.__version__": "1.0"},
+        f"with torch 1.0, not {torch.__version__}; give",
+    ),
+}
+
+
+def made_with(_device, kind):
+    return {"clbench": __version__, "torch": torch.__version__, "device": kind}
+
+
+@pytest.mark.parametrize(
+    ("case", "finished"),
+    # another run is known by its end, this one from its first saving on
+    [(case, done) for case, row in UNLIKE.items() for done in (True, False) if done or not row[0]],
+)
+def test_a_process_that_runs_unlike_the_first_is_named(
+    clbench, model, tmp_path, monkeypatch, case, finished
+):
+    options, patches, said = UNLIKE[case]
+    as_process(monkeypatch, 1, 2)
+    with monkeypatch.context() as patch:
+        for name, value in patches.items():
+            patch.setattr(name, value)
+        if not finished:
+            patch.setattr("clbench.cli.render.evaluation_progress.Lines.tell", interrupt_at(3))
+        clbench("eval", *model, *GIVEN, *options, "--out", tmp_path / "out")
+    as_process(monkeypatch, 0, 2)
+    monkeypatch.setattr("clbench.evaluation.waiting.time.sleep", interrupt)
+    done = clbench("eval", *model, *GIVEN, "--out", tmp_path / "out", "--quiet")
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert f"process 1 of 2 runs unlike process 0, {said} --device" in done.err
+    assert not list((tmp_path / "out").rglob("records/**/*.json"))
+
+
+@pytest.mark.parametrize("other", [("--norm", "L2"), ("--seed", "4"), ("--attack", "pgd,steps=2")])
+def test_another_command_in_the_same_folder_is_nobodys_process(
+    clbench, model, tmp_path, monkeypatch, other
+):
+    for rank, options in ((1, other), (0, ())):
+        as_process(monkeypatch, rank, 2)
+        if rank == 0:
+            monkeypatch.setattr("clbench.evaluation.waiting.time.sleep", interrupt)
+        done = clbench("eval", *model, *GIVEN, *options, "--out", tmp_path / "out", "--quiet")
+    assert done.status == 130  # it waits, until it is told to stop
+    assert "process 1 of 2" not in done.err
+
+
+def interrupt(_seconds):
+    raise KeyboardInterrupt
 
 
 TOGETHER = {

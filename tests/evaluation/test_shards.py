@@ -215,6 +215,69 @@ def test_several_runs_are_merged_and_each_is_told(run, tmp_path):
     assert (tmp_path / "leaderboard.csv").read_text().count("\n") == 3
 
 
+# adversarial images
+
+
+@pytest.fixture(scope="module")
+def whole_with_images(run, tmp_path_factory):
+    return run(tmp_path_factory.mktemp("images"), save_adversarial=True)
+
+
+@pytest.mark.parametrize(("of", "apart"), [(1, False), (2, True), (3, False), (7, True)])
+def test_merged_images_are_those_of_the_run(run, whole_with_images, tmp_path, of, apart):
+    folders = [tmp_path / (str(number) if apart else "all") for number in range(of)]
+    for number, folder in enumerate(folders):
+        part = run(folder, shard=f"{number + 1}/{of}", save_adversarial=True)
+        assert torch.equal(part.adversarial, whole_with_images.adversarial[number::of])
+    (found,) = clbench.merge(list(dict.fromkeys(folders)))
+    assert torch.equal(found.adversarial, whole_with_images.adversarial)
+    assert_same(found, whole_with_images)
+    assert not [path for folder in folders for path in (folder / "progress").iterdir()]
+    again = run(folders[0], save_adversarial=True)
+    assert again.reused
+
+
+def test_a_finished_shard_gives_its_images_afterwards(run, whole_with_images, tmp_path):
+    for number in (1, 2, 3):
+        run(tmp_path, shard=f"{number}/3")
+    for number in (1, 2):
+        run(tmp_path, shard=f"{number}/2", save_adversarial=True)
+    assert_same(clbench.merge(tmp_path)[0], whole_with_images)
+
+
+def test_images_that_a_shard_did_not_keep_are_named(run, whole, tmp_path, caplog):
+    for number in (1, 2, 3):
+        run(tmp_path, shard=f"{number}/3", save_adversarial=number == 2)
+    (found,) = clbench.merge(tmp_path)
+    assert found.adversarial is None
+    assert "shards 1/3, 3/3 ran without" in caplog.text
+    assert_same(found, whole)
+    assert not list((tmp_path / "progress").iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", "cut off", "of another data set"])
+def test_damaged_images_are_refused_by_name(run, tmp_path, damage):
+    for number in (1, 2):
+        run(tmp_path, shard=f"{number}/2", attack="pgd,steps=2", save_adversarial=True)
+    (path,) = (tmp_path / "progress").glob("*~2of2.npz.images")
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((2, 1, 8, 8)))
+    changes = {"cut off": path.read_bytes()[:-9], "of another data set": seal(buffer.getvalue())}
+    path.write_bytes(changes.get(damage, damage))
+    with pytest.raises(ClbenchError, match=r"^the images of shard 2/2 in .* are damaged; run"):
+        clbench.merge(tmp_path)
+    assert part(tmp_path, 1, of=2).exists()
+    run(tmp_path, shard="2/2", attack="pgd,steps=2", save_adversarial=True)
+    assert clbench.merge(tmp_path)[0].adversarial is not None
+
+
+def test_images_of_a_shard_go_with_it(run, tmp_path):
+    run(tmp_path, shard="2/2", attack="pgd,steps=2", save_adversarial=True)
+    assert {one.what for one in leftovers(tmp_path)} == {"shard 2/2", "images of shard 2/2"}
+    run(tmp_path, shard="2/2", attack="pgd,steps=2", restart=True)
+    assert [one.what for one in leftovers(tmp_path)] == ["shard 2/2"]
+
+
 # flags
 
 
