@@ -139,12 +139,13 @@ def evaluate(
         known = session.find(restart=restart, adversarial=keep)
         result = None
         if known is None or known.evidence is None:
-            result = session.attack(on_progress, finishes=FAST if finish else "")
+            finishes = FAST if finish else ""
+            result = session.attack(on_progress, adversarial=keep, finishes=finishes)
         if part is not None:
             return session.part(known, result)
         rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)
         probed = run_probes(rows, session, training=training, on_progress=on_probe)
-        evaluation = session.complete(known, result, probed, adversarial=keep)
+        evaluation = session.complete(known, result, probed)
     if folder is not None:
         build(folder)
     if on_record is not None:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class _Loaded(NamedTuple):
-    """A part as its file has it, its state without images."""
+    """A part as its file has it."""
 
     part: Part
     draft: EvaluationRecord
@@ -111,14 +111,13 @@ def _load(part: Part) -> _Loaded:
 
 
 def _state(about: dict[str, Any], arrays: dict[str, Tensor]) -> EvaluationState:
-    """Return a state without images, which only the data set has."""
+    """Return the state that a file holds."""
     known: dict[str, Any] = {name: arrays[name] for name in PER_EXAMPLE}
     known |= {name: about[name] for name in TOTALS}
     return EvaluationState(
         about["identity"],
         SetId(*about["whole"]),
         **known,
-        adversarial=torch.empty(len(arrays["index"]), 0, 0, 0),
         logits=arrays["logits"],
         flags=Counter(about["flags"]),
     )

@@ -76,6 +76,11 @@ def progress_of(progress: Path, shard: Shard | None) -> Path:
     return progress.with_name(f"{progress.stem}~{_name(shard)}.npz")
 
 
+def images_of(progress: Path) -> Path:
+    """Return where the adversarial images are of a run with its progress there."""
+    return progress.with_suffix(".images")
+
+
 def part_at(path: Path) -> Part | None:
     """Return the part that a file is by its name, None where it is none."""
     found = _NAME.fullmatch(path.name)

@@ -14,6 +14,7 @@ from clbench.attacks.native.under_way import UnderWay
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import AttackedModel, classes_of
 from clbench.evaluation.confirm import confirm
+from clbench.evaluation.kept import KeptImages
 from clbench.evaluation.progress import UnderWay as InProgress
 from clbench.evaluation.state import EvaluationState
 from clbench.evaluation.tile_network import TileNetwork, plain_logits
@@ -34,6 +35,7 @@ class PoolRun:
     seed: int
     device: torch.device
     tile: int
+    kept: KeptImages | None = None
 
     def __post_init__(self) -> None:
         kind = self.attack.attack.item_type
@@ -83,7 +85,10 @@ class PoolRun:
             bounded=self.step.bounded,
         )
         broken = confirmed.broken.cpu()
-        self.state.take(self.number, where[broken], confirmed.only(confirmed.broken))
+        found = confirmed.only(confirmed.broken)
+        self.state.take(self.number, where[broken], found)
+        if self.kept is not None:
+            self.kept.take(self.state, where[broken], found)
         self._survived(self.pool.settle(broken))
 
     def _classify(self, images: Float[Tensor, "m c h w"]) -> Int[Tensor, " m"]:

@@ -218,8 +218,12 @@ class Session:
         counts = known.record.counts
         return HeadStart(robust, len(first.plan.spec.components), counts.forward, counts.backward)
 
-    def attack(self, on_progress: OnProgress | None, *, finishes: str = "") -> EvaluationResult:
+    def attack(
+        self, on_progress: OnProgress | None, *, adversarial: bool, finishes: str = ""
+    ) -> EvaluationResult:
         """Attack, from the beginning, from where it was stopped, or from what another attack left.
+
+        The ``adversarial`` images are kept where they are wanted.
 
         Raises:
             BadValueError: The run of the attack that it ``finishes`` is not there.
@@ -238,6 +242,7 @@ class Session:
             identity=self.run.hash,
             progress_file=self.store.progress if self.store else None,
             shard=self.shard,
+            keep_adversarial=adversarial,
             draft=to_json(self._draft()).decode(),
             head_start=self._head_start(finishes) if finishes else NOTHING_KNOWN,
             on_progress=on_progress,
@@ -248,8 +253,6 @@ class Session:
         known: Known | None,
         result: EvaluationResult | None,
         probed: tuple[Estimate, ...],
-        *,
-        adversarial: bool,
     ) -> Evaluation:
         """Return the evaluation of what was found before and now, and write it where it belongs.
 
@@ -257,7 +260,6 @@ class Session:
             known: What was finished before; its measures stay.
             result: What the attacks found now; None where that was known.
             probed: What the probes found now.
-            adversarial: Whether the adversarial images are kept.
         """
         assert known or result, "an evaluation was found or made"
         before = known.record if known else None
@@ -267,7 +269,7 @@ class Session:
             record, evidence = known.record, known.evidence
         else:
             record = finished(self._draft(), result, before)
-            evidence = evidence_of(self.run.hash, result, adversarial=adversarial)
+            evidence = evidence_of(self.run.hash, result)
         record = replace(record, measures=(*record.measures, *probed))
         changed = result is not None or bool(probed)
         if self.store is not None and changed:

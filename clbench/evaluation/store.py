@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, from_numpy
 
 from clbench.evaluation.evidence import Evidence, read_evidence
-from clbench.evaluation.parts import other_cuts, part_at, progress_of
+from clbench.evaluation.parts import images_of, other_cuts, part_at, progress_of
 from clbench.models.validate import same_answers
 from clbench.schema.errors import RecordError
 from clbench.schema.files import make_folder, set_aside, sha256_of, write_atomically
@@ -71,9 +71,9 @@ class RunStore:
 
     def discard_progress(self) -> None:
         """Remove what is known of an unfinished run; of one that is cut, but for other shards."""
-        self.progress.unlink(missing_ok=True)
-        for path in other_cuts(self.progress).values():
+        for path in (self.progress, *other_cuts(self.progress).values()):
             path.unlink(missing_ok=True)
+            images_of(path).unlink(missing_ok=True)
 
     def find(self, logits: Float[Tensor, "m k"]) -> Known | None:
         """Return the finished run, or None where there is none of this network.
