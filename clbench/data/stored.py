@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clbench.runtime.archives import check_memory
 from clbench.runtime.on_disk import RowFile
+from clbench.schema.errors import BadValueError
 
 IN_MEMORY_MOST = 1 << 28
 """Bytes that images take at most, as floats, where they are read once for all: 10,000 of CIFAR do,
@@ -94,8 +95,12 @@ def first(images: Images, n: int) -> Images:
 
 def loaded_if_small(images: Images) -> Images:
     """Return images in memory where they take no room to speak of, otherwise as they are."""
-    small = math.prod(images.shape) * _FLOAT <= IN_MEMORY_MOST
-    return in_memory(images) if small else images
+    if math.prod(images.shape) * _FLOAT > IN_MEMORY_MOST:
+        return images
+    try:
+        return in_memory(images)
+    except BadValueError:  # there is no room at all
+        return images
 
 
 def in_memory(images: Images) -> Tensor:

@@ -58,9 +58,9 @@ class EvaluationState:
     component that broke an example, or ``ROBUST`` or ``CLEAN``; ``components_done`` how many have
     attacked it. ``image_sums`` are checksums of the images that broke them, where these are kept;
     see ``clbench.evaluation.kept``. ``log2_factors`` are the powers of two by which attacks see the
-    logits times. ``flags`` count the images that raised each. ``counted`` names other files of the run whose
-    passes and time are among these. ``in_flight`` is what the pool of the component at work has
-    under way; see ``clbench.attacks.native.under_way``.
+    logits times. ``flags`` count the images that raised each. ``counted`` names other files of the
+    run whose passes and time are among these. ``in_flight`` is what the pool of the component at
+    work has under way; see ``clbench.attacks.native.under_way``.
     """
 
     identity: str

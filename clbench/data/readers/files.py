@@ -7,7 +7,6 @@ from typing import NamedTuple
 from clbench.data.checks import check_scale
 from clbench.data.interface import Examples
 from clbench.data.readers import folder, npz, parquet
-from clbench.data.stored import loaded_if_small
 from clbench.schema.errors import DataError
 
 
@@ -47,12 +46,11 @@ def read_file(path: Path, n_channels: int | None = None) -> Examples:
         DataError: The file is missing, unreadable, of no known format or holds something else than
             images and labels, or images on another scale than their type's.
     """
-    if path.is_dir():
+    if folder.is_one(path):
         found = folder.read_folder(path, n_channels)
     else:
         npz.check_path(path, TAKEN)
         found = _format_of(path).read(path, n_channels)
-    found = found._replace(images=loaded_if_small(found.images))
     check_scale(path.name, found.images)
     return found
 

@@ -32,11 +32,11 @@ def read_folder(folder: Path, n_channels: int | None = None) -> Examples:
     by numbers are called by their labels; others are numbered in the order of their names, as
     torchvision's ``ImageFolder`` does. The first picture of every class, by name, comes first, then
     every second one, and so on, so that the first few are of all classes. Hidden files and folders
-    are passed over. Pictures are decoded when they are asked for, every time anew.
+    are passed over. Of many, pictures are decoded when they are asked for, every time anew.
 
     Raises:
-        DataError: There are no such folders, one of them holds no picture or one that is no JPEG or
-            PNG, cannot be read, or two have one label; or a picture is wrong, as for
+        DataError: Pictures lie beside such folders, one of these holds no picture or one that is no
+            JPEG or PNG, cannot be read, or two have one label; or a picture is wrong, as for
             ``read_parquet``; the message names the file.
     """
     classes = class_folders(folder)
@@ -53,7 +53,14 @@ def read_folder(folder: Path, n_channels: int | None = None) -> Examples:
         where=lambda number: str(paths[number].relative_to(folder)),
         leave_out="take it out",
     )
-    return Examples(pictures.stored(n_channels), torch.tensor([label for _, label in turns]))
+    return Examples(pictures.images(n_channels), torch.tensor([label for _, label in turns]))
+
+
+def is_one(path: Path) -> bool:
+    """Say whether this is a folder in which pictures or folders of them lie."""
+    return path.is_dir() and any(
+        not one.name.startswith(".") and (one.is_dir() or _is_picture(one)) for one in _inside(path)
+    )
 
 
 def name_of(folder: Path) -> str:
@@ -65,18 +72,20 @@ def class_folders(folder: Path) -> list[Path]:
     """Return the folders of classes, in the order of their names.
 
     Raises:
-        DataError: There are none, or pictures lie beside them.
+        DataError: Pictures lie beside them.
     """
+    found = sorted(path for path in _inside(folder) if not path.name.startswith("."))
+    beside = next((path for path in found if not path.is_dir() and _is_picture(path)), None)
+    if beside is not None:
+        raise DataError(f"'{folder}' must hold {LAYOUT}, got {beside.name} in none of them")
+    return [path for path in found if path.is_dir()]
+
+
+def _inside(folder: Path) -> list[Path]:
     try:
-        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return list(folder.iterdir())
     except OSError as error:
         raise DataError(f"cannot read '{folder}': {error.strerror}") from error
-    beside = next((path for path in found if _is_picture(path) and path.is_file()), None)
-    classes = [path for path in found if path.is_dir()]
-    if beside is not None or not classes:
-        got = f"{beside.name} in no folder" if beside is not None else "no folders"
-        raise DataError(f"'{folder}' must hold {LAYOUT}, got {got}")
-    return classes
 
 
 def class_names(folder: Path) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def read_memory(name: str, images: object, labels: object) -> Examples:
     Raises:
         DataError: They are no numbers of one shape, or images on another scale than their type's.
     """
-    found = Examples(loaded_if_small(_images(images)), _labels(labels))
+    found = Examples(_images(images), _labels(labels))
     check_scale(name, found.images)
     return found
 
@@ -61,7 +61,7 @@ def _mapped(array: Array) -> Images:
     """Return images that lie in a mapped file, and stay there unless they are few."""
     n, c, h, w = array.shape
     dtype = torch.float32 if array.dtype.kind == "f" else torch.uint8
-    return StoredImages.of(n, (c, h, w), dtype, lambda some: _tensor(array[some]))
+    return loaded_if_small(StoredImages.of(n, (c, h, w), dtype, lambda some: _tensor(array[some])))
 
 
 def _tensor(array: Array) -> Tensor:

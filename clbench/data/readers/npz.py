@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from clbench.data.interface import Examples
-from clbench.data.stored import Images, StoredImages
+from clbench.data.stored import Images, StoredImages, loaded_if_small
 from clbench.runtime.archives import check_archive
 from clbench.runtime.on_disk import RowFile
 from clbench.schema.errors import BadValueError, DataError
@@ -195,7 +195,9 @@ def _images(name: str, x: Array) -> Images:
     file = Path(str(x.filename)).open("rb")  # noqa: SIM115 - the rows close it
     rows = RowFile(file, (h, w, c), x.dtype, offset=x.offset)
     dtype = torch.uint8 if x.dtype == np.uint8 else torch.float32
-    return StoredImages.of(n, (c, h, w), dtype, lambda some: _channels_first(rows.read(some)))
+    return loaded_if_small(
+        StoredImages.of(n, (c, h, w), dtype, lambda some: _channels_first(rows.read(some)))
+    )
 
 
 def _channels_first(x: Array) -> Tensor:

@@ -36,7 +36,7 @@ _DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
 def read_parquet(path: Path, n_channels: int | None = 3) -> Examples:
     """Return the pictures of a file, uint8, in the order of its rows, with their labels.
 
-    Pictures are decoded when they are asked for, every time anew.
+    Of many, they are decoded when they are asked for, every time anew.
 
     A column ``image`` or ``img`` holds JPEG or PNG files, as bytes or as a struct with a field
     ``bytes`` (the layout of Hugging Face's data sets); ``label``, ``labels`` or ``fine_label`` is
@@ -44,9 +44,9 @@ def read_parquet(path: Path, n_channels: int | None = 3) -> Examples:
     no picture has colours; transparency is dropped.
 
     Raises:
-        DataError: The file is missing, unreadable, empty or holds something else, or the head of a
-            picture is unreadable, or it is 16-bit grey or of another size than the first; the
-            message says which row. So does reading a picture that is damaged behind its head.
+        DataError: The file is missing, unreadable, empty or holds something else, or a picture is
+            unreadable, 16-bit grey or of another size than the first; the message says which row.
+            One that is damaged behind its head may be found when it is decoded.
         StorageError: There is no room for a copy of the pictures, as they are, among the system's
             temporary files.
     """
@@ -77,7 +77,7 @@ def _read(name: str, table: ParquetFile, n_channels: int | None) -> Examples:
     if not labels:
         raise DataError(f"{name} holds no images, got 0 rows")
     pictures = Pictures(name, len(labels), copies.read, "row {}".format, "leave the row out")
-    return Examples(pictures.stored(n_channels), torch.tensor(labels, dtype=torch.int64))
+    return Examples(pictures.images(n_channels), torch.tensor(labels, dtype=torch.int64))
 
 
 def _columns(name: str, schema: pa.Schema) -> tuple[str, str]:

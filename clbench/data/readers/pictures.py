@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from clbench.data.stored import StoredImages
+from clbench.data.stored import Images, StoredImages, loaded_if_small
 from clbench.runtime.archives import check_memory
 from clbench.schema.errors import BadValueError, DataError
 
@@ -49,16 +49,16 @@ class Pictures:
     where: Callable[[int], str]
     leave_out: str
 
-    def stored(self, n_channels: int | None) -> StoredImages:
-        """Return them as uint8 images, of which only the heads have been read.
+    def images(self, n_channels: int | None) -> Images:
+        """Return them as uint8 images; of many, only the heads have been read.
 
         All are made colour, or grey where ``n_channels`` is 1, or where that is None and no picture
         has colours; transparency is dropped.
 
         Raises:
             DataError: The head of a picture is unreadable, it is 16-bit grey, or of another size
-                than the first; or one of them does not fit into memory. Reading images raises it
-                where a picture is damaged behind its head.
+                than the first; or one of them does not fit into memory. Where a picture is
+                damaged behind its head, that is raised when it is decoded.
         """
         first, is_grey = self._head(0), True
         for number in range(self.n):
@@ -74,11 +74,13 @@ class Pictures:
             check_memory(first.width * first.height * channels)
         except BadValueError as error:
             raise DataError(f"an image of {self.name} {error}; make them smaller") from error
-        return StoredImages.of(
-            self.n,
-            (channels, first.height, first.width),
-            torch.uint8,
-            lambda places: self._decoded(places, _MODES[channels]),
+        return loaded_if_small(
+            StoredImages.of(
+                self.n,
+                (channels, first.height, first.width),
+                torch.uint8,
+                lambda places: self._decoded(places, _MODES[channels]),
+            )
         )
 
     def _head(self, number: int) -> _Head:
