@@ -91,9 +91,14 @@ class AttackRun:
     ) -> EvaluationState | Mismatch:
         """Return what saved bytes know of the images, or why nobody can go on from them."""
         state = EvaluationState.from_bytes(data, sign, self.images, logits, made_with(self.device))
-        if isinstance(state, Mismatch) or self.kept is None or self.kept.has_all_of(state):
+        if isinstance(state, Mismatch) or self.kept is None:
             return state
-        return Mismatch("the adversarial images, which are wanted now, are not beside it")
+        missing = self.kept.missing(state)
+        if len(missing) and not all(isinstance(step.attack, Pooled) for step in self.steps):
+            return Mismatch("the adversarial images, which are wanted now, were not kept with it")
+        if len(missing):
+            state.break_again(missing)
+        return state
 
     def _some(self) -> Float[Tensor, "t c h w"]:
         """Return a full tile of images, the same ones in every shard."""

@@ -16,50 +16,54 @@ _AT_ONCE = 16
 
 
 class KeptImages:
-    """A file with a row for each of a run's images, in which those are that broke an example.
+    """A file with a row for each image of a data set, in which those are that broke an example.
 
     It lies beside the progress and is written before that is saved, which knows the checksum of
-    each row: after a kill, no row counts that is not what it was. Without a path it has no name,
-    and goes with the process.
+    each row: after a kill, no row counts that is not what it was. All shards of a run have one
+    file, in which each writes rows of its own. Without a path it has no name, and goes with the
+    process.
 
     Raises:
         StorageError: The file cannot be made or written.
     """
 
-    def __init__(self, images: ImageSet, path: Path | None) -> None:
-        self._images, size = images, images.images.shape[1:]
-        of = (size, "float32")
+    def __init__(self, whole: ImageSet, images: ImageSet, path: Path | None) -> None:
+        self._row_of = {index: row for row, index in enumerate(whole.index.tolist())}
+        self._images, self._n = images, len(whole)
+        of = (whole.images.shape[1:], "float32")
         self._rows = RowFile.temporary(*of) if path is None else RowFile.at(path, *of)
+        self._rows.reserve(self._n)
 
     def take(self, state: EvaluationState, where: Int[Tensor, " b"], confirmed: Confirmed) -> None:
         """Keep the images that broke examples at some of these places of the state."""
         broken = confirmed.broken.cpu()
         hit, adversarial = where[broken], confirmed.adversarial.cpu()[broken]
-        self._rows.write(hit.tolist(), adversarial.numpy())
+        self._rows.write(self._rows_of(state, hit), adversarial.numpy())
         state.image_sums[hit] = _sums(adversarial)
 
     def sync(self) -> None:
         """Return when all that was taken is on the disk."""
         self._rows.sync()
 
-    def has_all_of(self, state: EvaluationState) -> bool:
-        """Say whether the image is here of every example that a state knows as broken."""
-        place_of = {index: place for place, index in enumerate(self._images.index.tolist())}
-        for rows in torch.split((state.broken_by >= 0).nonzero()[:, 0], _AT_ONCE):
-            places = [place_of[index] for index in state.index[rows].tolist()]
-            try:
-                found = torch.from_numpy(self._rows.read(places))
-            except EOFError:
-                return False
-            if not torch.equal(_sums(found), state.image_sums[rows]):
-                return False
-        return True
+    def missing(self, state: EvaluationState) -> Int[Tensor, " m"]:
+        """Return where examples are that a state knows as broken, and whose image is not here."""
+        absent = [torch.empty(0, dtype=torch.int64)]
+        for where in torch.split((state.broken_by >= 0).nonzero()[:, 0], _AT_ONCE):
+            found = torch.from_numpy(self._rows.read(self._rows_of(state, where)))
+            absent.append(where[_sums(found) != state.image_sums[where]])
+        return torch.cat(absent)
 
     def all(self, state: EvaluationState) -> Float32[Tensor, "n c h w"]:
         """Return the image that broke each example, else the clean one; its memory is the file."""
-        for rows in torch.split((state.broken_by < 0).nonzero()[:, 0], _AT_ONCE):
-            self._rows.write(rows.tolist(), self._images.images[rows].numpy())
-        return torch.from_numpy(self._rows.mapped(len(state.index)))
+        for where in torch.split((state.broken_by < 0).nonzero()[:, 0], _AT_ONCE):
+            clean = self._images.images[where].numpy()
+            self._rows.write(self._rows_of(state, where), clean)
+        found = torch.from_numpy(self._rows.mapped(self._n))
+        is_whole = len(state.index) == self._n
+        return found if is_whole else found[self._rows_of(state, torch.arange(len(state.index)))]
+
+    def _rows_of(self, state: EvaluationState, where: Int[Tensor, " m"]) -> list[int]:
+        return [self._row_of[index] for index in state.index[where].tolist()]
 
 
 def _sums(images: Float[Tensor, "m c h w"]) -> Int[Tensor, " m"]:

@@ -77,8 +77,9 @@ def progress_of(progress: Path, shard: Shard | None) -> Path:
 
 
 def images_of(progress: Path) -> Path:
-    """Return where the adversarial images are of a run with its progress there."""
-    return progress.with_suffix(".images")
+    """Return where the adversarial images are of a run, or of any shard of it."""
+    mine = part_at(progress)
+    return (mine.progress if mine else progress).with_suffix(".images")
 
 
 def part_at(path: Path) -> Part | None:

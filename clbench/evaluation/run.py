@@ -98,7 +98,7 @@ def evaluate(
         about = {DRAFT: draft, SHARD: str(shard or WHOLE)}
         kept = None
         if keep_adversarial:
-            kept = KeptImages(mine, images_of(progress_file) if progress_file else None)
+            kept = KeptImages(images, mine, images_of(progress_file) if progress_file else None)
         run = AttackRun(
             *(model, images, mine, steps, threat_model, seed, device, size, about, head_start),
             kept=kept,

@@ -129,6 +129,15 @@ class EvaluationState:
         robust = torch.isin(self.index, known.robust) & (self.broken_by == ROBUST)
         self.components_done[robust] = known.components
 
+    def break_again(self, where: Int[Tensor, " m"]) -> None:
+        """Forget that the examples at these places are broken: what broke them attacks them again.
+
+        An attack that finds the same for an example beside any others gives the same once more.
+        """
+        self.components_done[where], self.broken_by[where] = self.broken_by[where], ROBUST
+        self.adv_pred[where] = self.clean_pred[where]
+        self.in_flight = {}  # it is of a later component
+
     def survived(self, component: int, where: Int[Tensor, " b"]) -> None:
         """Enter that a component found nothing at these places."""
         self.components_done[where] = component + 1

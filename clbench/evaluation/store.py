@@ -73,7 +73,8 @@ class RunStore:
         """Remove what is known of an unfinished run; of one that is cut, but for other shards."""
         for path in (self.progress, *other_cuts(self.progress).values()):
             path.unlink(missing_ok=True)
-            images_of(path).unlink(missing_ok=True)
+        if part_at(self.progress) is None:
+            images_of(self.progress).unlink(missing_ok=True)
 
     def find(self, logits: Float[Tensor, "m k"]) -> Known | None:
         """Return the finished run, or None where there is none of this network.

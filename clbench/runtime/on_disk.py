@@ -50,7 +50,8 @@ class RowFile:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return cls(path.open("r+b" if path.exists() else "w+b"), row, dtype)
+            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+            return cls(file, row, dtype)
         except OSError as error:
             raise _storage_error(str(path), error) from error
 
@@ -58,14 +59,16 @@ class RowFile:
         """Return the rows at these places, in that order.
 
         Raises:
-            EOFError: The file has no such row.
+            StorageError: The file has no such row any more.
         """
         found = np.empty((len(places), *self._row), self._dtype)
         for number, place in enumerate(places):
             self._file.seek(self._offset + place * self._size)
             bytes_of = memoryview(found[number].reshape(-1)).cast("B")
             if self._size and self._file.readinto(bytes_of) != self._size:  # type: ignore[attr-defined]
-                raise EOFError(f"no row {place}")
+                raise StorageError(
+                    f"{self._file.name} was cut off after it was opened; run the command again"
+                )
         return found
 
     def write(self, places: Sequence[int], rows: Rows) -> None:
@@ -80,6 +83,12 @@ class RowFile:
                 self._file.write(np.ascontiguousarray(row, self._dtype).tobytes())
         except OSError as error:
             raise _storage_error(str(self._file.name), error) from error
+
+    def reserve(self, n: int) -> None:
+        """Make the file long enough for so many rows: 0 where nothing is written, and no room."""
+        end = self._offset + n * self._size
+        if os.fstat(self._file.fileno()).st_size < end:
+            self._file.truncate(end)
 
     def sync(self) -> None:
         """Return when what was written is on the disk.
