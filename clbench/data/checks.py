@@ -96,7 +96,10 @@ def check_scale(name: str, images: Images) -> None:
     """
     if math.prod(images.shape) == 0 or len(images.shape) < 2:  # noqa: PLR2004 - what has pixels
         return
-    brightest = torch.cat([part.flatten(1).amax(dim=1) for part in parts(images)])
+    brightest, start = torch.empty(len(images)), 0
+    for part in parts(images):  # small tensors between large ones would keep their room from reuse
+        brightest[start : start + len(part)] = part.flatten(1).amax(dim=1)
+        start += len(part)
     white, scale = float(brightest.max()), 1 if images.dtype.is_floating_point else PIXEL_MAX
     shared = int((brightest == white).sum())
     dim = _DIM if len(images) >= _MANY else _DARK

@@ -17,7 +17,7 @@ IN_MEMORY_MOST = 1 << 28
 """Bytes that images take at most, as floats, where they are read once for all: 10,000 of CIFAR do,
 and 445 of 224x224."""
 
-_PART = 1 << 24
+_PART = 1 << 20
 """Bytes of the images that are looked at together, when one after the other is."""
 
 _FLOAT = 4
@@ -82,8 +82,7 @@ Images = Tensor | StoredImages
 
 def parts(images: Images, size: int | None = None) -> Iterator[Tensor]:
     """Yield all images in their order, ``size`` at a time, or as many as are handy."""
-    one = images[:1]
-    step = size or max(1, _PART // max(1, one.numel() * _FLOAT))
+    step = size or max(1, _PART // max(1, math.prod(images.shape[1:]) * _FLOAT))
     for start in range(0, len(images), step):
         yield images[start : start + step]
 

@@ -47,11 +47,11 @@ class KeptImages:
 
     def missing(self, state: EvaluationState) -> Int[Tensor, " m"]:
         """Return where examples are that a state knows as broken, and whose image is not here."""
-        absent = [torch.empty(0, dtype=torch.int64)]
+        absent: list[int] = []
         for where in torch.split((state.broken_by >= 0).nonzero()[:, 0], _AT_ONCE):
             found = torch.from_numpy(self._rows.read(self._rows_of(state, where)))
-            absent.append(where[_sums(found) != state.image_sums[where]])
-        return torch.cat(absent)
+            absent += where[_sums(found) != state.image_sums[where]].tolist()
+        return torch.tensor(absent, dtype=torch.int64)
 
     def all(self, state: EvaluationState) -> Float32[Tensor, "n c h w"]:
         """Return the image that broke each example, else the clean one; its memory is the file."""

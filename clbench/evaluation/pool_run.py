@@ -98,11 +98,11 @@ class PoolRun:
         if examples:
             self.state.survived(self.number, torch.tensor(examples))
 
-    def _find_targets(self) -> dict[int, Int[Tensor, " a"]]:
+    def _find_targets(self) -> dict[int, list[int]]:
         """Return the classes that the attempts at each example aim at, where they do."""
         if not self.attack.attack.n_target_classes:
             return {}
-        found: dict[int, Int[Tensor, " a"]] = {}
+        found: dict[int, list[int]] = {}
         for where in torch.split(self.state.pending(self.number), self.tile):
             clean, labels = (
                 one[where].to(self.device) for one in (self.images.images, self.images.labels)
@@ -111,12 +111,13 @@ class PoolRun:
             logits = plain_logits(self.model, clean, self.tile)
             self.model.forward_passes = before  # counted where an example begins
             targets = targets_of(self.attack.attack, logits, labels)
-            found |= dict(zip(where.tolist(), targets, strict=True))
+            found |= dict(zip(where.tolist(), targets.tolist(), strict=True))
         return found
 
     def _example(self, place: int) -> Example:
         here = slice(place, place + 1)
         factor = torch.exp2(self.state.log2_factors[here].double())
+        targets = self._targets.get(place)
         self.model.forward_passes += (
             self.attack.attack.n_target_classes > 0
         )  # the pass that gave its targets
@@ -125,5 +126,5 @@ class PoolRun:
             labels=self.images.labels[here].to(self.device),
             index=self.images.index[here].to(self.device),
             factor=factor.to(self.device),
-            targets=self._targets.get(place),
+            targets=None if targets is None else torch.tensor(targets, device=self.device),
         )

@@ -50,8 +50,8 @@ class RowFile:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-            return cls(file, row, dtype)
+            path.touch()
+            return cls(path.open("r+b"), row, dtype)
         except OSError as error:
             raise _storage_error(str(path), error) from error
 
