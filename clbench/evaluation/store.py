@@ -12,7 +12,7 @@ from clbench.evaluation.evidence import Evidence, read_evidence
 from clbench.evaluation.parts import images_of, other_cuts, part_at, progress_of
 from clbench.models.validate import same_answers
 from clbench.schema.errors import RecordError
-from clbench.schema.files import make_folder, set_aside, sha256_of, write_atomically
+from clbench.schema.files import make_folder, set_aside, sha256_of_file, write_atomically
 from clbench.schema.records import (
     EvaluationRecord,
     RunIdentity,
@@ -127,9 +127,8 @@ class RunStore:
             StorageError: A file cannot be written; what was there before still is.
         """
         assert record.run.hash == self.run.hash, "a record is of the run that its file is named by"
-        data = evidence.to_bytes()
-        bound = replace(record, evidence_sha256=sha256_of(data))
-        write_atomically(self.paths.evidence, data)
+        write_atomically(self.paths.evidence, evidence.write_to)
+        bound = replace(record, evidence_sha256=sha256_of_file(self.paths.evidence))
         write_record(bound, self.paths.record)
         self.discard_progress()
         return bound

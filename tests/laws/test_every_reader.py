@@ -141,7 +141,7 @@ def test_every_reader_keeps_the_laws(case, law):
 
 @pytest.mark.parametrize("cases", [FORMATS, GREY], ids=["colour", "grey"])
 def test_the_same_images_in_every_format_have_one_hash(cases):
-    found = (case.read_back() for case in cases)
+    found = (case.read_back() for case in cases if "gives_the_same_sha256" not in case.exempt)
     hashes = {make_image_set("any", to_floats(x), labels, 3).sha256 for x, labels in found}
     assert len(hashes) == 1
 
