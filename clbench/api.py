@@ -59,8 +59,9 @@ def evaluate(
     Args:
         model: A name, as ``--model`` reads it, or a network that takes images in [0, 1].
         protocol: How to evaluate; digits-linf unless given. Values given by hand override it.
-        data: Images instead of the protocol's: a data set, a .npz or .parquet file, an image set,
-            or images [n, c, h, w], uint8 or floats in [0, 1], and labels [n].
+        data: Images instead of the protocol's: a data set, a .npz or .parquet file, a folder with a
+            folder of pictures for each class, an image set, or images [n, c, h, w], uint8 or floats
+            in [0, 1], and labels [n].
         data_dir: The folder with the public archives of a data set.
         download: Whether to fetch a data set that is not there.
         weights: A file of safetensors or of torch.save instead of the model's own weights.
