@@ -59,8 +59,8 @@ class KeptImages:
             clean = self._images.images[where].numpy()
             self._rows.write(self._rows_of(state, where), clean)
         found = torch.from_numpy(self._rows.mapped(self._n))
-        is_whole = len(state.index) == self._n
-        return found if is_whole else found[self._rows_of(state, torch.arange(len(state.index)))]
+        rows = self._rows_of(state, torch.arange(len(state.index)))
+        return found if rows == list(range(self._n)) else found[rows]
 
     def _rows_of(self, state: EvaluationState, where: Int[Tensor, " m"]) -> list[int]:
         return [self._row_of[index] for index in state.index[where].tolist()]

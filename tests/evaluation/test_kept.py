@@ -97,6 +97,13 @@ def test_they_are_what_broke_an_example_or_the_clean_image(run, whole, on_disk, 
     assert said.tolist() == found.examples.adv_pred.tolist()
 
 
+def test_images_that_are_there_twice_have_one_each(run, folder):
+    data = clbench.load_data(folder)
+    found = run(None, data.select(torch.tensor([4, 9, 4, 9, 2])))
+    expected = run(None, data.select(torch.tensor([4, 9, 2])))
+    assert torch.equal(found.adversarial, expected.adversarial[[0, 1, 0, 1, 2]])
+
+
 class StopError(Exception):
     pass
 
