@@ -59,8 +59,9 @@ def evaluate(
     Args:
         model: A name, as ``--model`` reads it, or a network that takes images in [0, 1].
         protocol: How to evaluate; digits-linf unless given. Values given by hand override it.
-        data: Images instead of the protocol's: a data set, a .npz or .parquet file, an image set,
-            or images [n, c, h, w], uint8 or floats in [0, 1], and labels [n].
+        data: Images instead of the protocol's: a data set, a .npz or .parquet file, a folder with a
+            folder of pictures for each class, an image set, or images [n, c, h, w], uint8 or floats
+            in [0, 1], and labels [n].
         data_dir: The folder with the public archives of a data set.
         download: Whether to fetch a data set that is not there.
         weights: A file of safetensors or of torch.save instead of the model's own weights.
@@ -139,12 +140,13 @@ def evaluate(
         known = session.find(restart=restart, adversarial=keep)
         result = None
         if known is None or known.evidence is None:
-            result = session.attack(on_progress, finishes=FAST if finish else "")
+            finishes = FAST if finish else ""
+            result = session.attack(on_progress, adversarial=keep, finishes=finishes)
         if part is not None:
-            return session.part(known, result, adversarial=keep)
+            return session.part(known, result)
         rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)
         probed = run_probes(rows, session, training=training, on_progress=on_probe)
-        evaluation = session.complete(known, result, probed, adversarial=keep)
+        evaluation = session.complete(known, result, probed)
     if folder is not None:
         build(folder)
     if on_record is not None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from clbench.analysis.comparisons import (
     COMPARISONS,
@@ -22,6 +21,7 @@ from clbench.attacks.registry import plan_attack
 from clbench.data.image_set import ImageSet
 from clbench.data.load import Data, evaluated_images
 from clbench.data.splits import probe_training
+from clbench.data.stored import Images
 from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK
 from clbench.models.argument import read_argument
 from clbench.models.interface import LoadedModel
@@ -43,7 +43,7 @@ DEFAULT_STEPS, QUICK_STEPS = PROBE_ATTACK.steps, QUICK_ATTACK.steps
 UNATTACKED = "0"
 """The eps of images that nobody needs to name one for, as only clean ones are compared."""
 
-Adversarial = Mapping[str, Float[Tensor, "n c h w"]]
+Adversarial = Mapping[str, Images]
 """The images that were made against each model."""
 
 

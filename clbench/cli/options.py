@@ -72,7 +72,7 @@ Data = Annotated[
     Path | None,
     typer.Option(
         rich_help_panel=WHAT,
-        help="Your own images: .npz with x (n, h, w, c) and y (n), or .parquet.",
+        help="Your own images: .npz with x (n, h, w, c) and y (n), .parquet, or a folder.",
     ),
 ]
 DataDir = Annotated[

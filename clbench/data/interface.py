@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from clbench.data.stored import Images
+
 
 @dataclass(frozen=True)
 class DatasetInfo:
@@ -30,7 +32,7 @@ Split = Literal["train", "validation", "test"]
 class Examples(NamedTuple):
     """Images and labels as a reader found them; ``make_image_set`` checks them."""
 
-    images: Tensor
+    images: Images
     """uint8, or floats in [0, 1]; one [c, h, w] image per label."""
     labels: Tensor
 

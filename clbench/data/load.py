@@ -1,31 +1,29 @@
 """Images to evaluate on and to train with; every set is checked and hashed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from clbench.data.checks import check_labels
 from clbench.data.datasets import DATASETS, name_by_content
 from clbench.data.image_set import (
     ImageSet,
-    check_labels,
     count_examples,
     make_image_set,
-    to_floats,
 )
 from clbench.data.interface import DatasetInfo, Examples, Split
 from clbench.data.readers.files import read_file
+from clbench.data.readers.folder import class_names, name_of
 from clbench.data.readers.memory import WANTED, read_memory
-from clbench.runtime.archives import check_memory
+from clbench.data.stored import first
 from clbench.runtime.user_code import is_own, load_own
-from clbench.schema.errors import BadValueError, DataError, describe
+from clbench.schema.errors import DataError, describe
 from clbench.schema.names import look_up
 from clbench.schema.protocol import Protocol
 from clbench.schema.text import shown
 
 ENTRY_POINT_GROUP = "clbench.readers"
 """Where other packages register a name for a function that returns images and labels."""
-
-_BYTES_A_PIXEL = 8
-"""A float32, and its copy while it is put in order."""
 
 Data = str | Path | ImageSet | tuple[Any, Any] | list[Any]
 """A name of ``DATASETS``, a file, an image set, or images [n, c, h, w] and labels [n]."""
@@ -79,31 +77,28 @@ def load_images(
 def load_file(
     path: Path, n_examples: int | None = None, *, n_classes: int | None = None
 ) -> ImageSet:
-    """Return the first examples of a file of one of the ``FILE_FORMATS``.
+    """Return the first examples of a file of one of the ``FILE_FORMATS``, or of a folder.
 
     The set is called after the file, its ending included, so that it is never taken for a data set
-    that clbench knows.
+    that clbench knows. Its images are read from there when they are asked for, unless they are few.
 
     Args:
-        path: The file.
+        path: The file, or a folder with a folder of pictures for each class.
         n_examples: How many to take from the beginning; all of them where None.
         n_classes: How many classes there are; where None, the largest label of the whole file
             plus 1, which does not depend on ``n_examples``.
 
     Raises:
-        DataError: The file is missing, unreadable, holds something else than images and labels, or
-            more than memory can hold.
+        DataError: The file is missing, unreadable, or holds something else than images and labels.
         BadValueError: ``n_examples`` is not from 1 to what there is.
     """
     images, labels = read_file(path)
+    name = name_of(path) if path.is_dir() else path.name
     classes = max(int(labels.max()), 0) + 1 if n_classes is None else n_classes
-    check_labels(path.name, labels, classes)
-    n = count_examples(path.name, n_examples, available=len(labels))
-    try:
-        check_memory(_BYTES_A_PIXEL * images[:n].numel())
-    except BadValueError as error:
-        raise DataError(f"'{path}' {error}; take fewer images with --n-examples") from error
-    return make_image_set(path.name, to_floats(images[:n]), labels[:n], classes)
+    check_labels(name, labels, classes)
+    n = count_examples(name, n_examples, available=len(labels))
+    made = make_image_set(name, first(images, n), labels[:n], classes)
+    return replace(made, class_names=class_names(path)) if path.is_dir() else made
 
 
 def evaluated_images(
@@ -161,7 +156,7 @@ def _from_memory(
 ) -> ImageSet:
     found = read_memory("arrays", images, labels)
     known = n_classes or (int(found.labels.max()) + 1 if found.labels.numel() else 1)
-    made = make_image_set("arrays", to_floats(found.images), found.labels, known)
+    made = make_image_set("arrays", found.images, found.labels, known)
     return made if n_examples is None else made.head(n_examples)
 
 
@@ -188,7 +183,7 @@ def load_test_set(
     info = look_up(DATASETS, dataset, "dataset")
     found = _read(info, "test", data_dir, download=download)
     n = count_examples(dataset, n_examples, available=len(found.labels))
-    return make_image_set(dataset, to_floats(found.images[:n]), found.labels[:n], info.n_classes)
+    return make_image_set(dataset, first(found.images, n), found.labels[:n], info.n_classes)
 
 
 def training_set(
@@ -209,7 +204,7 @@ def training_set(
     """
     info = look_up(DATASETS, dataset, "dataset")
     images, labels = _read(info, split, data_dir, download=download)
-    return make_image_set(f"{dataset}-{split}", to_floats(images), labels, info.n_classes)
+    return make_image_set(f"{dataset}-{split}", images, labels, info.n_classes)
 
 
 def _read(info: DatasetInfo, split: Split, data_dir: Path | None, *, download: bool) -> Examples:

@@ -5,12 +5,14 @@ from itertools import combinations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float32, Shaped
+from jaxtyping import Bool, Float32
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from clbench.data.image_set import PIXEL_MAX, to_floats
+from clbench.data.checks import PIXEL_MAX
+from clbench.data.image_set import to_floats
 from clbench.data.interface import Examples
+from clbench.data.stored import Images, parts
 
 Thumbnails = Float32[Tensor, "n d"]
 
@@ -75,7 +77,7 @@ class Copies(NamedTuple):
     near: Bool[Tensor, " n"]
 
 
-def copies(images: Shaped[Tensor, "n c h w"], others: Shaped[Tensor, "m c h w"]) -> Copies:
+def copies(images: Images, others: Images) -> Copies:
     """Return which of ``images`` are among ``others`` too, whatever their labels.
 
     A near duplicate is compressed again, or a second shot of a scene, within ``RMS_MAX``; one that
@@ -106,14 +108,14 @@ def _spread(small: Thumbnails) -> float:
     return float(apart.median()) if len(apart) else 0.0
 
 
-def _contents(images: Tensor) -> Iterator[int]:
+def _contents(images: Images) -> Iterator[int]:
     """Give a number for each image that only equal ones share."""
-    for part in torch.split(images, _CHUNK):
+    for part in parts(images):
         for row in to_floats(part).contiguous().numpy():
             yield hash(row.tobytes())
 
 
-def thumbnails(images: Tensor) -> Thumbnails:
+def thumbnails(images: Images) -> Thumbnails:
     """Return images (uint8, or floats in [0, 1]) averaged down, in 0..255, one row for each."""
-    parts = (to_floats(part) * PIXEL_MAX for part in torch.split(images, _CHUNK))
-    return torch.cat([adaptive_avg_pool2d(part, SIDE).flatten(1) for part in parts])
+    scaled = (to_floats(part) * PIXEL_MAX for part in parts(images))
+    return torch.cat([adaptive_avg_pool2d(part, SIDE).flatten(1) for part in scaled])

@@ -8,12 +8,14 @@ from jaxtyping import Int
 from torch import Tensor
 
 from clbench.data.apart import apart
+from clbench.data.checks import check_labels, check_pixels
 from clbench.data.datasets import DATASETS
-from clbench.data.image_set import ImageSet, check_labels, check_pixels, make_image_set, to_floats
+from clbench.data.image_set import ImageSet, make_image_set, to_floats
 from clbench.data.interface import DatasetInfo, Examples
 from clbench.data.load import training_set
 from clbench.data.near_duplicates import unique_examples
 from clbench.data.readers.files import read_file
+from clbench.data.stored import in_memory
 from clbench.schema.errors import BadValueError, DataError
 from clbench.schema.names import look_up
 
@@ -50,7 +52,7 @@ def training_files(
     if not paths:
         raise BadValueError("training on files needs at least one, got none; add --data FILE")
     files = unique_examples([_read(path, info) for path in paths])
-    images = torch.cat([to_floats(file.images) for file in files])
+    images = torch.cat([to_floats(in_memory(file.images)) for file in files])
     labels = torch.cat([file.labels for file in files])
     _check_classes(info.name, labels)
     chosen = _validation(labels, one_in)
@@ -98,13 +100,17 @@ def _validation(labels: Int[Tensor, " n"], one_in: int) -> Int[Tensor, " m"]:
 def _read(path: Path, info: DatasetInfo) -> Examples:
     """Return the examples of a file, checked against the data set."""
     examples = read_file(path, info.shape[0])
+    try:
+        examples = examples._replace(images=in_memory(examples.images))
+    except BadValueError as error:
+        raise DataError(f"'{path}' {error}; give fewer images") from error
     shape = list(examples.images.shape[1:])
     if shape != list(info.shape):
         raise DataError(
             f"images of {path.name} must be {list(info.shape)} as those of {info.name}, got {shape}"
         )
     check_labels(path.name, examples.labels, info.n_classes)
-    if examples.images.is_floating_point():
+    if examples.images.dtype.is_floating_point:
         check_pixels(path.name, examples.images)
     return examples
 

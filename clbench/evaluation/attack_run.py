@@ -20,11 +20,12 @@ from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.confirm import Batch, attack_and_confirm
 from clbench.evaluation.first_look import first_look, signs_of_trouble
 from clbench.evaluation.going_on import saved_state
+from clbench.evaluation.kept import KeptImages
 from clbench.evaluation.parts import BLACK_BOX, LEFT
 from clbench.evaluation.pool_run import PoolRun
 from clbench.evaluation.progress import OnProgress, Progress, Saver, UnderWay
 from clbench.evaluation.reliability import MAX_GRADIENTS_CHECKED
-from clbench.evaluation.state import NOTHING_KNOWN, EvaluationState, HeadStart
+from clbench.evaluation.state import NOTHING_KNOWN, EvaluationState, HeadStart, Mismatch
 from clbench.evaluation.time_to_go import Met, Speed, time_to_go
 from clbench.evaluation.verdicts import BY_CLEAN
 from clbench.schema.threat_model import ThreatModel
@@ -43,7 +44,8 @@ def made_with(device: torch.device) -> dict[str, str]:
 class AttackRun:
     """One evaluation at work on ``images``: the ``whole`` data set, or a shard of it.
 
-    ``about`` is kept with its progress, for whoever joins shards.
+    ``about`` is kept with its progress, for whoever joins shards. ``kept`` takes the adversarial
+    images, where they are wanted.
     """
 
     model: AttackedModel
@@ -56,6 +58,7 @@ class AttackRun:
     batch_size: int
     about: Mapping[str, Any] = field(default_factory=dict)
     head_start: HeadStart = NOTHING_KNOWN
+    kept: KeptImages | None = None
     cost_done: float = 0.0
     attack_seconds: float = 0.0
     before_component: tuple[int, float, float] = (-1, 0.0, 0.0)
@@ -69,13 +72,7 @@ class AttackRun:
         progress_file: Path | None,
     ) -> EvaluationState:
         """Return the state that was saved, or the first one; ``logits`` tell the network."""
-        read = partial(
-            EvaluationState.from_bytes,
-            identity=sign,
-            images=self.images,
-            logits=logits,
-            made_with=made_with(self.device),
-        )
+        read = partial(self._read, sign=sign, logits=logits)
         state = saved_state(progress_file, read, self.images.index, len(self.steps))
         known = state.index if state is not None else torch.empty(0, dtype=torch.int64)
         unknown = (~torch.isin(self.images.index, known)).nonzero()[:, 0]
@@ -88,6 +85,20 @@ class AttackRun:
         begun = self._begin(sign, flags, logits, self.images.part(unknown))
         states = [begun] if state is None else [state, begun]
         return EvaluationState.joined(states, self.images.index)
+
+    def _read(
+        self, data: bytes, *, sign: str, logits: Float[Tensor, "m k"]
+    ) -> EvaluationState | Mismatch:
+        """Return what saved bytes know of the images, or why nobody can go on from them."""
+        state = EvaluationState.from_bytes(data, sign, self.images, logits, made_with(self.device))
+        if isinstance(state, Mismatch) or self.kept is None:
+            return state
+        missing = self.kept.missing(state)
+        if len(missing) and not all(isinstance(step.attack, Pooled) for step in self.steps):
+            return Mismatch("the adversarial images, which are wanted now, were not kept with it")
+        if len(missing):
+            state.break_again(missing)
+        return state
 
     def _some(self) -> Float[Tensor, "t c h w"]:
         """Return a full tile of images, the same ones in every shard."""
@@ -146,7 +157,7 @@ class AttackRun:
             return
         self.work = PoolRun(
             *(number, step, step.attack, self.model, self.images, state),
-            *(self.threat_model, self.seed, self.device, self.tile),
+            *(self.threat_model, self.seed, self.device, self.tile, self.kept),
         )
         told, goes_on = time.monotonic(), True
         while goes_on:
@@ -166,6 +177,8 @@ class AttackRun:
 
     def to_bytes(self, state: EvaluationState) -> bytes:
         """Return the progress, with what a pool has under way."""
+        if self.kept is not None:
+            self.kept.sync()
         state.in_flight = {} if self.work is None else self.work.pool.under_way().tensors()
         black_box = [step.black_box for step in self.steps]
         about = {LEFT: self._left(state), BLACK_BOX: black_box, **self.about}
@@ -209,6 +222,8 @@ class AttackRun:
         batch = Batch.at(self.images, where, self.device, state.log2_factors)
         confirmed = attack_and_confirm(step, self.model, batch, self.threat_model, self.seed)
         state.take(number, where, confirmed)
+        if self.kept is not None:
+            self.kept.take(state, where, confirmed)
         seconds = time.perf_counter() - started
         self.cost_done += step.cost * len(where)
         self.attack_seconds += seconds

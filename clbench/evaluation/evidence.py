@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -40,11 +40,15 @@ class Evidence:
 
     def to_bytes(self) -> bytes:
         """Return the content of an ``.npz`` file; the same evidence gives the same bytes."""
+        file = io.BytesIO()
+        self.write_to(file)
+        return file.getvalue()
+
+    def write_to(self, file: BinaryIO) -> None:
+        """Write that content to a file, part by part."""
         arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_OPTIONAL)}
         kept: dict[str, Any] = {name: one for name, one in arrays.items() if one is not None}
-        file = io.BytesIO()
         np.savez_compressed(file, allow_pickle=False, identity=np.array(self.identity), **kept)
-        return file.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes, path: Path) -> "Evidence":

@@ -35,7 +35,7 @@ def finished(
     )
 
 
-def evidence_of(run: str, result: EvaluationResult, *, adversarial: bool = False) -> Evidence:
+def evidence_of(run: str, result: EvaluationResult) -> Evidence:
     """Return what attacks found as evidence of the run of that hash."""
     return Evidence(
         identity=run,
@@ -45,7 +45,7 @@ def evidence_of(run: str, result: EvaluationResult, *, adversarial: bool = False
         adv_pred=result.adv_pred.numpy(),
         broken_by=np.array(result.broken_by),
         logits=result.logits.numpy(),
-        adversarial=result.adversarial.numpy() if adversarial else None,
+        adversarial=None if result.adversarial is None else result.adversarial.numpy(),
     )
 
 

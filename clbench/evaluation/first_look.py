@@ -47,12 +47,10 @@ def first_look(
         device: Where to run.
         tile: Images at once; the last ones are filled up.
     """
-    clean_pred = torch.cat(
-        [
-            classes_of(plain_logits(model, Batch.at(images, one, device).images, tile))
-            for one in torch.split(torch.arange(len(images)), tile)
-        ]
-    ).cpu()
+    clean_pred = torch.empty(len(images), dtype=torch.int64)
+    for where in torch.split(torch.arange(len(images)), tile):
+        logits = plain_logits(model, Batch.at(images, where, device).images, tile)
+        clean_pred[where] = classes_of(logits).cpu()
     flags = Counter(nan_logits=int((clean_pred < 0).sum()))
     right = clean_pred == images.labels
     factors = torch.zeros_like(clean_pred)

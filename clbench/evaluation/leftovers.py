@@ -96,4 +96,4 @@ def _of_progress(path: Path) -> str:
 
 def _locks(progress: Path) -> list[Path]:
     names = ((_LOCK.fullmatch(path.name), path) for path in progress.parent.iterdir())
-    return [path for match, path in names if match and match["name"] == progress.name]
+    return [path for match, path in names if match and match["name"] == f"{progress.stem}.npz"]

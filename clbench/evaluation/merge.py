@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class _Loaded(NamedTuple):
-    """A part as its file has it, its state without images."""
+    """A part as its file has it."""
 
     part: Part
     draft: EvaluationRecord
@@ -115,14 +115,13 @@ def _load(part: Part) -> _Loaded:
 
 
 def _state(about: dict[str, Any], arrays: dict[str, Tensor]) -> EvaluationState:
-    """Return a state without images, which only the data set has."""
+    """Return the state that a file holds."""
     known: dict[str, Any] = {name: arrays[name] for name in PER_EXAMPLE}
     known |= {name: about[name] for name in TOTALS}
     return EvaluationState(
         about["identity"],
         SetId(*about["whole"]),
         **known,
-        adversarial=torch.empty(len(arrays["index"]), 0, 0, 0),
         logits=arrays["logits"],
         flags=Counter(about["flags"]),
     )
@@ -160,13 +159,13 @@ def _joined(
     for one in loaded:  # as the data set has them
         order[one.part.shard.number :: one.part.shard.of] = one.state.index
     state = EvaluationState.joined([one.state for one in loaded], order)
-    result = result_of_state(draft.components, first.about[BLACK_BOX], state, draft.batch_size)
+    result = result_of_state(
+        draft.components, first.about[BLACK_BOX], state, draft.batch_size, adversarial
+    )
     store, before = RunStore.at(out, draft.run), None
     store.prepare()
     with suppress(RecordError):
         before = read_record(store.paths.record)
-    if adversarial is not None:
-        result = replace(result, adversarial=adversarial)
-    evidence = evidence_of(draft.run.hash, result, adversarial=adversarial is not None)
+    evidence = evidence_of(draft.run.hash, result)
     record = store.write(finished(draft, result, before), evidence)
     return Evaluation(record, evidence, store.paths)

@@ -83,6 +83,12 @@ def of_images(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(_IMAGES))
 
 
+def rows_of(progress: Path) -> Path:
+    """Return where the adversarial images are of a run under way, or of any shard of it."""
+    mine = part_at(progress)
+    return (mine.progress if mine else progress).with_suffix(".images")
+
+
 def part_at(path: Path) -> Part | None:
     """Return the part that a file is by its name, None where it is none."""
     found = _NAME.fullmatch(path.name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from clbench.attacks.interface import Attack
 from clbench.attacks.native.pgd import PGD
 from clbench.data.image_set import ImageSet
+from clbench.data.stored import Beside, Images
 from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.confirm import Batch, confirm, in_parts
 from clbench.evaluation.logit_scale import log2_factors
@@ -37,18 +39,23 @@ def perturb(
     device: torch.device | str,
     attack: Attack = PROBE_ATTACK,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Float[Tensor, "n c h w"]:
+    folder: Path | None = None,
+) -> Images:
     """Return all images moved as far as the threat model allows, for probes to look at.
 
     The same attack for every model, on all examples: also on those that it cannot break, and on
     those misclassified without it. So columns are comparable between models and no example is
     compared with itself. What an attack returns outside of the threat model is the clean image
-    again. ``on_progress`` is told how many examples are done, and how many there are.
+    again. ``on_progress`` is told how many examples are done, and how many there are. They are kept
+    as the clean ones are: in memory, or in a temporary file in ``folder``.
+
+    Raises:
+        StorageError: There is no room for that file.
     """
     device = torch.device(device)
     network.to(device)
     with exact_arithmetic(), left_as_found(network, seed=seed):
-        model, perturbed = AttackedModel(network), images.images.clone()
+        model, perturbed = AttackedModel(network), Beside(images.images, folder)
         model.speed_up(images.images[:_COMPARED].to(device), 0.0)
         size = batch_size or choose_batch_size(model, images.images[:1].to(device))
 
@@ -63,6 +70,6 @@ def perturb(
             batch = replace(batch, log2_factors=factors)
             found = in_parts(attacked, model, batch)
             confirmed = confirm(model.classify, batch.images, found, batch.labels, threat_model)
-            perturbed[where] = confirmed.adversarial.cpu()
+            perturbed.put(where, confirmed.adversarial.cpu())
             on_progress(int(where[-1]) + 1, len(images))
-    return perturbed
+    return perturbed.images

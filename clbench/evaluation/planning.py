@@ -35,7 +35,7 @@ def planned(session: Session) -> Plan:
     network, images, spec = session.model.network, session.images, session.plan.spec
     steps, threat = bind(session.plan, images.n_classes), session.protocol.threat_model
     size = min(session.batch_size, len(images))
-    tile = min(len(images), tile_of(images.images, session.device))
+    tile = min(len(images), tile_of(images.images[:1], session.device))
     attacked = _shortly_attacked(session, tile)
     right = int((attacked.clean_pred == attacked.labels).sum())
     look = Look(tile, right, attacked.broken_by.count(""), _LOOK_STEPS)
@@ -81,6 +81,7 @@ def _shortly_attacked(session: Session, few: int) -> EvaluationResult:
         batch_size=few,
         device=session.device,
         precision=session.precision,
+        keep_adversarial=False,
     )
 
 

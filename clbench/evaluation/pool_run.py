@@ -14,6 +14,7 @@ from clbench.attacks.native.under_way import UnderWay
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import AttackedModel, classes_of
 from clbench.evaluation.confirm import confirm
+from clbench.evaluation.kept import KeptImages
 from clbench.evaluation.progress import UnderWay as InProgress
 from clbench.evaluation.state import EvaluationState
 from clbench.evaluation.tile_network import TileNetwork, plain_logits
@@ -34,6 +35,7 @@ class PoolRun:
     seed: int
     device: torch.device
     tile: int
+    kept: KeptImages | None = None
 
     def __post_init__(self) -> None:
         kind = self.attack.attack.item_type
@@ -84,7 +86,10 @@ class PoolRun:
             bounded=self.step.bounded,
         )
         broken = confirmed.broken.cpu()
-        self.state.take(self.number, where[broken], confirmed.only(confirmed.broken))
+        found = confirmed.only(confirmed.broken)
+        self.state.take(self.number, where[broken], found)
+        if self.kept is not None:
+            self.kept.take(self.state, where[broken], found)
         self._survived(self.pool.settle(broken))
 
     def _classify(self, images: Float[Tensor, "m c h w"]) -> Int[Tensor, " m"]:
@@ -94,11 +99,11 @@ class PoolRun:
         if examples:
             self.state.survived(self.number, torch.tensor(examples))
 
-    def _find_targets(self) -> dict[int, Int[Tensor, " a"]]:
+    def _find_targets(self) -> dict[int, list[int]]:
         """Return the classes that the attempts at each example aim at, where they do."""
         if not self.attack.attack.n_target_classes:
             return {}
-        found: dict[int, Int[Tensor, " a"]] = {}
+        found: dict[int, list[int]] = {}
         for where in torch.split(self.state.pending(self.number), self.tile):
             clean, labels = (
                 one[where].to(self.device) for one in (self.images.images, self.images.labels)
@@ -107,12 +112,13 @@ class PoolRun:
             logits = plain_logits(self.model, clean, self.tile)
             self.model.forward_passes = before  # counted where an example begins
             targets = targets_of(self.attack.attack, logits, labels)
-            found |= dict(zip(where.tolist(), targets, strict=True))
+            found |= dict(zip(where.tolist(), targets.tolist(), strict=True))
         return found
 
     def _example(self, place: int) -> Example:
         here = slice(place, place + 1)
         factor = torch.exp2(self.state.log2_factors[here].double())
+        targets = self._targets.get(place)
         self.model.forward_passes += (
             self.attack.attack.n_target_classes > 0
         )  # the pass that gave its targets
@@ -121,5 +127,5 @@ class PoolRun:
             labels=self.images.labels[here].to(self.device),
             index=self.images.index[here].to(self.device),
             factor=factor.to(self.device),
-            targets=self._targets.get(place),
+            targets=None if targets is None else torch.tensor(targets, device=self.device),
         )

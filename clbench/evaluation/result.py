@@ -21,9 +21,9 @@ class EvaluationResult:
 
     ``index`` is the place of each example in its data set. ``broken_by`` is the name of the first
     attack that broke an example, "clean" where the clean image is misclassified, "" where it stayed
-    robust. ``adversarial`` is the image that broke it, else the clean image, and ``adv_pred`` what
-    the network says of that. ``logits`` are the network's for the first clean images. Passes count
-    images.
+    robust. ``adversarial`` is the image that broke it, else the clean image, None where these were
+    not kept; ``adv_pred`` is what the network says of that. ``logits`` are the network's for the
+    first clean images. Passes count images.
     """
 
     attacks: tuple[str, ...]
@@ -32,7 +32,7 @@ class EvaluationResult:
     clean_pred: Int[Tensor, " n"]
     adv_pred: Int[Tensor, " n"]
     broken_by: list[str]
-    adversarial: Float[Tensor, "n c h w"]
+    adversarial: Float[Tensor, "n c h w"] | None
     logits: Float[Tensor, "m k"]
     forward_passes: int
     backward_passes: int
@@ -68,15 +68,22 @@ class EvaluationResult:
 
 
 def result_of(
-    steps: Sequence[AttackStep], state: EvaluationState, batch_size: int
+    steps: Sequence[AttackStep],
+    state: EvaluationState,
+    batch_size: int,
+    adversarial: Float[Tensor, "n c h w"] | None,
 ) -> EvaluationResult:
     """Return what a finished evaluation found."""
     names, black_box = [step.name for step in steps], [step.black_box for step in steps]
-    return result_of_state(names, black_box, state, batch_size)
+    return result_of_state(names, black_box, state, batch_size, adversarial)
 
 
 def result_of_state(
-    attacks: Sequence[str], black_box: Sequence[bool], state: EvaluationState, batch_size: int
+    attacks: Sequence[str],
+    black_box: Sequence[bool],
+    state: EvaluationState,
+    batch_size: int,
+    adversarial: Float[Tensor, "n c h w"] | None = None,
 ) -> EvaluationResult:
     """Return what a finished state holds; ``black_box`` says which attacks use no gradients."""
     names = {ROBUST: BY_NOTHING, CLEAN: BY_CLEAN} | dict(enumerate(attacks))
@@ -92,7 +99,7 @@ def result_of_state(
         clean_pred=state.clean_pred,
         adv_pred=state.adv_pred,
         broken_by=broken_by,
-        adversarial=state.adversarial,
+        adversarial=adversarial,
         logits=state.logits,
         forward_passes=state.forward_passes,
         backward_passes=state.backward_passes,

@@ -13,7 +13,8 @@ from clbench.attacks.native.pooled import Pooled
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attack_run import AttackRun
 from clbench.evaluation.attacked_model import AttackedModel
-from clbench.evaluation.parts import DRAFT, SHARD, WHOLE
+from clbench.evaluation.kept import KeptImages
+from clbench.evaluation.parts import DRAFT, SHARD, WHOLE, rows_of
 from clbench.evaluation.progress import OnProgress, Saver
 from clbench.evaluation.result import EvaluationResult, result_of
 from clbench.evaluation.state import NOTHING_KNOWN, HeadStart
@@ -47,6 +48,7 @@ def evaluate(
     identity: str = "",
     progress_file: Path | None = None,
     shard: Shard | None = None,
+    keep_adversarial: bool = True,
     draft: str = "",
     head_start: HeadStart = NOTHING_KNOWN,
     on_progress: OnProgress | None = None,
@@ -72,6 +74,8 @@ def evaluate(
             data, threat model, seed, precision and batch size do anyway.
         progress_file: Where to keep what is done so far; the other shards' lies beside it.
         shard: Which of the examples to attack; all of them unless given.
+        keep_adversarial: Whether the result has the adversarial images; they are kept in a file
+            beside the progress, or in one without a name.
         draft: Kept with the progress.
         head_start: What a finished run knows of the first steps.
         on_progress: Called after every batch.
@@ -92,8 +96,12 @@ def evaluate(
         size = size_wanted or _automatic(model, images, steps, device)
         mine = images.shard(shard) if shard else images
         about = {DRAFT: draft, SHARD: str(shard or WHOLE)}
+        kept = None
+        if keep_adversarial:
+            kept = KeptImages(images, mine, rows_of(progress_file) if progress_file else None)
         run = AttackRun(
-            model, images, mine, steps, threat_model, seed, device, size, about, head_start
+            *(model, images, mine, steps, threat_model, seed, device, size, about, head_start),
+            kept=kept,
         )
         decisive = (identity, state_sha256(network), str(threat_model), seed, precision, size)
         sign = sha256_of(json.dumps([*decisive, [step.name for step in steps]]).encode())
@@ -109,7 +117,7 @@ def evaluate(
                 f"{device_name(device)} has no memory for {size} images at once; take a smaller "
                 f"--batch-size, got {batch_size}"
             ) from error
-    return result_of(steps, state, size)
+    return result_of(steps, state, size, kept.all(state) if kept else None)
 
 
 def automatic_batch_size(
@@ -130,7 +138,7 @@ def _automatic(
     model: AttackedModel, images: ImageSet, steps: Sequence[AttackStep], device: torch.device | str
 ) -> int:
     if all(isinstance(step.attack, Pooled) for step in steps):
-        return tile_of(images.images, device)
+        return tile_of(images.images[:1], device)
     return choose_batch_size(model, images.images[:1].to(device))
 
 

@@ -220,8 +220,12 @@ class Session:
         counts = known.record.counts
         return HeadStart(robust, len(first.plan.spec.components), counts.forward, counts.backward)
 
-    def attack(self, on_progress: OnProgress | None, *, finishes: str = "") -> EvaluationResult:
+    def attack(
+        self, on_progress: OnProgress | None, *, adversarial: bool, finishes: str = ""
+    ) -> EvaluationResult:
         """Attack, from the beginning, from where it was stopped, or from what another attack left.
+
+        The ``adversarial`` images are kept where they are wanted.
 
         Raises:
             BadValueError: The run of the attack that it ``finishes`` is not there.
@@ -240,6 +244,7 @@ class Session:
             identity=self.run.hash,
             progress_file=self.store.progress if self.store else None,
             shard=self.shard,
+            keep_adversarial=adversarial,
             draft=to_json(self._draft()).decode(),
             head_start=self._head_start(finishes) if finishes else NOTHING_KNOWN,
             on_progress=on_progress,
@@ -250,8 +255,6 @@ class Session:
         known: Known | None,
         result: EvaluationResult | None,
         probed: tuple[Estimate, ...],
-        *,
-        adversarial: bool,
     ) -> Evaluation:
         """Return the evaluation of what was found before and now, and write it where it belongs.
 
@@ -259,7 +262,6 @@ class Session:
             known: What was finished before; its measures stay.
             result: What the attacks found now; None where that was known.
             probed: What the probes found now.
-            adversarial: Whether the adversarial images are kept.
         """
         assert known or result, "an evaluation was found or made"
         before = known.record if known else None
@@ -269,7 +271,7 @@ class Session:
             record, evidence = known.record, known.evidence
         else:
             record = finished(self._draft(), result, before)
-            evidence = evidence_of(self.run.hash, result, adversarial=adversarial)
+            evidence = evidence_of(self.run.hash, result)
         record = replace(record, measures=(*record.measures, *probed))
         changed = result is not None or bool(probed)
         if self.store is not None and changed:
@@ -277,12 +279,10 @@ class Session:
         paths = self.store.paths if self.store else None
         return Evaluation(record, evidence, paths, reused=not changed)
 
-    def part(
-        self, known: Known | None, result: EvaluationResult | None, *, adversarial: bool
-    ) -> Evaluation:
+    def part(self, known: Known | None, result: EvaluationResult | None) -> Evaluation:
         """Return the evaluation of a shard's images, or the whole one where that was finished.
 
-        The ``adversarial`` images are kept, beside the progress, where they are wanted.
+        Its adversarial images, where it has them, are kept beside the progress.
         """
         assert self.shard is not None, "a part is of a shard"
         paths = self.store.paths if self.store else None
@@ -292,8 +292,8 @@ class Session:
             return Evaluation(known.record, known.evidence, paths, reused=True)
         data = DataEntry(*self.images.shard(self.shard).id)
         record = finished(replace(self._draft(), data=data), result)
-        evidence = evidence_of(self.run.hash, result, adversarial=adversarial)
-        if adversarial and self.store is not None:
+        evidence = evidence_of(self.run.hash, result)
+        if result.adversarial is not None and self.store is not None:
             write_images(Part(self.store.progress, self.shard), result.adversarial)
         return Evaluation(record, evidence, paths, shard=self.shard)
 

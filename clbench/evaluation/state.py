@@ -16,6 +16,9 @@ from clbench.models.validate import same_answers
 from clbench.schema.errors import BadValueError
 from clbench.schema.shard import Shard
 
+NO_IMAGE = -1
+"""In ``image_sums``: the example has no adversarial image, or it was not kept."""
+
 ROBUST, CLEAN = -1, -2
 """In ``broken_by``: no attack has broken the example; the clean image is misclassified already."""
 
@@ -53,10 +56,11 @@ class EvaluationState:
     places in it and ``labels`` their classes. ``logits`` are the network's for the first clean
     images, by which a change of the network is noticed. ``broken_by`` is the number of the
     component that broke an example, or ``ROBUST`` or ``CLEAN``; ``components_done`` how many have
-    attacked it. ``log2_factors`` are the powers of two by which attacks see the logits times.
-    ``flags`` count the images that raised each. ``counted`` names other files of the run whose
-    passes and time are among these. ``in_flight`` is what the pool of the component at work has
-    under way; see ``clbench.attacks.native.under_way``.
+    attacked it. ``image_sums`` are checksums of the images that broke them, where these are kept;
+    see ``clbench.evaluation.kept``. ``log2_factors`` are the powers of two by which attacks see the
+    logits times. ``flags`` count the images that raised each. ``counted`` names other files of the
+    run whose passes and time are among these. ``in_flight`` is what the pool of the component at
+    work has under way; see ``clbench.attacks.native.under_way``.
     """
 
     identity: str
@@ -68,7 +72,7 @@ class EvaluationState:
     broken_by: Int[Tensor, " n"]
     components_done: Int[Tensor, " n"]
     log2_factors: Int[Tensor, " n"]
-    adversarial: Float[Tensor, "n c h w"]
+    image_sums: Int[Tensor, " n"]
     logits: Float[Tensor, "m k"]
     forward_passes: int = 0
     backward_passes: int = 0
@@ -97,7 +101,7 @@ class EvaluationState:
             broken_by=broken_by,
             components_done=torch.zeros_like(broken_by),
             log2_factors=torch.zeros_like(broken_by),
-            adversarial=images.images.clone(),
+            image_sums=torch.full_like(broken_by, NO_IMAGE),
             logits=logits,
         )
 
@@ -115,7 +119,6 @@ class EvaluationState:
         """Enter what a component did to the examples at these places."""
         broken = confirmed.broken.cpu()
         hit = where[broken]
-        self.adversarial[hit] = confirmed.adversarial.cpu()[broken]
         self.adv_pred[hit] = confirmed.predicted.cpu()[broken]
         self.broken_by[hit] = component
         self.components_done[where] = component + 1
@@ -125,6 +128,15 @@ class EvaluationState:
         """Enter what another run knows, before the first attack."""
         robust = torch.isin(self.index, known.robust) & (self.broken_by == ROBUST)
         self.components_done[robust] = known.components
+
+    def break_again(self, where: Int[Tensor, " m"]) -> None:
+        """Forget that the examples at these places are broken: what broke them attacks them again.
+
+        An attack that finds the same for an example beside any others gives the same once more.
+        """
+        self.components_done[where], self.broken_by[where] = self.broken_by[where], ROBUST
+        self.adv_pred[where] = self.clean_pred[where]
+        self.in_flight = {}  # it is of a later component
 
     def survived(self, component: int, where: Int[Tensor, " b"]) -> None:
         """Enter that a component found nothing at these places."""
@@ -143,9 +155,7 @@ class EvaluationState:
         return replace(none, flags=Counter(), counted=frozenset())
 
     def _rows(self, where: Int[Tensor, " m"]) -> "EvaluationState":
-        rows: dict[str, Any] = {
-            name: getattr(self, name)[where] for name in (*PER_EXAMPLE, "adversarial")
-        }
+        rows: dict[str, Any] = {name: getattr(self, name)[where] for name in PER_EXAMPLE}
         return replace(self, **rows, flags=Counter(self.flags), in_flight={})
 
     @classmethod
@@ -179,8 +189,7 @@ class EvaluationState:
         are not in it. Passes, time and flags are summed.
         """
         rows: dict[str, Any] = {
-            name: torch.cat([getattr(one, name) for one in states])
-            for name in (*PER_EXAMPLE, "adversarial")
+            name: torch.cat([getattr(one, name) for one in states]) for name in PER_EXAMPLE
         }
         both = replace(
             min(states, key=lambda one: int(one.index.min())),
@@ -196,7 +205,7 @@ class EvaluationState:
         return both._rows(torch.tensor(known, dtype=torch.int64))
 
     def to_bytes(self, made_with: Mapping[str, str], about: Mapping[str, Any] = {}) -> bytes:
-        """Return all of this as a sealed npz file; images only of examples that an attack broke.
+        """Return all of this as a sealed npz file.
 
         ``made_with`` names versions and device, with which it can be gone on; ``about`` is kept
         beside it for whoever joins parts.
@@ -206,8 +215,7 @@ class EvaluationState:
         kept |= {"counted": sorted(self.counted), "made_with": dict(made_with), **about}
         arrays = {name: getattr(self, name) for name in PER_EXAMPLE}
         arrays |= {f"{IN_FLIGHT}{name}": one for name, one in self.in_flight.items()}
-        hit = (self.broken_by >= 0).nonzero()[:, 0]
-        return pack(kept, arrays | {"images": self.adversarial[hit], "logits": self.logits})
+        return pack(kept, arrays | {"logits": self.logits})
 
     @classmethod
     def from_bytes(
@@ -246,9 +254,6 @@ class EvaluationState:
         here = places >= 0
         if not here.any():
             return Mismatch("it is of other examples")
-        hit = arrays["broken_by"] >= 0
-        adversarial = images.images[places[here]]
-        adversarial[hit[here]] = arrays["images"][here[hit]]
         exact = torch.equal(arrays["index"], images.index)
         known: dict[str, Any] = {name: arrays[name][here] for name in PER_EXAMPLE}
         known |= {name: about[name] for name in TOTALS}
@@ -256,7 +261,6 @@ class EvaluationState:
             about["identity"],
             images.whole,
             **known,
-            adversarial=adversarial,
             logits=arrays["logits"],
             flags=Counter(about["flags"]),
             counted=frozenset(about["counted"]),

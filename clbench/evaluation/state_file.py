@@ -14,7 +14,7 @@ from clbench.schema.files import DAMAGED_NPZ, seal, unseal
 
 PER_EXAMPLE = (
     *("index", "labels", "clean_pred", "adv_pred", "broken_by", "components_done"),
-    "log2_factors",
+    *("log2_factors", "image_sums"),
 )
 TOTALS = ("forward_passes", "backward_passes", "seconds")
 IN_FLIGHT = "in_flight_"
@@ -23,7 +23,6 @@ IN_FLIGHT = "in_flight_"
 DAMAGED = DAMAGED_NPZ
 """What ``unpack`` raises; errors of json and of the seal are ValueErrors."""
 
-_KEPT = ("images", "logits")
 _WANTED = {*TOTALS, "identity", "whole", "flags", "counted", "made_with"}
 
 
@@ -40,7 +39,7 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what ``pack`` was given, or raise one of ``DAMAGED``."""
     with np.load(io.BytesIO(unseal(data)), allow_pickle=False) as file:
         about: dict[str, Any] = json.loads(str(file[ABOUT]))
-        names = (*PER_EXAMPLE, *_KEPT, *(one for one in file.files if one.startswith(IN_FLIGHT)))
+        names = (*PER_EXAMPLE, "logits", *(one for one in file.files if one.startswith(IN_FLIGHT)))
         arrays = {name: torch.from_numpy(file[name]) for name in names}
     if missing := _WANTED - set(about):
         raise KeyError(min(missing))

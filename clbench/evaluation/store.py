@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, from_numpy
 
 from clbench.evaluation.evidence import Evidence, read_evidence
-from clbench.evaluation.parts import images_of, other_cuts, part_at, progress_of
+from clbench.evaluation.parts import images_of, other_cuts, part_at, progress_of, rows_of
 from clbench.models.validate import same_answers
 from clbench.schema.errors import RecordError
-from clbench.schema.files import make_folder, set_aside, sha256_of, write_atomically
+from clbench.schema.files import make_folder, set_aside, sha256_of_file, write_atomically
 from clbench.schema.records import (
     EvaluationRecord,
     RunIdentity,
@@ -74,6 +74,8 @@ class RunStore:
         for path in (self.progress, *other_cuts(self.progress).values()):
             path.unlink(missing_ok=True)
             images_of(path).unlink(missing_ok=True)
+        if part_at(self.progress) is None:
+            rows_of(self.progress).unlink(missing_ok=True)
 
     def find(self, logits: Float[Tensor, "m k"]) -> Known | None:
         """Return the finished run, or None where there is none of this network.
@@ -126,9 +128,8 @@ class RunStore:
             StorageError: A file cannot be written; what was there before still is.
         """
         assert record.run.hash == self.run.hash, "a record is of the run that its file is named by"
-        data = evidence.to_bytes()
-        bound = replace(record, evidence_sha256=sha256_of(data))
-        write_atomically(self.paths.evidence, data)
+        write_atomically(self.paths.evidence, evidence.write_to)
+        bound = replace(record, evidence_sha256=sha256_of_file(self.paths.evidence))
         write_record(bound, self.paths.record)
         self.discard_progress()
         return bound

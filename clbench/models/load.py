@@ -9,8 +9,9 @@ import timm as timm_package
 import torch
 from torch import nn
 
+from clbench.data.checks import check_labels
 from clbench.data.datasets import DATASETS
-from clbench.data.image_set import ImageSet, check_labels
+from clbench.data.image_set import ImageSet
 from clbench.models.argument import is_weights_file, read_argument
 from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.sources import python, robustbench, timm, zoo
@@ -18,7 +19,7 @@ from clbench.models.validate import validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
-from clbench.schema.errors import BadValueError, UnknownNameError
+from clbench.schema.errors import BadValueError, DataError, UnknownNameError
 from clbench.schema.names import NormName, closest, look_up, spelled
 from clbench.schema.text import shown
 
@@ -142,6 +143,11 @@ def load_for(
     validated = validate_network(network, few, least, or_more=dataset is None)
     outputs = f"the network has {validated.n_classes} outputs"
     check_labels(images.name, images.labels, validated.n_classes, outputs)
+    if images.class_names and len(images.class_names) != validated.n_classes:
+        raise DataError(
+            f"{outputs}, and {images.name} folders of {len(images.class_names)} classes, which are "
+            "numbered in the order of their names; call each by the number of its output"
+        )
     loaded = replace(
         loaded,
         network=validated.network,

@@ -1,9 +1,9 @@
 """The CKA columns: how alike a network sees clean images and their adversarial versions."""
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
+from clbench.data.stored import Images
 from clbench.probes.interface import Probed
 from clbench.probes.layers import NO_LAYER, find_layers, quarter_ends
 from clbench.probes.similarity.compare import compare
@@ -24,8 +24,8 @@ def clean_adversarial_columns(probed: Probed) -> list[Estimate]:
 
 def clean_adversarial_similarity(
     network: nn.Module,
-    clean: Float[Tensor, "n c h w"],
-    adversarial: Float[Tensor, "n c h w"],
+    clean: Images,
+    adversarial: Images,
     *,
     device: torch.device,
     measure: str = "cka",

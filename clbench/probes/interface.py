@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from clbench.attacks.interface import Attack
 from clbench.data.image_set import ImageSet
+from clbench.data.stored import Images
 from clbench.schema.progress import OnProgress, not_shown
 from clbench.schema.threat_model import ThreatModel
 
@@ -25,7 +25,7 @@ class Probed:
 
     network: nn.Module
     clean: ImageSet
-    adversarial: Float[Tensor, "n c h w"]
+    adversarial: Images
     device: torch.device
     threat_model: ThreatModel
     attacks: Sequence[Attack] = ()

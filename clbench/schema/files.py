@@ -6,8 +6,10 @@ import os
 import re
 import uuid
 import zlib
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 from zipfile import BadZipFile
 
 from clbench.schema.errors import BadValueError, StorageError
@@ -78,8 +80,8 @@ def unseal(sealed: bytes) -> bytes:
     return data
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` so that no reader and no crash ever sees half of it.
+def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
+    """Write ``data``, or what it writes, to ``path``; no reader and no crash sees half of it.
 
     Raises:
         StorageError: The folder cannot be made or written, or the disk is full; what was at
@@ -89,7 +91,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
-            file.write(data)
+            if isinstance(data, bytes):
+                file.write(data)
+            else:
+                data(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -1,17 +1,21 @@
 """The laws of readers: the same images in any format are the same, and no split has another's."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from clbench.data.image_set import PIXEL_MAX, make_image_set, to_floats
+from clbench.data.checks import PIXEL_MAX
+from clbench.data.image_set import make_image_set, to_floats
 from clbench.data.interface import Examples
+from clbench.data.stored import in_memory
 from clbench.schema.errors import DataError
 from clbench.testing.law import Law, check, hold
 
@@ -25,6 +29,13 @@ Splits = Callable[[], Mapping[str, Examples]]
 """Reads all splits of a data set, "test" among them."""
 
 _N, _CLASSES = 12, 3
+
+
+class Loaded(NamedTuple):
+    """Images in memory, and their labels."""
+
+    images: Tensor
+    labels: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,13 +70,19 @@ class ReaderCase:
             declared["splits_share_no_image"] = "it has no splits"
         return declared | dict(self.excused)
 
-    def read_back(self) -> Examples:
+    def read_back(self) -> "Loaded":
         """Return the known images as they come back from a file."""
+        with self.file_read() as found:
+            return Loaded(in_memory(found.images), found.labels)
+
+    @contextmanager
+    def file_read(self) -> Iterator[Examples]:
+        """Read a file of the known images, which is there during the block."""
         if self.read is None or self.write is None:
             raise AssertionError("it brings images of its own")
         with tempfile.TemporaryDirectory() as folder:
             images, labels = written(self.shape)
-            return self.read(self.write(Path(folder), images, labels))
+            yield self.read(self.write(Path(folder), images, labels))
 
 
 def check_reader(
@@ -156,11 +173,21 @@ def gives_the_same_sha256(case: ReaderCase) -> None:
     hold(sha256 == expected, f"sha256 {sha256[:12]} instead of {expected[:12]}")
 
 
+def parts_are_as_the_whole(case: ReaderCase) -> None:
+    """Whichever images are asked for together, in whatever order, each is the same."""
+    with case.file_read() as found:
+        whole = in_memory(found.images)
+        backwards, mask = torch.arange(_N).flip(0), torch.arange(_N) % 2 == 0
+        for where in (backwards, mask, slice(3, 5), torch.tensor([5])):
+            same = torch.equal(found.images[where], whole[where])
+            hold(same, f"images {torch.arange(_N)[where].tolist()} are others when read together")
+
+
 def splits_share_no_image(case: ReaderCase) -> None:
     """No image of the test split is in another split."""
     if case.splits is None:
         raise AssertionError("it has no splits")
-    splits = {name: _keys(examples.images) for name, examples in case.splits().items()}
+    splits = {name: _keys(in_memory(examples.images)) for name, examples in case.splits().items()}
     test = splits.pop("test")
     hold(bool(test) and bool(splits), "there is no test split, or no other")
     for name, images in splits.items():
@@ -168,7 +195,7 @@ def splits_share_no_image(case: ReaderCase) -> None:
         hold(shared == 0, f"{shared} images of the test split are in the split {name!r}")
 
 
-def _places(case: ReaderCase, found: Examples) -> list[int]:
+def _places(case: ReaderCase, found: Loaded) -> list[int]:
     """Return which written image each one is, by the shape of its brightness alone."""
     hold(len(found.images) == _N, f"{len(found.images)} images came back instead of {_N}")
     return (_shapes(found.images) @ _shapes(written(case.shape)[0]).T).argmax(dim=1).tolist()
@@ -190,6 +217,7 @@ _FORMAT_LAWS = (
     labels_stay_with_their_images,
     keeps_the_channels,
     gives_the_same_sha256,
+    parts_are_as_the_whole,
 )
 _OF_FORMATS = tuple(law.__name__ for law in _FORMAT_LAWS)
 

@@ -76,7 +76,7 @@ class PhaseRun:
             self._model = _trained_model(network, phase, job.train.n_classes)
         distributed.synchronised(self._model, job.fabric)
         self._model.to(device).to(memory_format=torch.channels_last)
-        self._images, self._labels = job.train.images.to(device), job.train.labels.to(device)
+        self._images, self._labels = job.train.tensor().to(device), job.train.labels.to(device)
         self._sampler = Sampler(self._labels, phase, seed=job.seed)
         self._order, self._noise = torch.Generator(), torch.Generator(device)
         trained = [network.get_classifier()] if self._frozen else list(self._model.used)

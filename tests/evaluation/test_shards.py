@@ -160,7 +160,7 @@ def test_a_run_in_one_piece_takes_up_shards_and_their_images(run, whole, tmp_pat
     found = run(tmp_path, save_adversarial=True)
     assert found.examples.broken_by.tolist() == whole.examples.broken_by.tolist()
     assert "this run was begun in 2 shards and goes on in one piece: of 23" in caplog.text
-    assert found.record.counts == whole.record.counts
+    assert found.record.counts.forward > whole.record.counts.forward  # their images are made again
     given = run(tmp_path / "other", save_adversarial=True)
     assert found.paths.evidence.read_bytes() == given.paths.evidence.read_bytes()
     assert not list((tmp_path / "progress").iterdir())

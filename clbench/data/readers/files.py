@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from clbench.data.image_set import check_scale
+from clbench.data.checks import check_scale
 from clbench.data.interface import Examples
-from clbench.data.readers import npz, parquet
+from clbench.data.readers import folder, npz, parquet
 from clbench.schema.errors import DataError
 
 
@@ -31,19 +31,26 @@ FILE_FORMATS: tuple[FileFormat, ...] = (
 _PICKLE = b"\x80"
 """How pickles begin, in every protocol since the second, and older files of ``torch.save``."""
 
-TAKEN = ", or ".join(f"a {one.suffix} file with {one.layout}" for one in FILE_FORMATS)
+_FILES = (f"a {one.suffix} file with {one.layout}" for one in FILE_FORMATS)
+TAKEN = ", or ".join((*_FILES, f"a folder with {folder.LAYOUT}"))
 """What can be read, in words."""
 
 
 def read_file(path: Path, n_channels: int | None = None) -> Examples:
-    """Return all examples of a file of any known format, in its order.
+    """Return all examples of a file of any known format, or of a folder, in its order.
+
+    Every image is read once, so that what is wrong with one is known before long work. Where they
+    take much memory, they are read again when they are asked for.
 
     Raises:
         DataError: The file is missing, unreadable, of no known format or holds something else than
             images and labels, or images on another scale than their type's.
     """
-    npz.check_path(path, TAKEN)
-    found = _format_of(path).read(path, n_channels)
+    if folder.is_one(path):
+        found = folder.read_folder(path, n_channels)
+    else:
+        npz.check_path(path, TAKEN)
+        found = _format_of(path).read(path, n_channels)
     check_scale(path.name, found.images)
     return found
 

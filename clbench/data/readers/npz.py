@@ -1,9 +1,10 @@
 """Images and labels of the user's own, from a .npz file."""
 
 import math
+import struct
 from pathlib import Path
-from typing import Any, BinaryIO
-from zipfile import ZipFile, ZipInfo
+from typing import Any, BinaryIO, NamedTuple
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 import torch
@@ -11,9 +12,13 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from clbench.data.interface import Examples
+from clbench.data.stored import Images, StoredImages, loaded_if_small
 from clbench.runtime.archives import check_archive
+from clbench.runtime.on_disk import RowFile
 from clbench.schema.errors import BadValueError, DataError
 from clbench.schema.files import DAMAGED_NPZ
+
+Dtype = np.dtype[Any]
 
 Array = Shaped[np.ndarray, "..."]
 
@@ -23,6 +28,11 @@ KEYS = ("x", "y")
 
 _NPY = b"\x93NUMPY"
 """How a file of one array begins."""
+
+_LENGTHS_AT = 26
+"""Where the head of a member of an archive tells how long its name and its extra field are."""
+
+_CHUNK = 1 << 20
 
 WRITE = "write it with numpy.savez(path, x=images, y=labels)"
 
@@ -38,7 +48,7 @@ def read_arrays(path: Path) -> Examples:
     ``x`` is uint8, or float in [0, 1], of shape [n, h, w, c] (grey images have c = 1); ``y`` is
     integer, of shape [n]. Nothing is ever unpickled. What an array claims to hold is compared with
     what is there before any memory is taken. Images are given as uint8, or float32 in no checked
-    range.
+    range; where they are not compressed, they are read when they are asked for.
 
     Raises:
         DataError: The file is missing, unreadable or holds something else than the above.
@@ -101,28 +111,61 @@ def _members(path: Path, file: BinaryIO) -> dict[str, Any]:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         if twice := next((key for key in KEYS if names.count(key) > 1), None):
             raise BadValueError(f"holds {twice!r} twice, so that nobody can say which is meant")
+        mapped: dict[str, Array] = {}
         for name in archive.namelist():
-            if name.removesuffix(".npy") in KEYS:
-                _check_claims(archive, archive.getinfo(name))
+            if (key := name.removesuffix(".npy")) in KEYS:
+                plain = _checked(archive, archive.getinfo(name))
+                if key == "x" and plain is not None:
+                    start = _start(file, archive.getinfo(name)) + plain.header
+                    mapped[key] = np.memmap(file, plain.dtype, "r", start, plain.shape)
     file.seek(0)
     with np.load(file, allow_pickle=False) as loaded:
-        return {key: loaded[key] if key in KEYS else None for key in loaded}
+        found = {key: loaded[key] if key in KEYS and key not in mapped else None for key in loaded}
+    return found | mapped
 
 
-def _check_claims(archive: ZipFile, member: ZipInfo) -> None:
+class _Plain(NamedTuple):
+    """An array that lies in an archive as it is, row after row, behind a ``header`` of its own."""
+
+    shape: tuple[int, ...]
+    dtype: Dtype
+    header: int
+
+
+def _checked(archive: ZipFile, member: ZipInfo) -> _Plain | None:
     """Check that an array is as long as its header says, without unpacking more than that.
+
+    Return it where it need not be unpacked; its checksum is right then.
 
     Raises:
         BadValueError: It is longer or shorter.
         ValueError: It is no array of plain numbers.
+        BadZipFile: Its checksum is wrong.
     """
     with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_2_0
         if version == (1, 0):
             read = np.lib.format.read_array_header_1_0
-        shape, _, dtype = read(stream)
-        there = member.file_size - stream.tell()
+        shape, is_fortran, dtype = read(stream)
+        header = stream.tell()
+        there = member.file_size - header
+        _check_claims(member, shape, dtype, there)
+        if member.compress_type != ZIP_STORED or is_fortran or not there:
+            return None
+        while stream.read(_CHUNK):
+            pass
+    return _Plain(shape, dtype, header)
+
+
+def _start(file: BinaryIO, member: ZipInfo) -> int:
+    """Return where the content of a member begins in an archive, behind what it says of itself."""
+    file.seek(member.header_offset + _LENGTHS_AT)
+    name, extra = struct.unpack("<HH", file.read(4))
+    return int(file.tell()) + int(name) + int(extra)
+
+
+def _check_claims(member: ZipInfo, shape: tuple[int, ...], dtype: Dtype, there: int) -> None:
     if dtype.hasobject:
         raise ValueError(member.filename)
     claimed = math.prod(shape) * dtype.itemsize
@@ -133,7 +176,7 @@ def _check_claims(archive: ZipFile, member: ZipInfo) -> None:
         )
 
 
-def _images(name: str, x: Array) -> Tensor:
+def _images(name: str, x: Array) -> Images:
     shape = list(x.shape)
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise DataError(f"x of {name} must be uint8, or float in [0, 1], got {x.dtype}")
@@ -146,6 +189,18 @@ def _images(name: str, x: Array) -> Tensor:
         )
     if x.size == 0:
         raise DataError(f"{name} holds no images, got x of shape {shape}")
+    if not isinstance(x, np.memmap):
+        return _channels_first(x)
+    n, h, w, c = x.shape
+    file = Path(str(x.filename)).open("rb")  # noqa: SIM115 - the rows close it
+    rows = RowFile(file, (h, w, c), x.dtype, offset=x.offset)
+    dtype = torch.uint8 if x.dtype == np.uint8 else torch.float32
+    return loaded_if_small(
+        StoredImages.of(n, (c, h, w), dtype, lambda some: _channels_first(rows.read(some)))
+    )
+
+
+def _channels_first(x: Array) -> Tensor:
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused later, as inf
         numbers = x if x.dtype == np.uint8 else x.astype(np.float32)
     return torch.from_numpy(np.ascontiguousarray(numbers)).permute(0, 3, 1, 2)

@@ -1,7 +1,6 @@
 """Images and labels of the user's own, from a parquet file of encoded images."""
 
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from jaxtyping import UInt8
-from PIL import Image
 from pyarrow.parquet import ParquetFile
 
 from clbench.data.interface import Examples
 from clbench.data.readers.npz import check_path
-from clbench.runtime.archives import check_memory
-from clbench.schema.errors import BadValueError, DataError
-
-Picture = UInt8[np.ndarray, "h w c"]
+from clbench.data.readers.pictures import Pictures
+from clbench.runtime.on_disk import Spool
+from clbench.schema.errors import DataError
 
 LAYOUT = "images (JPEG or PNG) in a column image or img, integers in a column label"
 
@@ -28,24 +24,19 @@ _LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 _LABEL_MAX = np.iinfo(np.int64).max
 
-_FORMATS = ("JPEG", "PNG")
-_MODES = {1: "L", 3: "RGB"}
-"""What Pillow calls images with so many channels."""
+_ROWS_AT_ONCE = 64
 
-_GREY = ("1", "L", "LA", "La")
-"""What Pillow calls images without colours."""
-
-_ROWS_AT_ONCE = 1024
+_BUFFER = 1 << 20
+"""Bytes that are read at once, where a group of rows would be otherwise."""
 
 _DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
 """What pyarrow raises on a file that is cut off, altered (column names too) or something else."""
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises on bytes that are no picture, are cut off, or unpack to a huge one."""
-
 
 def read_parquet(path: Path, n_channels: int | None = 3) -> Examples:
-    """Return all pictures of a file, uint8, in the order of its rows, with their labels.
+    """Return the pictures of a file, uint8, in the order of its rows, with their labels.
+
+    Of many, they are decoded when they are asked for, every time anew.
 
     A column ``image`` or ``img`` holds JPEG or PNG files, as bytes or as a struct with a field
     ``bytes`` (the layout of Hugging Face's data sets); ``label``, ``labels`` or ``fine_label`` is
@@ -53,16 +44,16 @@ def read_parquet(path: Path, n_channels: int | None = 3) -> Examples:
     no picture has colours; transparency is dropped.
 
     Raises:
-        DataError: The file is missing, unreadable, empty or holds something else, or more than
-            memory can hold, or a picture is unreadable, 16-bit grey or of another size than the
-            first; the message says which row.
+        DataError: The file is missing, unreadable, empty or holds something else, or a picture is
+            unreadable, 16-bit grey or of another size than the first; the message says which row.
+            One that is damaged behind its head may be found when it is decoded.
+        StorageError: There is no room for a copy of the pictures, as they are, among the system's
+            temporary files.
     """
     check_path(path, f"a .parquet file with {LAYOUT}")
     try:
-        with path.open("rb") as file, ParquetFile(file) as table:
+        with path.open("rb") as file, ParquetFile(file, buffer_size=_BUFFER) as table:
             return _read(path.name, table, n_channels)
-    except BadValueError as error:
-        raise DataError(f"'{path}' {error}; give fewer images") from error
     except PermissionError as error:
         raise DataError(f"cannot read '{path}': {error.strerror}") from error
     except _DAMAGED as error:
@@ -72,28 +63,21 @@ def read_parquet(path: Path, n_channels: int | None = 3) -> Examples:
 
 
 def _read(name: str, table: ParquetFile, n_channels: int | None) -> Examples:
+    """Copy the pictures into a temporary file, from which any of them is read without the others.
+
+    In the file itself they lie in groups, which only a whole group is had of: often all of them.
+    """
     image, label = _columns(name, table.schema_arrow)
-    pictures: list[Picture] = []
-    labels: list[int] = []
+    copies, labels = Spool(), []
     for row, (encoded, number) in enumerate(_rows(table, image, label)):
-        picture = _decode(f"row {row} of {name}", encoded, n_channels)
-        if pictures and picture.shape[:2] != pictures[0].shape[:2]:
-            raise DataError(
-                f"images of {name} must be of one size, "
-                f"got {_size(pictures[0])} in row 0 and {_size(picture)} in row {row}"
-            )
         if number is None or number > _LABEL_MAX:
             raise DataError(f"label of row {row} of {name} must be a class number, got {number}")
-        if not pictures:
-            check_memory(picture.nbytes * table.metadata.num_rows)
-        pictures.append(picture)
+        copies.append(encoded or b"")
         labels.append(number)
-    if not pictures:
+    if not labels:
         raise DataError(f"{name} holds no images, got 0 rows")
-    channels = max(picture.shape[2] for picture in pictures)
-    alike = [np.broadcast_to(one, (*one.shape[:2], channels)) for one in pictures]
-    images = torch.from_numpy(np.stack(alike)).permute(0, 3, 1, 2)
-    return Examples(images, torch.tensor(labels, dtype=torch.int64))
+    pictures = Pictures(name, len(labels), copies.read, "row {}".format, "leave the row out")
+    return Examples(pictures.images(n_channels), torch.tensor(labels, dtype=torch.int64))
 
 
 def _columns(name: str, schema: pa.Schema) -> tuple[str, str]:
@@ -136,20 +120,3 @@ def _rows(table: ParquetFile, image: str, label: str) -> Iterator[tuple[Any, Any
         if pa.types.is_struct(encoded.type):
             encoded = pc.struct_field(encoded, "bytes")
         yield from zip(encoded.to_pylist(), batch.column(label).to_pylist(), strict=True)
-
-
-def _decode(where: str, encoded: bytes | None, n_channels: int | None) -> Picture:
-    try:
-        with Image.open(BytesIO(encoded or b""), formats=_FORMATS) as picture:
-            mode, wanted = picture.mode, n_channels or (1 if picture.mode in _GREY else 3)
-            pixels = np.asarray(picture.convert(_MODES[wanted]))
-    except _UNREADABLE as error:
-        raise DataError(f"{where} holds no readable JPEG or PNG; leave the row out") from error
-    if mode.startswith("I"):  # Pillow would cut everything above 255
-        raise DataError(f"{where} holds grey pixels of 16 bits; save them as 8 bits")
-    return pixels.reshape(*pixels.shape[:2], wanted)
-
-
-def _size(picture: Picture) -> str:
-    height, width, _ = picture.shape
-    return f"{width}x{height}"

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clbench.data.image_set import ImageSet
+from clbench.data.stored import Images, parts
 from clbench.probes.features import capture, with_example_axes
 from clbench.probes.layers import Layer, find_layers
 from clbench.probes.linear.pooling import (
@@ -150,15 +151,15 @@ def fit_probes(
 
 def run_through(
     network: nn.Module,
-    images: Float[Tensor, "n c h w"],
+    images: Images,
     *,
     device: torch.device,
     batch_size: int,
 ) -> Float[Tensor, "n d"]:
     """Return on the CPU what ``network`` makes of images on any device, without gradients."""
     with torch.no_grad():
-        parts = [network(part.to(device)).cpu() for part in torch.split(images, batch_size)]
-    return torch.cat(parts)
+        seen = [network(part.to(device)).cpu() for part in parts(images, batch_size)]
+    return torch.cat(seen)
 
 
 @dataclass(frozen=True, eq=False)

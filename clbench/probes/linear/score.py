@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from clbench.attacks.interface import Attack
 from clbench.data.image_set import ImageSet
+from clbench.data.stored import Images
 from clbench.evaluation.attacked_model import classes_of
 from clbench.evaluation.confirm import Confirmed, confirm
 from clbench.probes.interface import Probed
@@ -95,7 +96,7 @@ def linear_probe_columns(probed: Probed) -> list[Estimate]:
 def score_probes(
     probes: Sequence[FittedProbe],
     clean: ImageSet,
-    adversarial: Float[Tensor, "n c h w"] | None = None,
+    adversarial: Images | None = None,
     *,
     attacks: Sequence[Attack] = (),
     threat_model: ThreatModel,
@@ -165,7 +166,7 @@ class _Scoring(NamedTuple):
     """What all probes are scored on."""
 
     clean: ImageSet
-    adversarial: Float[Tensor, "n c h w"] | None
+    adversarial: Images | None
     attacks: Sequence[Attack]
     threat_model: ThreatModel
     seed: int
@@ -194,7 +195,7 @@ class _Scoring(NamedTuple):
         why = f"{refused} images that attacks returned are not allowed: they break nothing"
         return scores._replace(adaptive=replace(scores.adaptive, reason=why))
 
-    def _right(self, network: nn.Module, images: Float[Tensor, "n c h w"]) -> Bool[Tensor, " n"]:
+    def _right(self, network: nn.Module, images: Images) -> Bool[Tensor, " n"]:
         logits = run_through(network, images, device=self.device, batch_size=self.batch_size)
         return classes_of(logits) == self.clean.labels.cpu()
 

@@ -4,10 +4,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
+from clbench.data.stored import Images, parts
 from clbench.probes.layers import Layer, find_layers
 from clbench.schema.errors import BadValueError
 
@@ -24,7 +23,7 @@ class Inputs:
     only. ``against`` is the model that adversarial images were made against, "" for other images.
     """
 
-    images: Float[Tensor, "n c h w"]
+    images: Images
     examples: str = ""
     against: str = ""
 
@@ -35,7 +34,7 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.images)
 
-    def attacked(self, adversarial: Float[Tensor, "n c h w"], *, against: str) -> "Inputs":
+    def attacked(self, adversarial: Images, *, against: str) -> "Inputs":
         """Return the adversarial images of the same examples, made against a model of that name.
 
         Raises:
@@ -102,8 +101,8 @@ def check_representations(representations: Sequence[Representation]) -> dict[str
     return by_name
 
 
-def _content_hash(images: Float[Tensor, "n c h w"]) -> str:
+def _content_hash(images: Images) -> str:
     digest = hashlib.sha256(str(list(images.shape)).encode())
-    for part in torch.split(images, _HASHED):
+    for part in parts(images, _HASHED):
         digest.update(part.detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()

@@ -6,6 +6,7 @@ import torch
 from clbench.data.image_set import to_floats
 from clbench.data.interface import Examples
 from clbench.data.readers.npz import read_arrays
+from clbench.data.stored import StoredImages
 from clbench.testing.readers import ReaderCase
 
 
@@ -46,6 +47,14 @@ def rounded(path):
     return Examples((to_floats(images) * 15).round() / 15, labels)
 
 
+def in_their_own_order(path):
+    """Gives what is asked for, in the order in which it lies in the file."""
+    images, labels = read_arrays(path)
+    n, *size = images.shape
+    of = (n, tuple(size), images.dtype)
+    return Examples(StoredImages.of(*of, lambda places: images[sorted(places)]), labels)
+
+
 def a_test_image_in_training():
     images = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     labels = torch.zeros(20, dtype=torch.int64)
@@ -64,6 +73,7 @@ ROWS = [
     (case_of("divided twice", divided_twice), "pixels_are_in_range", SAME),
     (case_of("blue, green, red", blue_green_red), "keeps_the_channels", SAME),
     (case_of("rounded", rounded), SAME),
+    (case_of("in their own order", in_their_own_order), "parts_are_as_the_whole"),
     (
         ReaderCase(name="a test image in training", splits=a_test_image_in_training),
         "splits_share_no_image",

@@ -9,7 +9,7 @@ from clbench.testing.states import StateCase
 
 TENSORS = (
     *("index", "labels", "clean_pred", "adv_pred", "broken_by", "components_done", "log2_factors"),
-    "adversarial",
+    "image_sums",
 )
 
 
