@@ -88,7 +88,7 @@ def _of_progress(path: Path) -> str:
         return IN_USE
     part = part_at(own)
     if part is None:
-        return "progress"
+        return "progress" if own == path else "images of a run"
     if own != path:
         return f"images of shard {part.shard}"
     return f"shard {part.shard}" if part.left == 0 else f"progress of shard {part.shard}"

@@ -15,7 +15,7 @@ from torch import Tensor
 from clbench.data.image_set import SetId
 from clbench.evaluation.cuts import complete_cut, draft_in, draft_of
 from clbench.evaluation.finish import evidence_of, finished
-from clbench.evaluation.parts import BLACK_BOX, SHARD, Part, images_of, parts_in
+from clbench.evaluation.parts import BLACK_BOX, SHARD, Part, images_of, parts_in, rows_of
 from clbench.evaluation.result import result_of_state
 from clbench.evaluation.session import Evaluation
 from clbench.evaluation.shard_images import joined_images
@@ -63,8 +63,8 @@ def merged(folders: Sequence[Path]) -> Iterator[Evaluation | ClbenchError]:
             continue
         yield _joined(folders[0], loaded, images)
         for part in parts:
-            part.path.unlink(missing_ok=True)
-            images_of(part.path).unlink(missing_ok=True)
+            for path in (part.path, images_of(part.path), rows_of(part.path)):
+                path.unlink(missing_ok=True)
 
 
 def _runs(folders: Sequence[Path]) -> dict[str, list[Part]]:
