@@ -274,8 +274,8 @@ def test_damaged_images_are_refused_by_name(run, tmp_path, damage):
 
 def test_images_of_a_shard_go_with_it(run, tmp_path):
     run(tmp_path, shard="2/2", attack="pgd,steps=2", save_adversarial=True)
-    of_all = {"images of a run"}
-    assert {one.what for one in leftovers(tmp_path)} == of_all | {"shard 2/2", "images of shard 2/2"}
+    of_all, mine = {"images of a run"}, {"shard 2/2", "images of shard 2/2"}
+    assert {one.what for one in leftovers(tmp_path)} == of_all | mine
     run(tmp_path, shard="2/2", attack="pgd,steps=2", restart=True)
     assert {one.what for one in leftovers(tmp_path)} == of_all | {"shard 2/2"}
 
