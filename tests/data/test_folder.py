@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+import clbench
 from clbench.data.image_set import make_image_set
 from clbench.data.load import load_images
 from clbench.schema.errors import DataError
@@ -183,3 +185,24 @@ def test_a_picture_that_goes_while_it_is_needed_is_named(make, monkeypatch):
     assert len(found.images[:1]) == 1
     with pytest.raises(DataError, match=r"cannot read '.*mine/1/b.png': No such file"):
         found.images[1:]
+
+
+@pytest.mark.parametrize(
+    ("classes", "outputs", "is_right"),
+    [("ab", 2, True), ("ab", 3, False), ("abc", 2, False), ("02", 3, True), ("2", 10, True)],
+)
+def test_named_classes_are_as_many_as_the_network_has_outputs(make, classes, outputs, is_right):
+    folder = make(*(f"{name}/{k}.png" for name in classes for k in range(2)))
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, outputs)).eval()
+    given = {
+        "data": folder,
+        "attack": "pgd,steps=1",
+        "norm": "Linf",
+        "eps": "1/255",
+        "probe": False,
+    }
+    if is_right:
+        assert clbench.evaluate(network, **given).record.data.n == 2 * len(classes)
+    else:
+        with pytest.raises(DataError, match=rf"has {outputs} outputs"):
+            clbench.evaluate(network, **given)
