@@ -121,7 +121,7 @@ def in_words(error: Any) -> str:  # noqa: ANN401 - a usage error
 def _hint(error: Any) -> str:  # noqa: ANN401 - a usage error
     """Return a question for the option that a word without one was most likely meant for."""
     words = error.ctx.meta.get(_STRAY) if error.ctx else None
-    if not words:
+    if not words or hasattr(error, "possibilities"):  # a word of its own for a misspelt option
         return ""
     options = [one for one in error.ctx.command.params if one.opts[0].startswith("--")]
     missing = [one for one in options if one.required and one is getattr(error, "param", None)]

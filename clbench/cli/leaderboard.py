@@ -57,8 +57,8 @@ def check(out: Out = Path("results"), as_json: opt.Json = False) -> None:
         for path in checked.unbound:
             line = f"{path} is unbound: clbench leaderboard upgrade --out {out} binds it"
             typer.echo(visible(line))
-        problems = len(checked.problems)
-        typer.echo(f"{checked.n_records} records, {problems} problem{'s' * (problems != 1)}")
+        counted = ((checked.n_records, "record"), (len(checked.problems), "problem"))
+        typer.echo(", ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counted))
         typer.echo(visible(f"not checked: {', '.join(checked.not_checked) or 'nothing'}"))
     if checked.problems:
         raise typer.Exit(EXIT_USER)

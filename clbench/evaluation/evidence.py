@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -44,7 +44,7 @@ class Evidence:
         self.write_to(file)
         return file.getvalue()
 
-    def write_to(self, file: BinaryIO) -> None:
+    def write_to(self, file: io.BufferedIOBase) -> None:
         """Write that content to a file, part by part."""
         arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_OPTIONAL)}
         kept: dict[str, Any] = {name: one for name, one in arrays.items() if one is not None}

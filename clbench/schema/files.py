@@ -7,9 +7,9 @@ import re
 import uuid
 import zlib
 from collections.abc import Callable
+from io import BufferedIOBase
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
 from zipfile import BadZipFile
 
 from clbench.schema.errors import BadValueError, StorageError
@@ -80,7 +80,7 @@ def unseal(sealed: bytes) -> bytes:
     return data
 
 
-def write_atomically(path: Path, data: bytes | Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: Path, data: bytes | Callable[[BufferedIOBase], None]) -> None:
     """Write ``data``, or what it writes, to ``path``; no reader and no crash sees half of it.
 
     Raises:

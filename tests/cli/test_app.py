@@ -24,7 +24,9 @@ def test_no_command_shows_them_all(clbench):
 
 
 def test_an_unknown_option_is_the_users(clbench):
-    assert clbench("eval", "--modle", "simclr_at").status == 2
+    done = clbench("eval", "--modle", "simclr_at")
+    assert done.status == 2
+    assert "(Possible options: --model); see" in done.err
 
 
 def test_help_imports_nothing_heavy():
