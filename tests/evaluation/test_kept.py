@@ -168,7 +168,7 @@ def test_progress_holds_no_images(run, tmp_path):
 def test_what_a_stopped_run_left_is_listed(run, tmp_path):
     stopped(run, tmp_path, 6)
     found = [(one.path.suffix, one.what) for one in leftovers(tmp_path)]
-    assert found == [(".images", "progress"), (".npz", "progress")]
+    assert found == [(".images", "images of a run"), (".npz", "progress")]
 
 
 def test_a_restart_leaves_no_images(run, tmp_path):
