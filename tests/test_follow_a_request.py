@@ -32,7 +32,9 @@ ROWS = (
 makes the images that probes look at."""
 
 VALUES = (
+    "data/checks.py",
     "data/image_set.py",
+    "data/stored.py",
     "models/interface.py",
     "models/validate.py",
     "models/fast_passes.py",
@@ -41,7 +43,7 @@ VALUES = (
     "evaluation/tile_network.py",
     "evaluation/pool_run.py",
 )
-"""Types that are handed on, with their methods."""
+"""Types that are handed on, with their methods, and what is asked of them."""
 
 
 WORDS = ("attacks/grammar.py",)

@@ -152,6 +152,11 @@ class Session:
         )
 
     @property
+    def folder(self) -> Path | None:
+        """Where what is under way is kept; None where nothing is."""
+        return self.store.progress.parent if self.store else None
+
+    @property
     def store(self) -> RunStore | None:
         """Where its files are, None where nothing is written."""
         return None if self.out is None else RunStore.at(self.out, self.run, self.shard)

@@ -78,7 +78,7 @@ def run_probes(
         batch_size=session.batch_size,
         device=session.device,
         on_progress=partial(tell, "attacking for the probes"),
-        folder=session.store.progress.parent if session.store else None,
+        folder=session.folder,
     )
     probed = Probed(
         network=session.model.network,
