@@ -76,8 +76,6 @@ def one_step(case, fabric):
     """Return loss, slopes and statistics of one step, and whether all processes have the same."""
     images = training_set("digits", "train").head(24)
     object.__setattr__(images.content, "images", images.images.double())  # none of ours is
-        images.content, "images", images.images.double()
-    )  # no set of ours is in double
     job = Job(images, images, Validation(EPS, 1), "robust_acc", 0, fabric)
     with torch.random.fork_rng():
         torch.manual_seed(3)
