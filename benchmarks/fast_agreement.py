@@ -159,12 +159,12 @@ def table() -> None:
         n, differ = sum(row.n for row in some), sum(row.differ for row in some)
         print(
             f"{len(some)} networks, {n} examples: fast takes "
-            f"{max(row.passes for row in found):.2f} % of the passes at most, "
+            f"{max(row.passes for row in some):.2f} % of the passes at most, "
             f"{100 * (1 - differ / n):.2f} % of verdicts equal, mean excess "
             f"{sum(row.excess for row in some) / len(some):+.2f} points, worst "
             f"{max(row.excess for row in some):+.2f}; best is at most "
             f"{-min(row.best for row in some):.2f} points lower, at "
-            f"{max(row.best_passes for row in found):.2f} times the passes at most"
+            f"{max(row.best_passes for row in some):.2f} times the passes at most"
         )
 
 
