@@ -212,7 +212,8 @@ class Session:
             raise BadValueError(
                 f"there is no finished {attack} evaluation to go on from, of {self.model.name} on "
                 f"these images with these settings, in {shown(str(self.out))}; run the same "
-                f"command with --attack {attack} instead of --finish"
+                f"command with --attack {attack} instead of --finish, and after shards of it "
+                "clbench merge"
             )
         then, now = _made_with(known.record), _made_with(self._draft())
         if then != now:  # what was broken might not be broken again
