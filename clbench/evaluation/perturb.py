@@ -17,6 +17,7 @@ from clbench.evaluation.confirm import Batch, confirm, in_parts
 from clbench.evaluation.logit_scale import log2_factors
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
+from clbench.runtime.devices import room_for
 from clbench.runtime.tiles import choose_batch_size
 from clbench.schema.threat_model import ThreatModel
 
@@ -50,6 +51,7 @@ def perturb(
     as the clean ones are: in memory, or in a temporary file in ``folder``.
 
     Raises:
+        ModelError: The device has no memory for a batch.
         StorageError: There is no room for that file.
     """
     device = torch.device(device)
@@ -65,11 +67,12 @@ def perturb(
             )
 
         for where in torch.split(torch.arange(len(images)), size):
-            batch = Batch.at(images, where, device)
-            factors = log2_factors(model, batch.images, batch.labels)
-            batch = replace(batch, log2_factors=factors)
-            found = in_parts(attacked, model, batch)
-            confirmed = confirm(model.classify, batch.images, found, batch.labels, threat_model)
+            with room_for(size, device):
+                batch = Batch.at(images, where, device)
+                factors = log2_factors(model, batch.images, batch.labels)
+                batch = replace(batch, log2_factors=factors)
+                found = in_parts(attacked, model, batch)
+                confirmed = confirm(model.classify, batch.images, found, batch.labels, threat_model)
             perturbed.put(where, confirmed.adversarial.cpu())
             on_progress(int(where[-1]) + 1, len(images))
     return perturbed.images

@@ -17,7 +17,7 @@ from clbench.evaluation.run import evaluate
 from clbench.evaluation.session import Session
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
-from clbench.runtime.devices import device_name
+from clbench.runtime.devices import device_name, room_for
 from clbench.runtime.tiles import kept_bytes, tile_of
 
 _LOOK_STEPS = 10
@@ -40,7 +40,11 @@ def planned(session: Session) -> Plan:
     right = int((attacked.clean_pred == attacked.labels).sum())
     look = Look(tile, right, attacked.broken_by.count(""), _LOOK_STEPS)
     few = min(size, tile)
-    with exact_arithmetic(), left_as_found(network, seed=session.protocol.seed):
+    with (
+        room_for(few, session.device),
+        exact_arithmetic(),
+        left_as_found(network, seed=session.protocol.seed),
+    ):
         model = AttackedModel(network, session.precision)
         batch = Batch.at(images, torch.arange(few), session.device)
         batch = replace(batch, labels=attacked.clean_pred[:few].clamp_min(0).to(session.device))

@@ -65,9 +65,8 @@ class PoolRun:
         unbroken = self.pool.advance(
             lambda factor, counted: TileNetwork(self.model, factor, counted)
         )
-        self.model.forward_passes += (
-            self.pool.ahead
-        )  # a step ahead is a query more, without gradient
+        # a step ahead is a query more, without a gradient
+        self.model.forward_passes += self.pool.ahead
         self._survived(unbroken)
         if self.pool.is_ripe:
             self._ask_about_candidates()

@@ -20,7 +20,7 @@ from clbench.evaluation.result import EvaluationResult, result_of
 from clbench.evaluation.state import NOTHING_KNOWN, HeadStart
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
-from clbench.runtime.devices import device_name
+from clbench.runtime.devices import room_for
 from clbench.runtime.hashing import state_sha256
 from clbench.runtime.precision import settle
 from clbench.runtime.tiles import choose_batch_size, tile_of
@@ -106,17 +106,12 @@ def evaluate(
         decisive = (identity, state_sha256(network), str(threat_model), seed, precision, size)
         sign = sha256_of(json.dumps([*decisive, [step.name for step in steps]]).encode())
         logits = first_logits(network, images, device)
-        try:
+        with room_for(size, device):
             state = run.begin_or_go_on(sign, flags, logits, progress_file)
             with Saver(progress_file, lambda: run.to_bytes(state)) as saver:
                 run.finish(state, saver, on_progress or (lambda _progress: None))
                 if shard:
                     saver.save(force=True)  # it stays to be joined
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"{device_name(device)} has no memory for {size} images at once; take a smaller "
-                f"--batch-size, got {batch_size}"
-            ) from error
     return result_of(steps, state, size, kept.all(state) if kept else None)
 
 

@@ -1,8 +1,11 @@
 """Where networks run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-from clbench.schema.errors import BadValueError
+from clbench.schema.errors import BadValueError, ModelError
 
 AUTO = "auto"
 
@@ -36,3 +39,19 @@ def device_of(name: str, local_rank: int) -> str:
 def device_name(device: torch.device) -> str:
     """Return what a record says of a device: the GPU's name, or its type."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@contextmanager
+def room_for(n: int, device: torch.device) -> Iterator[None]:
+    """Say in one line, where its memory runs out in the block, that ``n`` images are too many.
+
+    Raises:
+        ModelError: The device has no memory for them.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"{device_name(device)} has no memory for {n} images at once; take a smaller "
+            "--batch-size"
+        ) from error

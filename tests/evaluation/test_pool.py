@@ -11,6 +11,7 @@ from torch import nn
 
 from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import Shard, make_image_set
+from clbench.evaluation.perturb import perturb
 from clbench.evaluation.progress import Saver
 from clbench.evaluation.run import evaluate
 from clbench.schema.errors import ModelError
@@ -176,6 +177,15 @@ def test_memory_for_less_than_a_tile_is_one_line(network, images):
         ModelError, match=r"^cpu has no memory for 8 images at once; take a smaller --batch"
     ):
         run(Tight(network, lambda call: call > 100), images, "Linf")
+
+
+def test_memory_for_less_than_a_batch_of_a_probe_is_one_line(network, images):
+    tight, threat_model = Tight(network, lambda call: call > 10), ThreatModel("Linf", EPS["Linf"])
+    given = {"seed": 0, "batch_size": 4, "device": "cpu"}
+    with pytest.raises(
+        ModelError, match=r"^cpu has no memory for 4 images at once; take a smaller"
+    ):
+        perturb(tight, images, threat_model, **given)
 
 
 def test_what_the_plain_network_denies_goes_on(network, images, monkeypatch):

@@ -94,7 +94,7 @@ class Square:
         x = self._changed(items, owner, query, ball)
         logits = network.logits(x)
         margins, room = margin(logits, labels).to(items.margin), self._room(items)
-        wrong = logits.argmax(dim=1) != labels
+        wrong = logits.argmax(dim=1) != labels  # also where a logit is NaN, unlike the margin
         helps = (margins < items.margin[owner]) | (margins <= 0) | wrong
 
         # of each item the earliest query that helps, and the row in which it was made
