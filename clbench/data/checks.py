@@ -60,8 +60,9 @@ def check_pixels(name: str, images: Images) -> None:
     """
     low, high, before = math.inf, -math.inf, 0
     for part in parts(images):
-        low, high = min(float(part.min()), low), max(float(part.max()), high)
-        if math.isnan(float(part.min())):  # a NaN anywhere makes the minimum one
+        least, most = map(float, part.aminmax())
+        low, high = min(least, low), max(most, high)
+        if math.isnan(least):  # a NaN anywhere makes the minimum one
             first = before + int(part.isnan().flatten(1).any(dim=1).nonzero()[0])
             raise DataError(f"images of {name} must be numbers, got NaN in example {first}")
         before += len(part)
