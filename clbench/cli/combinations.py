@@ -31,6 +31,11 @@ _ROWS: Mapping[str, tuple[Useless, ...]] = {
     ),
     "plan": (Useless("download", beside=("data",)), Useless("data_dir", beside=("data",))),
     "layers": (Useless("data_dir", beside=("data",)),),
+    "external": (
+        Useless("data_dir", beside=("data",)),
+        *(Useless(one, without=("certificate",)) for one in ("model", "weights", "data")),
+        Useless("data_dir", without=("certificate",)),
+    ),
     "findings": (
         Useless("compared", beside=("compare",)),
         Useless("restart", without=("compare",)),

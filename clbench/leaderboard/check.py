@@ -10,6 +10,7 @@ import numpy as np
 from clbench.attacks.grammar import COMPONENTS
 from clbench.evaluation.evidence import Evidence, read_evidence
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, square_improves
+from clbench.leaderboard.external_files import problems_of_external
 from clbench.leaderboard.table import CSV_NAME, no_records, render
 from clbench.schema.attack_spec import attack_hash
 from clbench.schema.errors import RecordError
@@ -80,7 +81,7 @@ def check(out: Path) -> Checked:
 
 def problems_of(record: EvaluationRecord, path: Path, out: Path) -> list[str]:
     """Return what is wrong with one record, its name and its evidence, a line each."""
-    found = list(_of_record(record, path, out))
+    found = [*_of_record(record, path, out), *problems_of_external(record, path, out)]
     evidence_path = evidence_of(path, out)
     if not record.is_bound and not evidence_path.exists():
         return found  # version 0.1 let records go about alone

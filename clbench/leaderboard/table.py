@@ -16,6 +16,7 @@ from clbench.schema.records import (
     CKA_COLUMNS,
     EvaluationRecord,
     left_after,
+    ranked_accuracy,
     read_records,
     record_files,
 )
@@ -28,6 +29,9 @@ CSV_NAME = "leaderboard.csv"
 
 HASH_PREFIX = "h:"
 """Before the hash of an attack: 53e700426816 alone is a number to whoever reads the file."""
+
+EXTERNAL = "external"
+"""The column of lower robust accuracies that others found; only there where one is."""
 
 _ACCURACIES = ("clean_acc", "robust_acc")
 
@@ -94,8 +98,7 @@ def table(records: Sequence[EvaluationRecord]) -> pd.DataFrame:
     ordered = in_order(records)
     board = pd.DataFrame([row(record) for record in ordered], columns=columns(ordered))
     if ordered:
-        is_ranked = pd.Series([not record.is_upper_bound for record in ordered])
-        ranked = board["robust_acc"].where(is_ranked)
+        ranked = pd.Series([ranked_accuracy(record) for record in ordered])
         within = ranked.groupby(_numbered([record.group for record in ordered]))
         # a record without a robust accuracy has no rank, nor has one that is an upper bound
         board["rank"] = within.rank(method="min", ascending=False).astype("Int64")
@@ -116,6 +119,7 @@ def columns(records: Sequence[EvaluationRecord]) -> list[str]:
         *("rank", "model", "scheme", "scenario", "backbone"),
         *("dataset", "norm", "eps", "eps_value", "n_examples"),
         *(f"{accuracy}{bound}" for accuracy in _ACCURACIES for bound in ("", "_low", "_high")),
+        *([EXTERNAL] if any(record.external for record in records) else []),
         *("attack", "attack_backend", "attack_hash"),
         *attacks,
         *CKA_COLUMNS,
@@ -155,6 +159,8 @@ def row(record: EvaluationRecord) -> dict[str, Cell]:
         "device": record.device,
         "wall_s": round(record.wall_s, 1),
     }
+    if record.external is not None:
+        cells[EXTERNAL] = record.external.robust_acc
     for measure in record.measures:
         cells[visible(measure.name)] = measure.value
         if measure.name in _ACCURACIES:
@@ -168,17 +174,21 @@ def _digits(value: object) -> str:
 
 
 def _order(record: EvaluationRecord) -> tuple[object, ...]:
-    def descending(name: str) -> float:
+    def descending(value: float) -> float:
+        return math.inf if math.isnan(value) else -value
+
+    def measured(name: str) -> float:
         measure = record.measure(name)
-        return math.inf if measure is None or math.isnan(measure.value) else -measure.value
+        return math.nan if measure is None else measure.value
 
     group = record.group
     return (
         record.data.name,
         group.n_examples,
         *group,
-        descending("robust_acc"),
-        descending("clean_acc"),
+        descending(ranked_accuracy(record)),
+        descending(measured("robust_acc")),
+        descending(measured("clean_acc")),
         record.model.name,
         record.run.hash,
     )

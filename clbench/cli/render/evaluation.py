@@ -17,7 +17,7 @@ from clbench.probes.layers import NO_LAYER
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
 from clbench.schema.dataclass_io import to_json
 from clbench.schema.estimate import Estimate
-from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, left_after
+from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, External, left_after
 from clbench.schema.shard import Shard, named
 from clbench.schema.text import visible
 
@@ -89,8 +89,16 @@ def show_record(record: EvaluationRecord) -> None:
     for flag in record.flags:
         line = Text.assemble((f"flag {visible(flag)}", "yellow"), f": {meaning(flag, attack)}")
         console.print(line)
+    if record.external is not None:
+        console.print(_external(record.external), soft_wrap=True)
     if record.unreliable:
         console.print("the robust accuracy is unreliable", style="yellow")
+
+
+def _external(found: External) -> Text:
+    known = Text(f"best known robust accuracy {found.robust_acc:.2%}".replace("%", " %"), "bold")
+    checked = "its images were checked" if found.certificate_sha256 else "no certificate"
+    return Text.assemble(known, f", by {visible(found.source)} ({checked})")
 
 
 def _title(record: EvaluationRecord) -> Text:

@@ -1,0 +1,182 @@
+"""Adversarial images of somebody else's attack, checked one by one against a record."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import ZipFile
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from clbench.attacks.norms import NORMS, is_inside
+from clbench.data.datasets import DATASETS
+from clbench.data.image_set import ImageSet
+from clbench.data.load import Data, load_images
+from clbench.evaluation.attacked_model import AttackedModel
+from clbench.evaluation.evidence import Evidence
+from clbench.evaluation.verdicts import BY_NOTHING
+from clbench.models.load import Model, load_for
+from clbench.runtime.archives import check_archive
+from clbench.runtime.devices import find_device
+from clbench.schema.errors import BadValueError, DataError, WeightsError
+from clbench.schema.files import DAMAGED_NPZ
+from clbench.schema.records import EvaluationRecord
+from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
+
+LAYOUT = "index [m], places in the data set, and adversarial [m, c, h, w], floats in [0, 1]"
+
+_AT_ONCE = 128
+"""Images that are looked at together."""
+
+_PACKAGED = "package"
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Examples by their place in the data set, and an adversarial image of each."""
+
+    path: Path
+    index: Int[np.ndarray, " m"]
+    adversarial: Float[np.ndarray, "m c h w"]
+
+
+class Sources(NamedTuple):
+    """Where network and images are, where the record's own names do not lead to them."""
+
+    model: Model | None = None
+    weights: Path | None = None
+    data: Data | None = None
+    data_dir: Path | None = None
+
+
+def read_certificate(path: Path) -> Certificate:
+    """Read a ``.npz`` file of adversarial images.
+
+    Raises:
+        DataError: It is missing, damaged, or holds something else.
+    """
+    try:
+        with ZipFile(path) as archive:
+            check_archive(archive, path.stat().st_size)
+        with np.load(path, allow_pickle=False) as file:
+            index, images = file["index"], file["adversarial"]
+    except BadValueError as error:
+        raise DataError(f"certificate '{path}' {error}") from error
+    except DAMAGED_NPZ as error:
+        raise DataError(f"certificate '{path}' is no .npz file with {LAYOUT}") from error
+    if index.dtype.kind not in "iu" or index.ndim != 1 or not index.size:
+        raise DataError(
+            f"index of certificate '{path}' must be whole numbers [m], got {index.dtype} "
+            f"{list(index.shape)}"
+        )
+    if images.dtype.kind != "f" or images.shape[:1] != index.shape or images.ndim != 4:  # noqa: PLR2004 - the axes
+        raise DataError(
+            f"adversarial of certificate '{path}' must be floats [{len(index)}, c, h, w], got "
+            f"{images.dtype} {list(images.shape)}"
+        )
+    if len(np.unique(index)) != len(index):
+        raise DataError(f"certificate '{path}' has an example twice; leave one of them out")
+    return Certificate(path, index.astype(np.int64), images.astype(np.float32))
+
+
+def robust_beside(
+    path: Path, record: EvaluationRecord, evidence: Evidence, sources: Sources
+) -> int:
+    """Return how many examples that a record holds robust are so beside a certificate, too.
+
+    Raises:
+        ClbenchError: The network or the images are not those of the record, or an image is
+            outside of the ball, outside of the pixel range, or classified rightly.
+    """
+    certificate = read_certificate(path)
+    images = _images(record, sources)
+    position = {int(index): place for place, index in enumerate(evidence.index)}
+    stray = [int(index) for index in certificate.index if int(index) not in position]
+    if stray:
+        raise DataError(f"certificate '{path}' has example {stray[0]}, which the record has not")
+    if certificate.adversarial.shape[1:] != tuple(images.images.shape[1:]):
+        raise DataError(
+            f"adversarial of certificate '{path}' must be of the images' shape "
+            f"{list(images.images.shape[1:])}, got {list(certificate.adversarial.shape[1:])}"
+        )
+    model = _model(record, images, sources)
+    places = torch.tensor([position[int(index)] for index in certificate.index])
+    _check(certificate, _threat_model(record), images.select(places), model)
+    fallen = np.zeros(len(evidence), dtype=bool)
+    fallen[places.numpy()] = True
+    return int(((evidence.broken_by == BY_NOTHING) & ~fallen).sum())
+
+
+def _check(
+    certificate: Certificate, threat_model: ThreatModel, images: ImageSet, model: AttackedModel
+) -> None:
+    """Check that every image is allowed and that the network is wrong about it.
+
+    Args:
+        certificate: Images.
+        threat_model: What is allowed.
+        images: The clean ones, in the same order.
+        model: The network.
+
+    Raises:
+        DataError: One is not; the message names its example.
+    """
+    for start in range(0, len(images), _AT_ONCE):
+        where = slice(start, start + _AT_ONCE)
+        returned = torch.from_numpy(certificate.adversarial[where])
+        clean, labels = images.images[where], images.labels[where]
+        allowed = is_inside(returned, clean, threat_model)
+        broken = model.classify(returned) != labels
+        if (allowed & broken).all():
+            continue
+        place = int((~(allowed & broken)).nonzero()[0, 0])
+        at = f"example {int(certificate.index[start + place])} of certificate '{certificate.path}'"
+        if allowed[place]:
+            raise DataError(f"the network classifies {at} rightly; leave it out")
+        norm = NORMS[threat_model.norm]
+        far = float(norm.distance(returned[place][None], clean[place][None])[0])
+        raise DataError(
+            f"{at} must lie within {threat_model} and in [0, 1], got a distance of {far:.6g}; "
+            "leave it out"
+        )
+
+
+def _threat_model(record: EvaluationRecord) -> ThreatModel:
+    assert record.threat_model, "an attacked record has a threat model"
+    return ThreatModel(parse_norm(record.threat_model.norm), parse_eps(record.threat_model.eps))
+
+
+def _images(record: EvaluationRecord, sources: Sources) -> ImageSet:
+    if sources.data is None and record.data.name not in DATASETS:
+        raise DataError(
+            f"the images of {record.data.name!r} are not known by name; give them with --data"
+        )
+    data = record.data.name if sources.data is None else sources.data
+    images = load_images(data, n_examples=record.data.n, data_dir=sources.data_dir)
+    if images.sha256 != record.data.sha256:
+        raise DataError(
+            f"the record is of other images than {images.name!r}: their sha256 is "
+            f"{images.sha256[:12]}, the record's {record.data.sha256[:12]}; give those with --data"
+        )
+    return images
+
+
+def _model(record: EvaluationRecord, images: ImageSet, sources: Sources) -> AttackedModel:
+    entry = record.model
+    own = f"{entry.name}.{entry.tag}" if entry.source == _PACKAGED else entry.name
+    loaded, _ = load_for(
+        own if sources.model is None else sources.model,
+        images,
+        dataset=record.data.name if record.data.name in DATASETS else None,
+        norm=_threat_model(record).norm,
+        device=find_device("cpu"),
+        weights=sources.weights,
+    )
+    if loaded.weights_sha256 != entry.weights_sha256:
+        raise WeightsError(
+            f"the record is of other weights than those of {loaded.name!r}: their sha256 is "
+            f"{loaded.weights_sha256[:12]}, the record's {entry.weights_sha256[:12]}; give its own "
+            "with --model and --weights"
+        )
+    return AttackedModel(loaded.network)
