@@ -16,6 +16,7 @@ from clbench.data.load import Data, load_images
 from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.verdicts import BY_NOTHING
+from clbench.leaderboard.export.interface import full_name
 from clbench.models.load import Model, load_for
 from clbench.runtime.archives import check_archive
 from clbench.runtime.devices import find_device
@@ -28,8 +29,6 @@ LAYOUT = "index [m], places in the data set, and adversarial [m, c, h, w], float
 
 _AT_ONCE = 128
 """Images that are looked at together."""
-
-_PACKAGED = "package"
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +163,7 @@ def _images(record: EvaluationRecord, sources: Sources) -> ImageSet:
 
 def _model(record: EvaluationRecord, images: ImageSet, sources: Sources) -> AttackedModel:
     entry = record.model
-    own = f"{entry.name}.{entry.tag}" if entry.source == _PACKAGED else entry.name
+    own = full_name(record)
     loaded, _ = load_for(
         own if sources.model is None else sources.model,
         images,

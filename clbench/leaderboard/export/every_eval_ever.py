@@ -14,7 +14,7 @@ from uuid import UUID
 from clbench.evaluation.evidence import Evidence, read_evidence
 from clbench.evaluation.verdicts import BY_NOTHING
 from clbench.leaderboard.export.about import About
-from clbench.leaderboard.export.interface import Written
+from clbench.leaderboard.export.interface import Written, full_name, is_packaged
 from clbench.schema.estimate import Estimate
 from clbench.schema.files import safe_name, sha256_of
 from clbench.schema.records import EvaluationRecord, run_paths
@@ -27,7 +27,6 @@ _RESERVED = {"data", "con", "prn", "aux", "nul"}
 _RESERVED |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
 """What no folder of it may be called."""
 
-_PACKAGED = "package"
 _OWNERS = ("timm", "robustbench")
 """Who made a network that is called so before a colon."""
 
@@ -42,9 +41,9 @@ class _Run(NamedTuple):
 
     @classmethod
     def of(cls, record: EvaluationRecord) -> "_Run":
-        name = record.model.name
+        name = full_name(record)
         prefix = name.partition(":")[0]
-        owner = COLLECTION if record.model.source == _PACKAGED else "unknown"
+        owner = COLLECTION if is_packaged(record) else "unknown"
         owner = prefix if prefix in _OWNERS else owner
         folder = safe_name(name.removeprefix(f"{owner}:"))
         folder = f"{folder}_" if folder.split(".")[0].lower() in _RESERVED else folder
@@ -108,7 +107,7 @@ def _aggregate(record: EvaluationRecord, run: _Run, about: About) -> dict[str, A
             "developer": run.model_id.partition("/")[0],
             "additional_details": {
                 "deployment_type": "self_deployed",
-                "model_availability": ("open_weights" if model.source == _PACKAGED else "unknown"),
+                "model_availability": ("open_weights" if is_packaged(record) else "unknown"),
                 "weights_sha256": model.weights_sha256,
                 "source": model.source,
                 "backbone": model.backbone,

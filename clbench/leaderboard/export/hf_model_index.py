@@ -7,10 +7,10 @@ from typing import Any
 
 from clbench.interop.huggingface import Result, model_card
 from clbench.leaderboard.export.about import About
-from clbench.leaderboard.export.interface import Written
+from clbench.leaderboard.export.interface import Written, full_name
 from clbench.leaderboard.table import in_order
 from clbench.schema.estimate import Estimate
-from clbench.schema.files import safe_name
+from clbench.schema.files import safe_name, sha256_of
 from clbench.schema.records import EvaluationRecord
 from clbench.schema.text import visible
 
@@ -22,16 +22,17 @@ _TEXT = (
 def export(records: Sequence[EvaluationRecord], about: About, out: Path) -> Written:
     """Return a card for every network, with all that was measured of it.
 
-    Two networks of one name, told apart by their weights, have two cards.
+    Networks whose cards would have one place are told apart by a hash of name and weights.
     """
     networks: dict[tuple[str, str], list[EvaluationRecord]] = {}
     for record in in_order(records):
-        networks.setdefault((record.model.name, record.model.weights_sha256), []).append(record)
+        networks.setdefault((full_name(record), record.model.weights_sha256), []).append(record)
     alike = Counter(safe_name(name) for name, _ in networks)
     files = {}
     for (name, weights), of in networks.items():
         folder = safe_name(name)
-        folder = f"{folder}~{weights[:8]}" if alike[folder] > 1 else folder
+        if alike[folder] > 1:
+            folder = f"{folder}~{sha256_of(f'{name} {weights}'.encode())[:8]}"
         results = [result for record in of for result in _results(record)]
         once = [one for place, one in enumerate(results) if one not in results[:place]]
         card = model_card(visible(name), once, _TEXT)
@@ -47,8 +48,8 @@ def _results(record: EvaluationRecord) -> Iterator[Result]:
     if robust is None or attack is None or record.threat_model is None:
         return
     threat = record.threat_model
-    how = {"norm": threat.norm, "eps": threat.eps, "attack": attack.name}
-    how |= {"attack_hash": attack.hash, "seed": str(record.seed)}
+    how: dict[str, Any] = {"norm": threat.norm, "eps": threat.eps, "attack": attack.name}
+    how |= {"attack_hash": attack.hash, "seed": record.seed}
     how |= {"flags": " ".join(record.flags)} if record.flags else {}
     yield _result(record, robust, f"robust accuracy ({record.setting})", how)
     if record.external is not None:

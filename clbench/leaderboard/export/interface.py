@@ -1,4 +1,4 @@
-"""What an exporter is: records in, files of another leaderboard out."""
+"""What an exporter is, and what all of them ask of a record."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from clbench.leaderboard.export.about import About
 from clbench.schema.records import EvaluationRecord
+
+_PACKAGED = "package"
 
 
 class Written(NamedTuple):
@@ -17,3 +19,14 @@ class Written(NamedTuple):
 
 Exporter = Callable[[Sequence[EvaluationRecord], About, Path], Written]
 """From records, what is known about them, and their folder, whose evidence it may read."""
+
+
+def is_packaged(record: EvaluationRecord) -> bool:
+    """Say whether a record is of a network whose weights clbench brings."""
+    return record.model.source == _PACKAGED
+
+
+def full_name(record: EvaluationRecord) -> str:
+    """Return a network's name; of the zoo's own with the data set that it was trained on."""
+    model = record.model
+    return f"{model.name}.{model.tag}" if is_packaged(record) else model.name

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clbench.leaderboard.export.about import About, Paper
-from clbench.leaderboard.export.interface import Written
+from clbench.leaderboard.export.interface import Written, is_packaged
 from clbench.leaderboard.export.model_info import ModelInfo
 from clbench.schema.estimate import Estimate
 from clbench.schema.files import safe_name
@@ -113,7 +113,7 @@ def _why_not(record: EvaluationRecord, about: About) -> str:
         (
             "whether it was trained on additional data is not known; tell it with --about FILE: "
             f'[models."{visible(record.model.name)}"] additional_data = true or false'
-        ): about.paper(record.model.name).additional_data is None and not record.model.scheme,
+        ): about.paper(record.model.name).additional_data is None and not is_packaged(record),
     }
     return next((reason for reason, holds in misfits.items() if holds), "")
 
