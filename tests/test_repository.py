@@ -45,6 +45,9 @@ FLAGS = {
     "leaderboard check": "--out --json --help",
     "leaderboard show": "--out --format --columns --json --help",
     "leaderboard upgrade": "--out --json --help",
+    "leaderboard export": "--format --out --about --json --help",
+    "leaderboard external": """--source --robust-acc --certificate --model --weights --data
+        --data-dir --json --help""",
     "clean": "--remove --json --help",
 }
 """Scripts depend on these: one more or one less is a decision, not an accident."""
