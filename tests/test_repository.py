@@ -43,7 +43,7 @@ FLAGS = {
     "show": "--json --help",
     "leaderboard build": "--out --json --help",
     "leaderboard check": "--out --json --help",
-    "leaderboard show": "--out --format --columns --json --help",
+    "leaderboard show": "--out --format --columns --with-robustbench --json --help",
     "leaderboard upgrade": "--out --json --help",
     "leaderboard export": "--format --out --about --json --help",
     "leaderboard external": """--source --robust-acc --certificate --model --weights --data

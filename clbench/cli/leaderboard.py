@@ -22,7 +22,10 @@ Format = Annotated[
 Columns = Annotated[
     str, typer.Option(help="Names of columns of leaderboard.csv, with commas between them.")
 ]
-
+WithRobustBench = Annotated[
+    Path | None,
+    typer.Option(help="A copy of RobustBench's model_info, whose entries stand beside ours."),
+]
 ExportFormat = Annotated[
     Literal["robustbench", "every-eval-ever", "hf-model-index"],
     typer.Option("--format", help="Whose files.", show_default=False),
@@ -80,6 +83,7 @@ def show(
     out: Out = Path("results"),
     form: Format = "table",
     columns: Columns = "",
+    with_robustbench: WithRobustBench = None,
     as_json: opt.Json = False,
 ) -> None:
     """Show the leaderboard of the records: as a table, for a paper, or for machines."""
@@ -89,26 +93,27 @@ def show(
         FORMATS,
         TERMINAL_COLUMNS,
         in_words,
-        parts,
-        rows,
     )
+    from clbench.leaderboard.published import beside_published
     from clbench.leaderboard.table import read_ranked
 
     wanted = [name.strip() for name in columns.split(",")] if columns else []
     found = read_ranked(out)
+    if not wanted and not as_json and form not in FORMATS:
+        doubtful = any(record.unreliable for record in found)
+        wanted = list(DOUBTFUL_COLUMNS if doubtful else TERMINAL_COLUMNS)
+    shown = beside_published(found, wanted, with_robustbench)
     if as_json:
-        show_json(rows(found, wanted))
+        show_json([row for part in shown for row in part.rows])
         return
     if form in FORMATS:
-        print(FORMATS[form](parts(found, wanted)))
+        print(FORMATS[form](shown))
         return
-    doubtful = any(record.unreliable for record in found)
-    shown = parts(found, wanted or (DOUBTFUL_COLUMNS if doubtful else TERMINAL_COLUMNS))
     for number, (heading, ranked) in enumerate(shown):
         if number:
             print()
         texts = [{name: in_words(cell) for name, cell in row.items()} for row in ranked]
-        show_rows(heading if not wanted or len(shown) > 1 else "", texts, as_json=False)
+        show_rows(heading if not columns or len(shown) > 1 else "", texts, as_json=False)
 
 
 @leaderboard.command(cls=Command)
