@@ -22,6 +22,7 @@ import torch
 import typer
 from torch import nn
 
+from clbench.data.readers.imagenet import Preprocessing
 from clbench.interop.robustbench import Entry, entries
 from clbench.models.load import load_model
 from clbench.schema.errors import describe
@@ -29,8 +30,6 @@ from clbench.schema.errors import describe
 RESULTS = Path(__file__).parent / "results" / "robustbench_zoo.json"
 
 CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet": 1000}
-SIDES = {"Crop288": 288}
-"""Of images, by preprocessing; 224 of other ImageNet entries."""
 
 LAST = ("Kireev2021Effectiveness", "Andriushchenko2020Understanding")
 """Files of these hold several networks."""
@@ -91,7 +90,8 @@ def random_weights(entry: Entry) -> Iterator[None]:
 
 def shape_of(entry: Entry) -> tuple[int, int, int]:
     """Return channels, height and width of the images that an entry is evaluated on."""
-    side = SIDES.get(entry.preprocessing, 224) if entry.dataset == "imagenet" else 32
+    prepare = Preprocessing.of(entry.preprocessing) if entry.preprocessing else None
+    side = prepare.side or prepare.scaled if prepare else 32
     return 3, side, side
 
 

@@ -263,7 +263,7 @@ def _session(
 
     from clbench.data.load import evaluated_images
     from clbench.evaluation.session import begin
-    from clbench.models.load import load_for, tell_of_default_images
+    from clbench.models.load import load_for, preprocessing_of, tell_of_default_images
     from clbench.runtime.devices import find_device
 
     place = find_device(device)
@@ -274,6 +274,7 @@ def _session(
         n_examples=n_examples,
         data_dir=data_dir,
         download=download,
+        preprocessing=preprocessing_of(model, settled.dataset, settled.threat_model.norm),
     )
     loaded, images = load_for(
         model,

@@ -8,7 +8,7 @@ import pytest
 
 import clbench
 from clbench.attacks.registry import plan_attack
-from clbench.data.datasets import DATASETS
+from clbench.data.datasets import TEST_SETS
 from clbench.evaluation.reliability import FLAGS as FLAG_ROWS
 from clbench.leaderboard.check import check
 from clbench.models import ZOO
@@ -56,9 +56,9 @@ FLAGS = {
 @pytest.mark.parametrize("name", sorted(protocols()))
 def test_every_protocol_names_an_attack_that_can_be_planned(name):
     protocol = protocols()[name]
-    n_classes = DATASETS[protocol.dataset].n_classes
+    n_classes = TEST_SETS[protocol.dataset].n_classes
     assert plan_attack(protocol.attack, protocol.threat_model.norm, n_classes).spec.components
-    assert 1 <= protocol.n_examples <= DATASETS[protocol.dataset].n_test
+    assert 1 <= protocol.n_examples <= TEST_SETS[protocol.dataset].n_test
 
 
 @pytest.mark.parametrize("command", FLAGS)

@@ -7,6 +7,7 @@ cannot work, with the command that mends it.
 
 import contextlib
 import importlib
+import math
 import pickle
 import sys
 import warnings
@@ -29,6 +30,9 @@ _KNOWN_WARNINGS = (
     "Overwriting .* in registry",
 )
 """What robustbench's imports warn of, which its users cannot mend."""
+
+_OLD_CALLS = ("The parameter 'pretrained' is deprecated", "Arguments other than a weight enum")
+"""What torchvision warns of when robustbench builds a network, likewise."""
 
 
 def _import_robustbench() -> ModuleType:
@@ -61,8 +65,8 @@ _NOT_ITS_WEIGHTS = (
 class Entry(NamedTuple):
     """A row of RobustBench's model zoo.
 
-    ``preprocessing`` is what is done to a picture before it is attacked, by RobustBench's name of
-    it: "" where nothing is, "timm" where the network's configuration says.
+    ``preprocessing`` is what is done to a picture before it is attacked, as RobustBench names it;
+    "" where nothing is.
     """
 
     name: str
@@ -89,15 +93,14 @@ def entry(name: str, dataset: str, threat_model: str) -> Entry | None:
 
 
 def _preprocessing(name: str, dataset: str, threat_model: str, row: Mapping[str, Any]) -> str:
-    if "preprocessing" in row or dataset != "imagenet":
-        return row.get("preprocessing") or ""
-    return "timm" if _in_timm(name, dataset, threat_model) else ""
-
-
-def _in_timm(name: str, dataset: str, threat_model: str) -> bool:
-    """Say whether robustbench asks timm for a model, which it does where timm has it."""
+    timm = _ROBUSTBENCH.utils.timm
     registered = f"{name.lower().replace('-', '_')}_{dataset}_{threat_model.lower()}"
-    return bool(_ROBUSTBENCH.utils.timm.is_model(registered))
+    if dataset != "imagenet" or not timm.is_model(registered):
+        return row.get("preprocessing") or ""
+    cfg = timm.get_pretrained_cfg(registered)  # robustbench prepares them as timm says
+    how = "" if cfg.interpolation == "bilinear" else cfg.interpolation.capitalize()
+    size = cfg.input_size[1]
+    return f"{how}Res{math.floor(size / cfg.crop_pct)}Crop{size}"
 
 
 def load_model(
@@ -126,7 +129,9 @@ def load_model(
     file = _place(rows.get(name, {}).get("gdrive_id"), folder / f"{name}.pt")
     fetching = (OSError, _ROBUSTBENCH.utils.gdown.exceptions.FileURLRetrievalError)
     try:
-        with contextlib.redirect_stdout(sys.stderr), _reading_by(read):
+        with contextlib.redirect_stdout(sys.stderr), _reading_by(read), warnings.catch_warnings():
+            for message in _OLD_CALLS:
+                warnings.filterwarnings("ignore", message=message)
             network: nn.Module = _ROBUSTBENCH.load_model(
                 name, model_dir=model_dir, dataset=dataset, threat_model=threat_model
             )

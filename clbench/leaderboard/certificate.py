@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float, Int
 
 from clbench.attacks.norms import NORMS, is_inside
-from clbench.data.datasets import DATASETS
+from clbench.data.datasets import TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.data.load import Data, load_images
 from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.verdicts import BY_NOTHING
 from clbench.leaderboard.export.interface import full_name
-from clbench.models.load import Model, load_for
+from clbench.models.load import Model, load_for, preprocessing_of
 from clbench.runtime.archives import check_archive
 from clbench.runtime.devices import find_device
 from clbench.schema.errors import BadValueError, DataError, WeightsError
@@ -147,12 +147,19 @@ def _threat_model(record: EvaluationRecord) -> ThreatModel:
 
 
 def _images(record: EvaluationRecord, sources: Sources) -> ImageSet:
-    if sources.data is None and record.data.name not in DATASETS:
+    if sources.data is None and record.data.name not in TEST_SETS:
         raise DataError(
             f"the images of {record.data.name!r} are not known by name; give them with --data"
         )
     data = record.data.name if sources.data is None else sources.data
-    images = load_images(data, n_examples=record.data.n, data_dir=sources.data_dir)
+    images = load_images(
+        data,
+        n_examples=record.data.n,
+        data_dir=sources.data_dir,
+        preprocessing=preprocessing_of(
+            _name(record, sources), record.data.name, _threat_model(record).norm
+        ),
+    )
     if images.sha256 != record.data.sha256:
         raise DataError(
             f"the record is of other images than {images.name!r}: their sha256 is "
@@ -161,13 +168,16 @@ def _images(record: EvaluationRecord, sources: Sources) -> ImageSet:
     return images
 
 
+def _name(record: EvaluationRecord, sources: Sources) -> Model:
+    return full_name(record) if sources.model is None else sources.model
+
+
 def _model(record: EvaluationRecord, images: ImageSet, sources: Sources) -> AttackedModel:
     entry = record.model
-    own = full_name(record)
     loaded, _ = load_for(
-        own if sources.model is None else sources.model,
+        _name(record, sources),
         images,
-        dataset=record.data.name if record.data.name in DATASETS else None,
+        dataset=record.data.name if record.data.name in TEST_SETS else None,
         norm=_threat_model(record).norm,
         device=find_device("cpu"),
         weights=sources.weights,

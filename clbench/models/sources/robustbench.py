@@ -10,7 +10,7 @@ from clbench.models.interface import LoadedModel, Wanted, loaded_from_elsewhere
 from clbench.models.register import check_owner, owner_of
 from clbench.models.zoo import zoo_names
 from clbench.schema.errors import BadValueError
-from clbench.schema.names import RobustBenchThreatModel, look_up
+from clbench.schema.names import NormName, RobustBenchThreatModel, look_up
 from clbench.schema.provenance import version_of
 
 ROBUSTBENCH_DIR = Path("models")
@@ -38,7 +38,7 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
             f"model 'robustbench:{name}' brings its own weights; "
             f"leave out --weights {wanted.weights}"
         )
-    threat_model, entry = _split(name, wanted)
+    threat_model, entry = _split(name, wanted.norm)
     stem, _, tag = entry.partition(".")
     if entry in zoo_names() and tag not in ("", wanted.dataset):
         raise BadValueError(
@@ -64,14 +64,23 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
     return loaded_from_elsewhere(network, f"robustbench:{called}", None, source=source)
 
 
-def _split(name: str, wanted: Wanted) -> tuple[str, str]:
+def preprocessing(name: str, dataset: str, norm: NormName) -> str:
+    """Return what is done to pictures before this network sees them, "" where nothing is known."""
+    from clbench.interop import robustbench  # noqa: PLC0415 - takes seconds, may not be sound
+
+    threat_model, entry = _split(name, norm)
+    found = robustbench.entry(entry, dataset, threat_model)
+    return found.preprocessing if found else ""
+
+
+def _split(name: str, norm: NormName) -> tuple[str, str]:
     """Return the threat model whose table a name is of, and the name in it."""
     head, slash, entry = name.partition("/")
     if slash:
         return look_up(_THREAT_MODELS, head, "RobustBench threat model"), entry
-    if wanted.norm not in _THREAT_MODELS:
+    if norm not in _THREAT_MODELS:
         raise BadValueError(
-            f"RobustBench has no name for {wanted.norm}, but for {', '.join(_THREAT_MODELS)}; name "
+            f"RobustBench has no name for {norm}, but for {', '.join(_THREAT_MODELS)}; name "
             f"the one that the model was trained for: --model robustbench:Linf/{name}"
         )
-    return wanted.norm, name
+    return norm, name
