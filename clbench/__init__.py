@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clbench.api import build_leaderboard as build_leaderboard
     from clbench.api import diagnose as diagnose
     from clbench.api import evaluate as evaluate
+    from clbench.api import evaluate_corruptions as evaluate_corruptions
     from clbench.api import export_leaderboard as export_leaderboard
     from clbench.api import list_layers as list_layers
     from clbench.api import load_data as load_data
@@ -31,6 +32,7 @@ __all__ = [
     "build_leaderboard",
     "diagnose",
     "evaluate",
+    "evaluate_corruptions",
     "export_leaderboard",
     "list_layers",
     "load_data",

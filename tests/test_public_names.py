@@ -16,6 +16,7 @@ COMMANDS = {
     "plan": ("plan", {"json"}),
     "probe": ("probe", {"json", "quiet", "kind", "tap", "extent", "layer_probes"}),
     "train": ("train", {"tensorboard", "json", "quiet"}),
+    "corruptions": ("evaluate_corruptions", {"json"}),
     "leaderboard export": ("export_leaderboard", {"json"}),
     "leaderboard external": ("add_external", {"json"}),
 }

@@ -27,6 +27,8 @@ FLAGS = {
     "merge": "--json --help",
     "plan": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
         --attack --backend --batch-size --device --precision --seed --json --help""",
+    "corruptions": """--model --dataset --data-dir --weights --n-examples --baseline --device --out
+        --json --help""",
     "models": "--json --help",
     "layers": "--protocol --data --data-dir --weights --json --help",
     "attacks": "--json --help",

@@ -15,6 +15,7 @@ from clbench.data.image_set import (
 from clbench.data.interface import DatasetInfo, Examples, Split
 from clbench.data.readers.files import read_file
 from clbench.data.readers.folder import class_names, name_of
+from clbench.data.readers.imagenet import read_imagenet
 from clbench.data.readers.memory import WANTED, read_memory
 from clbench.data.stored import first
 from clbench.runtime.user_code import is_own, load_own
@@ -187,7 +188,7 @@ def load_test_set(
         data_dir: The folder that holds the data set's own folder; ``digits`` needs none.
         download: Whether to fetch what is missing in ``data_dir``; never done unasked.
         preprocessing: What is done to pictures of ImageNet first, by RobustBench's name of it;
-            "" for the usual. Other data sets are as they are.
+            "" for the usual. Other data sets have none.
 
     Raises:
         UnknownNameError: No such data set.
@@ -196,8 +197,7 @@ def load_test_set(
     """
     info = look_up(TEST_SETS, dataset, "dataset")
     if preprocessing:
-        assert info.reader is not None, "every row of the table has a reader"
-        info = replace(info, reader=partial(info.reader, preprocessing=preprocessing))
+        info = replace(info, reader=partial(read_imagenet, preprocessing=preprocessing))
     found = _read(info, "test", data_dir, download=download)
     n = count_examples(dataset, n_examples, available=len(found.labels))
     return make_image_set(dataset, first(found.images, n), found.labels[:n], info.n_classes)

@@ -105,6 +105,20 @@ def preprocessing_of(model: Model, dataset: str | None, norm: NormName) -> str:
     return robustbench.preprocessing(rest, dataset, norm) if is_theirs else ""
 
 
+def of_threat_model(model: Model, threat_model: str) -> Model:
+    """Return a name of RobustBench's zoo with this table, where it names none; others as they are.
+
+    >>> of_threat_model("robustbench:AlexNet", "corruptions")
+    'robustbench:corruptions/AlexNet'
+    """
+    if isinstance(model, nn.Module):
+        return model
+    what = read_argument(str(model)).what
+    if not what.startswith("robustbench:") or "/" in what:
+        return model
+    return str(model).replace("robustbench:", f"robustbench:{threat_model}/", 1)
+
+
 def check_name(name: str, loaded: LoadedModel) -> None:
     """Check that a name of the zoo is not given to another network; "" gives none.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clbench.schema.attack_spec import HASH_DIGITS, Parameter
+from clbench.schema.corruptions import ACCURACY
 from clbench.schema.dataclass_io import read_json, to_json
 from clbench.schema.errors import BadValueError, RecordError
 from clbench.schema.estimate import Estimate
@@ -253,9 +254,11 @@ class EvaluationRecord:
 def ranked_accuracy(record: EvaluationRecord) -> float:
     """Return the robust accuracy that ranks a record: a lower external one wins over its own.
 
-    NaN where nothing was attacked, or where it is an upper bound.
+    Where nothing was attacked it is the accuracy on corrupted images; NaN where there are none, or
+    where it is an upper bound.
     """
-    robust = record.measure("robust_acc")
+    names = ("robust_acc", ACCURACY, f"{ACCURACY}_3d")
+    robust = next((one for name in names if (one := record.measure(name))), None)
     if robust is None or record.is_upper_bound:
         return math.nan
     return min(robust.value, record.external.robust_acc) if record.external else robust.value

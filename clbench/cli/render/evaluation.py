@@ -15,6 +15,7 @@ from clbench.evaluation.session import Evaluation
 from clbench.leaderboard.table import CSV_NAME
 from clbench.probes.layers import NO_LAYER
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
+from clbench.schema.corruptions import of_corruption
 from clbench.schema.dataclass_io import to_json
 from clbench.schema.estimate import Estimate
 from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, External, left_after
@@ -117,6 +118,13 @@ def _accuracies(record: EvaluationRecord, console: PlainConsole) -> Table:
     for attack in components if len(components) > 1 else ():
         left = cells(record.measure(left_after(attack)))
         table.add_row(f"  left after {visible(attack)}", *left, style="dim")
+    if record.attack is None:
+        for measure in record.measures[1:]:
+            is_each = measure.name.startswith(of_corruption(""))
+            name = measure.name.removeprefix(of_corruption("")).replace("_", " ")
+            shown = _cells(console, measure, percent=True)
+            table.add_row(f"  {name}" if is_each else name, *shown, style="" if is_each else "bold")
+        return table
     label = "robust accuracy, at most" if record.is_upper_bound else "robust accuracy"
     table.add_row(label, *cells(record.measure("robust_acc")), style="bold")
     return table

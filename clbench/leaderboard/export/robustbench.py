@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from clbench.leaderboard.export.about import About, Paper
 from clbench.leaderboard.export.interface import Written, is_packaged
-from clbench.leaderboard.export.model_info import ModelInfo
+from clbench.leaderboard.export.model_info import ModelInfo, Value
+from clbench.schema.corruptions import ACCURACY, CORRUPTED, RELATIVE
 from clbench.schema.estimate import Estimate
 from clbench.schema.files import safe_name
 from clbench.schema.records import EvaluationRecord
@@ -41,98 +42,124 @@ def export(records: Sequence[EvaluationRecord], about: About, out: Path) -> Writ
     """Return RobustBench's files of the records that have a place in its leaderboards.
 
     Of several of one model and leaderboard, the one with the most images is taken, and of these the
-    lowest robust accuracy.
+    lowest robust accuracy. Accuracies on ImageNet-3DCC stand in the file of those on ImageNet-C.
     """
-    files: dict[str, bytes] = {}
+    entries: dict[str, dict[str, Value]] = {}
     left_out = []
     for record in sorted(records, key=_first):
-        reason = _why_not(record, about)
-        name = f"{record.data.name}/{_norm(record)}/{safe_name(record.model.name)}.json"
-        if not reason and name in files:
+        reason, dataset, threat_model = _why_not(record, about), *_place(record)
+        name = f"{dataset}/{threat_model}/{safe_name(record.model.name)}.json"
+        found = {} if reason else _entry(record, about.paper(record.model.name))
+        if not reason and _is_3d(record) and name not in entries:
+            reason = "RobustBench has accuracies on imagenet-3dcc beside those on imagenet-c"
+        elif not reason and not found.keys() - entries.get(name, {}).keys():
             reason = f"{name} is of another of its records, on as many images or more"
         if reason:
             left_out.append(f"{visible(record.model.name)} ({record.setting}): {reason}")
         else:
-            files[name] = entry(record, about.paper(record.model.name)).to_bytes()
+            entries[name] = found | entries.get(name, {})
+    files = {name: ModelInfo(entry).to_bytes() for name, entry in entries.items()}
     return Written(files, tuple(left_out))
 
 
-def entry(record: EvaluationRecord, paper: Paper) -> ModelInfo:
-    """Return a record that has a place in RobustBench's leaderboards as an entry of them.
+def _entry(record: EvaluationRecord, paper: Paper) -> dict[str, Value]:
+    """Return the fields of a record that has a place in RobustBench's leaderboards.
 
     Its page shows texts as HTML, so they are written as such.
     """
-    table = TABLES[record.data.name, _norm(record)]
-    clean, robust = record.measure("clean_acc"), record.measure("robust_acc")
-    assert clean is not None, "an attacked record has it"
-    assert robust is not None, "likewise"
-    paper_name = paper.name or record.model.name
-    footnote = _footnote(record, robust, table.n_examples)
-    return ModelInfo(
-        {
-            "link": paper.link,
-            "name": _text(paper_name),
-            "authors": _text(paper.authors),
-            "additional_data": bool(paper.additional_data),
-            "number_forward_passes": paper.number_forward_passes,
-            "dataset": record.data.name,
-            "venue": _text(paper.venue),
-            "architecture": _text(paper.architecture or record.model.backbone),
-            "eps": table.eps,
-            "clean_acc": _percent(clean.value),
-            "reported": paper.reported,
-            "autoattack_acc": _percent(robust.value),
-            **({"external": _percent(record.external.robust_acc)} if record.external else {}),
-            **({"footnote": footnote} if footnote else {}),
-            "unreliable": record.unreliable,
-        }
+    dataset, threat_model = _place(record)
+    clean = record.measure("clean_acc")
+    assert clean is not None, "every record has it"
+    table = TABLES.get((dataset, threat_model))
+    footnote = _footnote(
+        record, table.n_examples if table else CORRUPTED[record.data.name].n_examples
     )
+    return {
+        "link": paper.link,
+        "name": _text(paper.name or record.model.name),
+        "authors": _text(paper.authors),
+        "additional_data": bool(paper.additional_data),
+        "number_forward_passes": paper.number_forward_passes,
+        "dataset": dataset,
+        "venue": _text(paper.venue),
+        "architecture": _text(paper.architecture or record.model.backbone),
+        "eps": table.eps if table else None,
+        "clean_acc": _percent(clean.value),
+        "reported": paper.reported,
+        **{field: _percent(found.value) for field, found in _numbers(record).items()},
+        **({"external": _percent(record.external.robust_acc)} if record.external else {}),
+        **({"footnote": footnote} if footnote else {}),
+        **({"unreliable": record.unreliable} if table else {}),
+    }
+
+
+def _numbers(record: EvaluationRecord) -> dict[str, Estimate]:
+    """Return what a record measured of robustness, the number that ranks it first, by field."""
+    names = {"robust_acc": "autoattack_acc"}
+    for suffix in ("", "_3d"):
+        names |= {f"{one}{suffix}": f"{one}{suffix}" for one in (ACCURACY, RELATIVE)}
+    return {field: one for name, field in names.items() if (one := record.measure(name))}
+
+
+def _place(record: EvaluationRecord) -> tuple[str, str]:
+    """Return the data set and threat model of a record, as its leaderboards have them."""
+    if record.data.name in CORRUPTED and record.attack is None:
+        return CORRUPTED[record.data.name].dataset, "corruptions"
+    return record.data.name, record.threat_model.norm if record.threat_model else ""
+
+
+def _is_3d(record: EvaluationRecord) -> bool:
+    return record.measure(f"{ACCURACY}_3d") is not None
 
 
 def _why_not(record: EvaluationRecord, about: About) -> str:
     """Return why a record has no place in its leaderboards, "" where it has one."""
-    norm, dataset = _norm(record), record.data.name
-    if record.attack is None or record.threat_model is None:
+    dataset, _ = _place(record)
+    is_corrupted = record.data.name in CORRUPTED and bool(_numbers(record))
+    if record.threat_model is None and not is_corrupted:
         return "nothing was attacked"
     if dataset not in _DATASETS:
         return f"RobustBench has no data set {visible(dataset)}, but {', '.join(_DATASETS)}"
-    if norm not in _NORMS:
-        return f"RobustBench has no name for {norm}; its threat models are {', '.join(_NORMS)}"
-    if (dataset, norm) not in TABLES:
-        return f"RobustBench has no leaderboard of {dataset} in {norm}"
-    table = TABLES[dataset, norm]
-    misfits = {
-        f"RobustBench's leaderboard of {dataset} in {norm} is at eps {table.eps}": (
-            parse_eps(record.threat_model.eps) != parse_eps(table.eps)
-        ),
-        f"RobustBench's leaderboards hold robust accuracies under {ATTACK}": record.attack.name
-        != ATTACK,
-        f"RobustBench evaluates {table.n_examples} images, not {record.data.n}": (
-            record.data.n > table.n_examples
-        ),
-        (
+    if record.threat_model is not None and (other := _other_table(record)):
+        return other
+    if about.paper(record.model.name).additional_data is None and not is_packaged(record):
+        return (
             "whether it was trained on additional data is not known; tell it with --about FILE: "
             f'[models."{visible(record.model.name)}"] additional_data = true or false'
-        ): about.paper(record.model.name).additional_data is None and not is_packaged(record),
-    }
-    return next((reason for reason, holds in misfits.items() if holds), "")
+        )
+    return ""
+
+
+def _other_table(record: EvaluationRecord) -> str:
+    """Return why a record under attack fits none of its tables, "" where it fits one."""
+    assert record.threat_model is not None, "it was attacked"
+    dataset, norm = _place(record)
+    if norm not in _NORMS:
+        return f"RobustBench has no name for {norm}; its threat models are {', '.join(_NORMS)}"
+    table = TABLES.get((dataset, norm))
+    if table is None:
+        return f"RobustBench has no leaderboard of {dataset} in {norm}"
+    if parse_eps(record.threat_model.eps) != parse_eps(table.eps):
+        return f"RobustBench's leaderboard of {dataset} in {norm} is at eps {table.eps}"
+    if record.attack is None or record.attack.name != ATTACK:
+        return f"RobustBench's leaderboards hold robust accuracies under {ATTACK}"
+    if record.data.n > table.n_examples:
+        return f"RobustBench evaluates {table.n_examples} images, not {record.data.n}"
+    return ""
 
 
 def _first(record: EvaluationRecord) -> tuple[object, ...]:
     """Return what puts the records of a model in order, the one to take first."""
-    robust = record.measure("robust_acc")
-    return record.data.name, -record.data.n, robust.value if robust else 0.0, record.run.hash
+    value = next((one.value for one in _numbers(record).values()), 0.0)
+    return _is_3d(record), record.data.name, -record.data.n, value, record.run.hash
 
 
-def _norm(record: EvaluationRecord) -> str:
-    return record.threat_model.norm if record.threat_model else ""
-
-
-def _footnote(record: EvaluationRecord, robust: Estimate, wanted: int) -> str:
+def _footnote(record: EvaluationRecord, wanted: int) -> str:
     """Return what a reader of the number must know, "" where it is RobustBench's own kind."""
     if record.data.n == wanted:
         return ""
-    low, high = _percent(robust.low), _percent(robust.high)
+    found = next(iter(_numbers(record).values()))
+    low, high = _percent(found.low), _percent(found.high)
     return f"On {record.data.n} of {wanted} test images: 95% interval from {low}% to {high}%."
 
 
