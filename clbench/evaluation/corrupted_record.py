@@ -1,6 +1,7 @@
 """The record of a network on corrupted images: nothing is attacked."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import AttackedModel
-from clbench.evaluation.corruptions import look_at, measures_of, read_baseline
+from clbench.evaluation.corruptions import Seen, look_at, measures_of, read_baseline
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.reliability import is_unreliable
 from clbench.evaluation.session import Evaluation
@@ -55,20 +56,35 @@ def evaluate_corrupted(
     errors = read_baseline(baseline, of) if baseline else None
     started, model = time.perf_counter(), AttackedModel(loaded.network)
     seen = look_at(model, of, clean, data_dir, device=device, on_progress=on_progress)
+    record = replace(
+        _record(loaded, of, clean, seen, device),
+        measures=measures_of(seen, of, clean.labels, errors),
+        wall_s=time.perf_counter() - started,
+    )
+    evidence = _evidence(record, clean, seen)
+    if out is None:
+        return Evaluation(record, evidence)
+    store = RunStore.at(out, record.run)
+    return Evaluation(store.write(record, evidence), evidence, store.paths)
+
+
+def _record(
+    loaded: LoadedModel, of: CorruptedSet, clean: ImageSet, seen: Seen, device: torch.device
+) -> EvaluationRecord:
     is_whole = len(clean) == of.n_examples
-    record = EvaluationRecord(
+    return EvaluationRecord(
         schema_version=SCHEMA_VERSION,
         protocol=f"{of.dataset}-{of.threat_model.replace('_', '-')}" if is_whole else CUSTOM,
         model=loaded.entry,
         data=DataEntry(of.name, len(clean), seen.sha256),
         threat_model=None,
         attack=None,
-        measures=measures_of(seen, of, clean.labels, errors),
+        measures=(),
         flags=loaded.flags,
         unreliable=is_unreliable(loaded.flags),
         seed=0,
         counts=Counts(seen.right.size + len(clean), 0),
-        wall_s=time.perf_counter() - started,
+        wall_s=0.0,
         device=device_name(device),
         precision="float32",
         batch_size=_NO_TILE,
@@ -76,8 +92,12 @@ def evaluate_corrupted(
         commit=commit(),
         created=utc_now(),
     )
+
+
+def _evidence(record: EvaluationRecord, clean: ImageSet, seen: Seen) -> Evidence:
+    """Return what is known of every clean image."""
     predicted, labels = seen.clean_pred.numpy(), clean.labels.numpy()
-    evidence = Evidence(
+    return Evidence(
         identity=record.run.hash,
         index=clean.index.numpy(),
         label=labels,
@@ -85,7 +105,3 @@ def evaluate_corrupted(
         adv_pred=predicted,
         broken_by=np.where(predicted == labels, BY_NOTHING, BY_CLEAN),
     )
-    if out is None:
-        return Evaluation(record, evidence)
-    store = RunStore.at(out, record.run)
-    return Evaluation(store.write(record, evidence), evidence, store.paths)

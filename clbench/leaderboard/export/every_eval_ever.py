@@ -160,18 +160,18 @@ def _result(record: EvaluationRecord, run: _Run, found: Estimate) -> dict[str, A
             "min_score": 0,
             "max_score": 1,
         },
-        "score_details": {
-            "score": found.value,
-            "details": details,
-            "uncertainty": {
-                "confidence_interval": {
-                    "lower": found.low,
-                    "upper": found.high,
-                    "confidence_level": 0.95,
-                    "method": "Wilson score",
-                },
-                "num_samples": found.n,
-            },
+        "score_details": _score(found, details),
+    }
+
+
+def _score(found: Estimate, details: dict[str, str]) -> dict[str, Any]:
+    interval = {"lower": found.low, "upper": found.high, "confidence_level": 0.95}
+    return {
+        "score": found.value,
+        "details": details,
+        "uncertainty": {
+            "confidence_interval": interval | {"method": "Wilson score"},
+            "num_samples": found.n,
         },
     }
 
