@@ -1,6 +1,8 @@
 """Adversarial images of somebody else's attack, checked one by one against a record."""
 
+import re
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipFile
@@ -16,16 +18,19 @@ from clbench.data.load import Data, load_images
 from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.verdicts import BY_NOTHING
-from clbench.leaderboard.export.interface import full_name
+from clbench.leaderboard.export.interface import full_name, is_packaged
 from clbench.models.load import Model, load_for, preprocessing_of
 from clbench.runtime.archives import check_archive
 from clbench.runtime.devices import find_device
-from clbench.schema.errors import BadValueError, DataError, WeightsError
+from clbench.schema.errors import BadValueError, DataError, ModelError, WeightsError
 from clbench.schema.files import DAMAGED_NPZ
 from clbench.schema.records import EvaluationRecord
 from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
 
 LAYOUT = "index [m], places in the data set, and adversarial [m, c, h, w], floats in [0, 1]"
+
+_KNOWN = re.compile(r"(timm|robustbench):([A-Za-z0-9_]+/)?[A-Za-z0-9][A-Za-z0-9._-]*")
+"""Names that run no code but that of the package before the colon."""
 
 _AT_ONCE = 128
 """Images that are looked at together."""
@@ -36,6 +41,7 @@ class Certificate:
     """Examples by their place in the data set, and an adversarial image of each."""
 
     path: Path
+    content: bytes
     index: Int[np.ndarray, " m"]
     adversarial: Float[np.ndarray, "m c h w"]
 
@@ -56,9 +62,10 @@ def read_certificate(path: Path) -> Certificate:
         DataError: It is missing, damaged, or holds something else.
     """
     try:
-        with ZipFile(path) as archive:
-            check_archive(archive, path.stat().st_size)
-        with np.load(path, allow_pickle=False) as file:
+        content = path.read_bytes()
+        with ZipFile(BytesIO(content)) as archive:
+            check_archive(archive, len(content))
+        with np.load(BytesIO(content), allow_pickle=False) as file:
             index, images = file["index"], file["adversarial"]
     except BadValueError as error:
         raise DataError(f"certificate '{path}' {error}") from error
@@ -76,11 +83,12 @@ def read_certificate(path: Path) -> Certificate:
         )
     if len(np.unique(index)) != len(index):
         raise DataError(f"certificate '{path}' has an example twice; leave one of them out")
-    return Certificate(path, index.astype(np.int64), images.astype(np.float32))
+    with np.errstate(over="ignore"):  # what float32 cannot hold lies outside of the ball
+        return Certificate(path, content, index.astype(np.int64), images.astype(np.float32))
 
 
 def robust_beside(
-    path: Path, record: EvaluationRecord, evidence: Evidence, sources: Sources
+    certificate: Certificate, record: EvaluationRecord, evidence: Evidence, sources: Sources
 ) -> int:
     """Return how many examples that a record holds robust are so beside a certificate, too.
 
@@ -88,8 +96,7 @@ def robust_beside(
         ClbenchError: The network or the images are not those of the record, or an image is
             outside of the ball, outside of the pixel range, or classified rightly.
     """
-    certificate = read_certificate(path)
-    images = _images(record, sources)
+    path, images = certificate.path, _images(record, sources)
     position = {int(index): place for place, index in enumerate(evidence.index)}
     stray = [int(index) for index in certificate.index if int(index) not in position]
     if stray:
@@ -169,7 +176,19 @@ def _images(record: EvaluationRecord, sources: Sources) -> ImageSet:
 
 
 def _name(record: EvaluationRecord, sources: Sources) -> Model:
-    return full_name(record) if sources.model is None else sources.model
+    """Return what the network is; code that a record names is run only where somebody asks for it.
+
+    Raises:
+        ModelError: It is of somebody's code, and nobody named it.
+    """
+    if sources.model is not None:
+        return sources.model
+    name = full_name(record)
+    if not (is_packaged(record) or _KNOWN.fullmatch(name)):
+        raise ModelError(
+            f"the record is of {name!r}, whose code nothing here runs unasked; name it by --model"
+        )
+    return name
 
 
 def _model(record: EvaluationRecord, images: ImageSet, sources: Sources) -> AttackedModel:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clbench.evaluation.evidence import read_evidence
-from clbench.leaderboard.certificate import Sources, robust_beside
+from clbench.leaderboard.certificate import Sources, read_certificate, robust_beside
 from clbench.leaderboard.other_files import check_is_record
 from clbench.leaderboard.table import build
 from clbench.schema.errors import BadValueError, RecordError
@@ -60,19 +60,20 @@ def add_external(
     content = None
     if certificate is not None:
         evidence = read_evidence(evidence_of(place, out), record.evidence_sha256)
-        shown = robust_beside(certificate, record, evidence, sources) / len(evidence)
+        found = read_certificate(certificate)
+        shown = robust_beside(found, record, evidence, sources) / len(evidence)
         if given is not None and abs(given - shown) > _ROUNDED:
             raise BadValueError(
                 f"--robust-acc must be what the certificate shows, {shown:.4f}, got {robust_acc!r}"
             )
-        given, content = shown, certificate.read_bytes()
+        given, content = shown, found.content
     if given is None:
         raise BadValueError("--robust-acc must be given where no --certificate shows it, got none")
     _check_lower(record, given, path)
-    found = External(given, source, sha256_of(content) if content else "")
     if content:
         write_atomically(certificate_of(place, out), content)
-    changed = replace(record, external=found)
+    external = External(given, source, sha256_of(content) if content else "")
+    changed = replace(record, external=external)
     write_record(changed, path)
     build(out)
     return changed

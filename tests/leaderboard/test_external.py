@@ -12,7 +12,7 @@ from clbench.evaluation.evidence import read_evidence
 from clbench.leaderboard import table
 from clbench.leaderboard.check import check
 from clbench.leaderboard.external_files import problems_of_external
-from clbench.schema.errors import BadValueError, ClbenchError, DataError, RecordError
+from clbench.schema.errors import BadValueError, ClbenchError, DataError, ModelError, RecordError
 from clbench.schema.records import (
     External,
     certificate_of,
@@ -311,3 +311,21 @@ def test_a_record_that_was_edited_by_hand_is_named(put, changes):
     path.write_text(json.dumps(content))
     with pytest.raises(RecordError, match="damaged"):
         read_record(path)
+
+
+def test_code_that_a_record_names_is_not_run_unasked(stored, certificate, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("open('ran', 'w').close()")
+    record = read_record(stored)
+    named = replace(record.model, name="evil.py:make", source="evil.py")
+    write_record(replace(record, model=named), stored)
+    with pytest.raises(ModelError, match=r"'evil.py:make', whose code nothing here runs unasked"):
+        clbench.add_external(stored, source=SOURCE, certificate=certificate())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_numbers_beyond_float32_lie_outside_of_the_ball(stored, certificate, newly):
+    images = newly[1].astype(np.float64)
+    images[0, 0, 0, 0] = 1e300
+    with pytest.raises(DataError, match="must lie within"):
+        clbench.add_external(stored, source=SOURCE, certificate=certificate(adversarial=images))
