@@ -129,9 +129,7 @@ def load_model(
     file = _place(rows.get(name, {}).get("gdrive_id"), folder / f"{name}.pt")
     fetching = (OSError, _ROBUSTBENCH.utils.gdown.exceptions.FileURLRetrievalError)
     try:
-        with contextlib.redirect_stdout(sys.stderr), _reading_by(read), warnings.catch_warnings():
-            for message in _OLD_CALLS:
-                warnings.filterwarnings("ignore", message=message)
+        with contextlib.redirect_stdout(sys.stderr), _as_it_expects(read):
             network: nn.Module = _ROBUSTBENCH.load_model(
                 name, model_dir=model_dir, dataset=dataset, threat_model=threat_model
             )
@@ -153,17 +151,25 @@ def load_model(
 
 
 @contextlib.contextmanager
-def _reading_by(read: Callable[[Path], object]) -> Iterator[None]:
-    """Let robustbench read files of weights by ``read`` for a while."""
-    utils = _ROBUSTBENCH.utils
-    torch = utils.torch
+def _as_it_expects(read: Callable[[Path], object]) -> Iterator[None]:
+    """Let robustbench read files of weights by ``read``, and build without a GPU, for a while.
+
+    Some of its networks put tensors on one when they are built.
+    """
+    utils, torch = _ROBUSTBENCH.utils, _ROBUSTBENCH.utils.torch
     answering = ModuleType("torch")
     vars(answering).update(vars(torch) | {"load": lambda file, **_: read(Path(file))})
-    utils.torch = answering
+    cuda = torch.Tensor.cuda
     try:
-        yield
+        utils.torch = answering
+        if not torch.cuda.is_available():
+            torch.Tensor.cuda = lambda tensor, *_, **__: tensor
+        with warnings.catch_warnings():
+            for message in _OLD_CALLS:
+                warnings.filterwarnings("ignore", message=message)
+            yield
     finally:
-        utils.torch = torch
+        utils.torch, torch.Tensor.cuda = torch, cuda
 
 
 def _rows(dataset: str, threat_model: str) -> Mapping[str, Any]:

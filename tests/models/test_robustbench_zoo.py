@@ -116,7 +116,8 @@ class Runs:
 
 def test_a_file_that_would_run_something_does_not(put, tmp_path):
     put("cifar10/Linf/Wong2020Fast", lambda weights: {"state_dict": weights, "x": Runs()})
-    load_model("robustbench:Wong2020Fast", dataset="cifar10")
+    with pytest.raises(WeightsError, match="hold objects that only running code could read"):
+        load_model("robustbench:Wong2020Fast", dataset="cifar10")
     assert not (tmp_path / "ran").exists()
 
 
@@ -182,6 +183,19 @@ def test_a_failed_download_is_one_line(monkeypatch, entries, key):
             shape=shape,
         )
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_networks_that_want_a_gpu_are_built_without_one(monkeypatch, put):
+    from clbench.interop import robustbench as interop
+
+    before = torch.Tensor.cuda
+    row = row_of(interop.entry("Wong2020Fast", "cifar10", "Linf"))
+    put("cifar10/Linf/Wong2020Fast")
+    build = row["model"]
+    monkeypatch.setitem(row, "model", lambda: torch.ones(1).cuda() is not None and build())
+    assert load_model("robustbench:Wong2020Fast", dataset="cifar10").network
+    assert torch.Tensor.cuda is before
 
 
 def test_robustbench_itself_still_reads_as_it_did():
