@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from clbench.evaluation.evidence import read_evidence
-from clbench.leaderboard.certificate import Sources, read_certificate, robust_beside
+from clbench.leaderboard.certificate import Certificate, Sources, read_certificate, robust_beside
 from clbench.leaderboard.other_files import check_is_record
 from clbench.leaderboard.table import build
 from clbench.schema.errors import BadValueError, RecordError
@@ -57,26 +58,40 @@ def add_external(
     if record.measure("robust_acc") is None or record.threat_model is None:
         raise RecordError(f"record {path} has no robust accuracy that another could be below")
     given = None if robust_acc is None else share("--robust-acc", robust_acc)
-    content = None
+    shown = None
     if certificate is not None:
-        evidence = read_evidence(evidence_of(place, out), record.evidence_sha256)
-        found = read_certificate(certificate)
-        shown = robust_beside(found, record, evidence, sources) / len(evidence)
-        if given is not None and abs(given - shown) > _ROUNDED:
+        shown = _shown(read_certificate(certificate), record, evidence_of(place, out), sources)
+        if given is not None and abs(given - shown.robust_acc) > _ROUNDED:
             raise BadValueError(
-                f"--robust-acc must be what the certificate shows, {shown:.4f}, got {robust_acc!r}"
+                "--robust-acc must be what the certificate shows, "
+                f"{shown.robust_acc:.4f}, got {robust_acc!r}"
             )
-        given, content = shown, found.content
+        given = shown.robust_acc
     if given is None:
         raise BadValueError("--robust-acc must be given where no --certificate shows it, got none")
     _check_lower(record, given, path)
-    if content:
-        write_atomically(certificate_of(place, out), content)
-    external = External(given, source, sha256_of(content) if content else "")
-    changed = replace(record, external=external)
+    if shown is not None:
+        write_atomically(certificate_of(place, out), shown.content)
+    digest = sha256_of(shown.content) if shown else ""
+    changed = replace(record, external=External(given, source, digest))
     write_record(changed, path)
     build(out)
     return changed
+
+
+class _Shown(NamedTuple):
+    """What a certificate shows, and its file."""
+
+    robust_acc: float
+    content: bytes
+
+
+def _shown(
+    certificate: Certificate, record: EvaluationRecord, evidence_path: Path, sources: Sources
+) -> _Shown:
+    evidence = read_evidence(evidence_path, record.evidence_sha256)
+    robust = robust_beside(certificate, record, evidence, sources)
+    return _Shown(robust / len(evidence), certificate.content)
 
 
 def _check_lower(record: EvaluationRecord, given: float, path: Path) -> None:
