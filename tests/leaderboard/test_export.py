@@ -10,6 +10,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from clbench.leaderboard.export.about import About
 from clbench.leaderboard.export.write import FORMATS, export
 from clbench.schema.errors import RecordError, StorageError, UnknownNameError
 from clbench.schema.files import sha256_of
@@ -22,6 +23,7 @@ from clbench.schema.records import (
     write_record,
 )
 
+NOTHING = About()
 HERE = Path(__file__).parent / "every_eval_ever"
 PATH = re.compile(
     r"data/clbench/[^/]+/[^/]+/[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -215,3 +217,62 @@ def test_a_record_of_version_1_goes_without_samples(put, tmp_path, to):
     evidence_of(path, tmp_path).unlink()
     (aggregate,) = export(to, form="every-eval-ever", out=tmp_path).paths
     AGGREGATE.validate(json.loads(aggregate.read_bytes()))
+
+
+HOSTILE = (
+    "",
+    "\udcff",
+    "\x1b]0;x\x07\n---\n",
+    "</script>",
+    "=1+1",
+    "a" * 10_000,
+    "../..",
+    "\u202e",
+)
+
+
+def hostile(record, text):
+    """Yield a record with this text in each place that others wrote."""
+    attack, model, data = record.attack, record.model, record.data
+    yield replace(record, attack=replace(attack, name=text))
+    yield replace(record, attack=replace(attack, hash=text, backend=text))
+    yield replace(record, model=replace(model, name=text, source=text, backbone=text, tag=text))
+    yield replace(record, data=replace(data, name=text))
+    yield replace(record, data=replace(data, sha256=text))
+    yield replace(record, flags=(text, text), created=text)
+    yield replace(record, versions={text: text}, commit=text, protocol=text, device=text)
+    yield replace(record, external=External(0.1, f"x{text}"))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_whatever_others_wrote_is_text_or_one_line(put, tmp_path, form, text):
+    record = replace(read_record(put()), schema_version=1, evidence_sha256="")
+    count = 0
+    for one in hostile(record, text):
+        try:
+            written = FORMATS[form]([one], NOTHING, tmp_path / "none")
+        except RecordError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - most of them are written
+            continue
+        for name, content in written.files.items():
+            assert (tmp_path / name).resolve().is_relative_to(tmp_path)
+            content.decode()
+            count += 1
+        assert all("\n" not in line and "\x1b" not in line for line in written.left_out)
+    assert count
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 400.0])
+@pytest.mark.parametrize("name", ["clean_acc", "robust_acc"])
+def test_what_no_run_measures_is_never_written(put, tmp_path, form, value, name):
+    record = replace(read_record(put()), schema_version=1, evidence_sha256="")
+    changed = [replace(one, value=value) if one.name == name else one for one in record.measures]
+    written = FORMATS[form]([replace(record, measures=tuple(changed))], NOTHING, tmp_path / "none")
+    for content in written.files.values():
+        assert b"NaN" not in content
+        assert b"Infinity" not in content
+    if form == "robustbench":
+        assert not written.files
+        assert len(written.left_out) == 1

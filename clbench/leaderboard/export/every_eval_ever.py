@@ -6,7 +6,7 @@ and attack as parameters of the metric.
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,10 +14,12 @@ from uuid import UUID
 from clbench.evaluation.evidence import Evidence, read_evidence
 from clbench.evaluation.verdicts import BY_NOTHING
 from clbench.leaderboard.export.about import About
-from clbench.leaderboard.export.interface import Written, full_name, is_packaged
+from clbench.leaderboard.export.interface import Written, full_name, is_packaged, known
+from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate
 from clbench.schema.files import safe_name, sha256_of
-from clbench.schema.records import EvaluationRecord, run_paths
+from clbench.schema.records import AGAIN, EvaluationRecord, run_paths
+from clbench.schema.text import shown
 
 SCHEMA = "0.3.0"
 
@@ -89,7 +91,7 @@ def _evidence(record: EvaluationRecord, out: Path) -> Evidence | None:
 
 def _aggregate(record: EvaluationRecord, run: _Run, about: About) -> dict[str, Any]:
     model = record.model
-    seconds = str(int(datetime.fromisoformat(record.created).timestamp()))
+    seconds = _seconds(record)
     return {
         "schema_version": SCHEMA,
         "evaluation_id": run.evaluation_id,
@@ -122,8 +124,24 @@ def _aggregate(record: EvaluationRecord, run: _Run, about: About) -> dict[str, A
     }
 
 
+def _seconds(record: EvaluationRecord) -> str:
+    """Return when a record was made, in seconds since 1970.
+
+    Raises:
+        RecordError: It does not say.
+    """
+    try:
+        created = datetime.fromisoformat(record.created)
+    except ValueError as error:
+        raise RecordError(
+            f"record of {shown(record.model.name)} must say when it was created, got "
+            f"{shown(record.created)}; {AGAIN}"
+        ) from error
+    return str(int(created.replace(tzinfo=created.tzinfo or UTC).timestamp()))
+
+
 def _accuracies(record: EvaluationRecord) -> list[Estimate]:
-    found = (record.measure(name) for name in ("clean_acc", "robust_acc"))
+    found = (known(record, name) for name in ("clean_acc", "robust_acc"))
     return [one for one in found if one is not None]
 
 

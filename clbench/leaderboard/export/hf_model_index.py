@@ -7,7 +7,7 @@ from typing import Any
 
 from clbench.interop.huggingface import Result, model_card
 from clbench.leaderboard.export.about import About
-from clbench.leaderboard.export.interface import Written, full_name
+from clbench.leaderboard.export.interface import Written, full_name, known
 from clbench.leaderboard.table import in_order
 from clbench.schema.estimate import Estimate
 from clbench.schema.files import safe_name, sha256_of
@@ -42,21 +42,21 @@ def export(records: Sequence[EvaluationRecord], about: About, out: Path) -> Writ
 
 def _results(record: EvaluationRecord) -> Iterator[Result]:
     data, attack = record.data, record.attack
-    clean, robust = record.measure("clean_acc"), record.measure("robust_acc")
+    clean, robust = known(record, "clean_acc"), known(record, "robust_acc")
     if clean is not None:
         yield _result(record, clean, "clean accuracy", {})
     if robust is None or attack is None or record.threat_model is None:
         return
     threat = record.threat_model
-    how: dict[str, Any] = {"norm": threat.norm, "eps": threat.eps, "attack": attack.name}
-    how |= {"attack_hash": attack.hash, "seed": record.seed}
-    how |= {"flags": " ".join(record.flags)} if record.flags else {}
-    yield _result(record, robust, f"robust accuracy ({record.setting})", how)
+    how: dict[str, Any] = {"norm": threat.norm, "eps": threat.eps, "attack": visible(attack.name)}
+    how |= {"attack_hash": visible(attack.hash), "seed": record.seed}
+    how |= {"flags": visible(" ".join(record.flags))} if record.flags else {}
+    yield _result(record, robust, visible(f"robust accuracy ({record.setting})"), how)
     if record.external is not None:
         yield Result(
             dataset_type=visible(data.name),
             dataset_name=visible(data.name),
-            dataset_args={"n_examples": data.n, "sha256": data.sha256},
+            dataset_args={"n_examples": data.n, "sha256": visible(data.sha256)},
             metric_name="robust accuracy (best known)",
             metric_value=record.external.robust_acc,
             metric_args=how | {"source": visible(record.external.source)},
@@ -68,7 +68,7 @@ def _result(record: EvaluationRecord, found: Estimate, name: str, how: dict[str,
     return Result(
         dataset_type=visible(data.name),
         dataset_name=visible(data.name),
-        dataset_args={"n_examples": data.n, "sha256": data.sha256},
+        dataset_args={"n_examples": data.n, "sha256": visible(data.sha256)},
         metric_name=name,
         metric_value=found.value,
         metric_args=how | {"low": found.low, "high": found.high, "n": found.n},

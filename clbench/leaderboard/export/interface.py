@@ -1,10 +1,12 @@
 """What an exporter is, and what all of them ask of a record."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from clbench.leaderboard.export.about import About
+from clbench.schema.estimate import Estimate
 from clbench.schema.records import EvaluationRecord
 
 _PACKAGED = "package"
@@ -30,3 +32,10 @@ def full_name(record: EvaluationRecord) -> str:
     """Return a network's name; of the zoo's own with the data set that it was trained on."""
     model = record.model
     return f"{model.name}.{model.tag}" if is_packaged(record) else model.name
+
+
+def known(record: EvaluationRecord, name: str) -> Estimate | None:
+    """Return a measure of a record; None where it has none, or one that is undefined."""
+    found = record.measure(name)
+    values = (found.value, found.low, found.high) if found else ()
+    return found if values and all(map(math.isfinite, values)) else None

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clbench.leaderboard.export.about import About, Paper
-from clbench.leaderboard.export.interface import Written, is_packaged
+from clbench.leaderboard.export.interface import Written, is_packaged, known
 from clbench.leaderboard.export.model_info import ModelInfo, Value
 from clbench.schema.corruptions import ACCURACY, CORRUPTED, RELATIVE
+from clbench.schema.errors import BadValueError
 from clbench.schema.estimate import Estimate
 from clbench.schema.files import safe_name
 from clbench.schema.records import EvaluationRecord
@@ -49,13 +50,17 @@ def export(records: Sequence[EvaluationRecord], about: About, out: Path) -> Writ
     for record in sorted(records, key=_first):
         reason, dataset, threat_model = _why_not(record, about), *_place(record)
         name = f"{dataset}/{threat_model}/{safe_name(record.model.name)}.json"
-        found = {} if reason else _entry(record, about.paper(record.model.name))
+        found: dict[str, Value] = {}
+        try:
+            found = {} if reason else _entry(record, about.paper(record.model.name))
+        except BadValueError as error:  # what no run measures, such as a share above 1
+            reason = str(error)
         if not reason and _is_3d(record) and name not in entries:
             reason = "RobustBench has accuracies on imagenet-3dcc beside those on imagenet-c"
         elif not reason and not found.keys() - entries.get(name, {}).keys():
             reason = f"{name} is of another of its records, on as many images or more"
         if reason:
-            left_out.append(f"{visible(record.model.name)} ({record.setting}): {reason}")
+            left_out.append(f"{visible(record.model.name)} ({visible(record.setting)}): {reason}")
         else:
             entries[name] = found | entries.get(name, {})
     files = {name: ModelInfo(entry).to_bytes() for name, entry in entries.items()}
@@ -66,15 +71,18 @@ def _entry(record: EvaluationRecord, paper: Paper) -> dict[str, Value]:
     """Return the fields of a record that has a place in RobustBench's leaderboards.
 
     Its page shows texts as HTML, so they are written as such.
+
+    Raises:
+        BadValueError: A number of it is none that a file there can hold.
     """
     dataset, threat_model = _place(record)
-    clean = record.measure("clean_acc")
-    assert clean is not None, "every record has it"
+    clean = known(record, "clean_acc")
+    assert clean is not None, "it was looked at"
     table = TABLES.get((dataset, threat_model))
     footnote = _footnote(
         record, table.n_examples if table else CORRUPTED[record.data.name].n_examples
     )
-    return {
+    entry: dict[str, Value] = {
         "link": paper.link,
         "name": _text(paper.name or record.model.name),
         "authors": _text(paper.authors),
@@ -91,6 +99,7 @@ def _entry(record: EvaluationRecord, paper: Paper) -> dict[str, Value]:
         **({"footnote": footnote} if footnote else {}),
         **({"unreliable": record.unreliable} if table else {}),
     }
+    return dict(ModelInfo(entry).fields)
 
 
 def _numbers(record: EvaluationRecord) -> dict[str, Estimate]:
@@ -98,7 +107,7 @@ def _numbers(record: EvaluationRecord) -> dict[str, Estimate]:
     names = {"robust_acc": "autoattack_acc"}
     for suffix in ("", "_3d"):
         names |= {f"{one}{suffix}": f"{one}{suffix}" for one in (ACCURACY, RELATIVE)}
-    return {field: one for name, field in names.items() if (one := record.measure(name))}
+    return {field: one for name, field in names.items() if (one := known(record, name))}
 
 
 def _place(record: EvaluationRecord) -> tuple[str, str]:
@@ -122,6 +131,8 @@ def _why_not(record: EvaluationRecord, about: About) -> str:
         return f"RobustBench has no data set {visible(dataset)}, but {', '.join(_DATASETS)}"
     if record.threat_model is not None and (other := _other_table(record)):
         return other
+    if not _numbers(record) or known(record, "clean_acc") is None:
+        return "an accuracy of it is undefined"
     if about.paper(record.model.name).additional_data is None and not is_packaged(record):
         return (
             "whether it was trained on additional data is not known; tell it with --about FILE: "
