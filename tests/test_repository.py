@@ -9,11 +9,11 @@ import pytest
 import clbench
 from clbench.attacks.registry import plan_attack
 from clbench.data.datasets import DATASETS
-from clbench.evaluation.reliability import FLAGS as FLAG_ROWS
 from clbench.leaderboard.check import check
 from clbench.models import ZOO
 from clbench.models.zoo import WEIGHTS_DIR
 from clbench.schema import records
+from clbench.schema.flags import FLAGS as FLAG_ROWS
 from clbench.schema.protocol import config_dir, protocols
 
 ROOT = Path(__file__).parents[1]

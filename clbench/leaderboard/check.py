@@ -13,15 +13,15 @@ from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, square
 from clbench.leaderboard.table import CSV_NAME, no_records, render
 from clbench.schema.attack_spec import attack_hash
 from clbench.schema.errors import RecordError
+from clbench.schema.flags import SQUARE_IMPROVES, RaisedFlag
 from clbench.schema.records import (
+    SCHEMA_VERSION,
     EvaluationRecord,
     evidence_of,
     read_record,
     record_files,
     run_paths,
 )
-
-SQUARE_IMPROVES = "square_improves"
 
 _ROUNDING = 1e-9
 """Bounds of intervals may differ by so much between two machines."""
@@ -142,9 +142,22 @@ def _of_verdicts(record: EvaluationRecord, evidence: Evidence) -> Iterator[str]:
             yield f"the interval of {found.name} is not the one that its evidence gives"
     black_box = _black_box(record)
     if black_box is not None:
-        improves = square_improves(record.components, black_box, broken_by)
-        if improves != (SQUARE_IMPROVES in record.flags):
-            yield f"the flag {SQUARE_IMPROVES} is {not improves}, its evidence gives {improves}"
+        yield from _of_square(record, square_improves(record.components, black_box, broken_by))
+
+
+def _of_square(record: EvaluationRecord, expected: tuple[RaisedFlag, ...]) -> Iterator[str]:
+    """Yield where a record says otherwise of Square than its evidence gives.
+
+    In records of older versions the flag has no value, and one image was enough for it.
+    """
+    found = tuple(flag for flag in record.flags if flag.name == SQUARE_IMPROVES)
+    if found == expected or (found and record.schema_version < SCHEMA_VERSION):
+        return
+    said, gives = (
+        "not raised" if not flags else f"{flags[0].value} above {flags[0].threshold}"
+        for flags in (found, expected)
+    )
+    yield f"the flag {SQUARE_IMPROVES} is {said}, its evidence gives {gives}"
 
 
 def _black_box(record: EvaluationRecord) -> list[bool] | None:
@@ -172,6 +185,9 @@ def _not_checked(records: list[EvaluationRecord]) -> tuple[str, ...]:
         if measure.name not in follow and not measure.name.startswith("acc_after_")
     )
     flags = dict.fromkeys(
-        f"flag {flag}" for record in records for flag in record.flags if flag != SQUARE_IMPROVES
+        f"flag {name}"
+        for record in records
+        for name in record.flag_names
+        if name != SQUARE_IMPROVES
     )
     return (*measures, *flags)

@@ -145,7 +145,7 @@ def row(record: EvaluationRecord) -> dict[str, Cell]:
         "attack_backend": attack.backend if attack else "",
         "attack_hash": f"{HASH_PREFIX}{attack.hash}" if attack else "",
         "unreliable": record.unreliable,
-        "flags": " ".join(record.flags),
+        "flags": " ".join(record.flag_names),
         "seed": record.seed,
         "weights_sha256": record.model.weights_sha256,
         "data_sha256": record.data.sha256,

@@ -10,6 +10,7 @@ from clbench.leaderboard.formats import DEFAULT_COLUMNS, as_latex, as_markdown, 
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.estimate import proportion, undefined
+from clbench.schema.flags import RaisedFlag
 from clbench.schema.records import AttackEntry, ThreatEntry, run_paths, write_record
 
 
@@ -57,7 +58,9 @@ def test_a_record_without_its_evidence_is_shown_and_says_so(clbench, record, tmp
 
 
 def test_flags_are_explained(clbench, make_record, tmp_path):
-    flagged = make_record(flags=("softmax_output", "of_tomorrow"), unreliable=True)
+    flagged = make_record(
+        flags=(RaisedFlag("softmax_output"), RaisedFlag("of_tomorrow", 3.0, 2.0)), unreliable=True
+    )
     path = run_paths(tmp_path, flagged.run).record
     write_record(flagged, path)
     shown = clbench("show", path).out

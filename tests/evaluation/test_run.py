@@ -120,7 +120,7 @@ def test_a_step_attacks_only_what_is_robust_in_full_batches_and_in_order(network
     robust = [i for i, by in enumerate(outcome.broken_by) if by == ""]
     assert [i for part in seen for i in part] == robust
     assert all(len(part) == 4 for part in seen[:-1])
-    assert outcome.flags == ("nan_adversarial",)
+    assert outcome.flag_names == ("nan_adversarial",)
 
 
 def test_progress_is_told_after_the_clean_images_and_every_batch(network, image_set, cascade):
@@ -462,7 +462,7 @@ def test_randomized_networks_give_the_same_verdicts_for_the_same_seed(image_set,
     first = run(network, image_set, cascade)
     torch.manual_seed(2)
     assert_same(first, run(network, image_set, cascade))
-    assert "randomized" in first.flags
+    assert "randomized" in first.flag_names
     assert first.unreliable
 
 
