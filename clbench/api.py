@@ -47,6 +47,7 @@ def evaluate(
     restart: bool = False,
     save_adversarial: bool = False,
     shard: str | None = None,
+    escalate: bool = False,
     on_progress: "Callable[[Progress], None] | None" = None,
     on_probe: OnProgress | None = None,
     on_record: "Callable[[EvaluationRecord], None] | None" = None,
@@ -85,6 +86,8 @@ def evaluate(
         save_adversarial: Whether to keep the adversarial images; without ``out`` they always are.
         shard: Which part of the examples to attack, like "3/16": the record is of these alone, and
             what is kept under ``out`` is for ``merge``. Probes are not.
+        escalate: Whether to run, where flags are raised, the attacks that they ask for; returned
+            is the evaluation of the lowest robust accuracy.
         on_progress: Told after every batch how far the attacks are.
         on_probe: Told what the probes do, how much of it is done, and how much there is.
         on_record: Told the record, once it is complete.
@@ -96,10 +99,18 @@ def evaluate(
     >>> done.record.measure("robust_acc").n, len(done.examples)
     (16, 16)
     """
+    settings = {**locals(), "escalate": False}
+
     from clbench.attacks.fast_and_best import FAST
     from clbench.attacks.grammar import finishing
+    from clbench.schema.errors import BadValueError
     from clbench.schema.shard import read_shard
 
+    if shard is not None and escalate:
+        raise BadValueError(
+            f"flags are of whole runs, got escalate with shard {shard}; merge the shards, and run "
+            "the same command without one"
+        )
     part = None if shard is None else read_shard(shard)
     data_dir, folder = path_or_none("data_dir", data_dir), path_or_none("out", out)
     session = _session(
@@ -151,6 +162,10 @@ def evaluate(
         build(folder)
     if on_record is not None:
         on_record(evaluation.record)
+    if escalate:
+        from clbench.evaluation.escalate import escalated
+
+        return escalated(evaluation, lambda attack: evaluate(**settings | {"attack": attack}))
     return evaluation
 
 

@@ -21,9 +21,9 @@ OURS = ROOT / "leaderboard"
 
 FLAGS = {
     "eval": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
-        --attack --backend --batch-size --device --precision --seed --shard --finish --out --probe
-        --no-probe --linear-probes --layer-probes --train-data --restart --resume --save-adversarial
-        --events --strict --json --quiet --help""",
+        --attack --backend --batch-size --device --precision --seed --shard --finish --escalate
+        --out --probe --no-probe --linear-probes --layer-probes --train-data --restart --resume
+        --save-adversarial --events --strict --json --quiet --help""",
     "merge": "--json --help",
     "plan": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
         --attack --backend --batch-size --device --precision --seed --json --help""",

@@ -148,16 +148,16 @@ class AttackRun:
                 saver.save()
                 report(self._progress(state, number))
             saver.save(force=len(waiting) > 0)
-        if self._look_at_survivors(state):
-            saver.save(force=True)
+        self._look_at_survivors(state)
+        saver.save()
 
-    def _look_at_survivors(self, state: EvaluationState) -> bool:
-        """Look for masked gradients at some that stood everything; say whether any were new."""
+    def _look_at_survivors(self, state: EvaluationState) -> None:
+        """Look for masked gradients at some that stood everything, where that was not done."""
         done, some = len(self.steps), self.whole.index[:LOOKED_AT]
         where = state.pending(done)
         where = where[torch.isin(state.index[where], some)]
         if self.threat_model.eps == 0 or not len(where):
-            return False
+            return
         for part in torch.split(where, self.tile):
             filled = torch.cat([part, part[:1].expand(self.tile - len(part))])
             batch = Batch.at(self.images, filled, self.device, state.log2_factors)
@@ -165,7 +165,6 @@ class AttackRun:
             survivors = Survivors(self.model, batch, real, self.threat_model, self.seed)
             state.flags += survivors.signs()
         state.survived(done, where)
-        return True
 
     def _in_pool(
         self, state: EvaluationState, number: int, saver: Saver, report: OnProgress

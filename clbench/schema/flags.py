@@ -88,7 +88,7 @@ FLAGS: dict[str, Flag] = {
     ),
     SQUARE_IMPROVES: Flag(
         "an attack without gradients broke images that the gradient attacks before it could not",
-        unit="images",
+        remedy="square,n_queries=20000", unit="images",
     ),
     "single_step_improves": Flag(
         "a single step along the gradient broke images that the attack could not, which has more "
@@ -108,7 +108,7 @@ FLAGS: dict[str, Flag] = {
     "few_gradients": Flag(
         "the gradient has few different entries, as behind a sign or a step, so that attacks learn "
         "little from it",
-        remedy="square", unit=_OF_64, threshold=1,
+        remedy="square,n_queries=20000", unit=_OF_64, threshold=1,
     ),
     "verdicts_change": Flag(
         "robust images are of another class when they are asked about again, beside other images",
@@ -187,6 +187,16 @@ def is_unreliable(flags: Iterable[RaisedFlag]) -> bool:
     return any(FLAGS.get(flag.name, _UNKNOWN).unreliable for flag in flags)
 
 
+def remedies(flags: Iterable[RaisedFlag], attack: str) -> tuple[str, ...]:
+    """Return the attacks that flags ask for, without those that an attack has already.
+
+    >>> remedies([raised("randomized", 7), raised("dynamic")], "autoattack")
+    ('autoattack-rand',)
+    """
+    wanted = dict.fromkeys(FLAGS.get(flag.name, _UNKNOWN).remedy for flag in flags)
+    return tuple(one for one in wanted if one and one not in attack)
+
+
 def meaning(flag: RaisedFlag, attack: str = "") -> str:
     """Return what a flag means, its numbers, and what to use instead of an attack, in one line.
 
@@ -196,6 +206,5 @@ def meaning(flag: RaisedFlag, attack: str = "") -> str:
     parts = [row.meaning]
     if flag.value is not None and row.unit:
         parts.append(f" ({flag.value:.6g} {row.unit})")
-    if row.remedy and row.remedy not in attack:
-        parts.append(f": use --attack {row.remedy}")
+    parts += [f": use --attack {one}" for one in remedies([flag], attack)]
     return "".join(parts)

@@ -67,7 +67,9 @@ def assert_same(one, other):
         again = getattr(other, name)
         if name == "seconds":
             continue
-        assert torch.equal(value, again) if isinstance(value, torch.Tensor) else value == again
+        assert torch.equal(value, again) if isinstance(value, torch.Tensor) else value == again, (
+            name
+        )
 
 
 def test_verdicts_name_the_first_attack_that_broke_an_image(network, image_set, cascade):
@@ -173,7 +175,7 @@ def test_an_interrupt_in_the_middle_of_a_batch_loses_only_that_batch(
 
         def forward(self, images):
             self.calls += 1
-            if self.calls == 60:
+            if self.calls == 40:
                 raise KeyboardInterrupt
             return self.inner(images)
 

@@ -158,6 +158,13 @@ class PoolAttack(Protocol):
 class LooksAhead(PoolAttack, Protocol):
     """An attack that can make several steps of an item at once, where a tile has room for them."""
 
+    def may_know(self, images: Float[Tensor, "n c h w"], ball: Ball) -> bool:
+        """Say whether it may know answers about such images without asking, and take fewer passes.
+
+        It takes a network that repeats itself.
+        """
+        ...
+
     def look_ahead(
         self,
         network: Network,

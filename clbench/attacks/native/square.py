@@ -42,6 +42,11 @@ class Square:
         """Restarts."""
         return self.n_restarts
 
+    def may_know(self, images: Float[Tensor, "n c h w"], ball: Ball) -> bool:
+        """Say whether moves on such images are few enough to be remembered."""
+        few = SEARCHES[ball.norm.name].n_changes(images.shape[1:]) > 0
+        return few and self.n_restarts == 1  # attempts of an example have to end together
+
     def begin(self, example: Example, ball: Ball) -> SquareItems:
         """Return the items at their random starts."""
         search, common = SEARCHES[ball.norm.name], repeated(example, self.attempts)
@@ -79,7 +84,7 @@ class Square:
         answer is known are not asked; see ``SquareItems.with_unknown``.
         """
         assert isinstance(items, SquareItems), "the items are those that it began"
-        remembers = network.repeats_itself and self.n_restarts == 1
+        remembers = network.repeats_itself and self.may_know(items.best, ball)
         items = self._ready(items, ball, remembers=remembers)
         waiting = items.waiting & (items.step <= self.n_queries)[:, None]
         number = waiting.cumsum(dim=1)
@@ -162,7 +167,7 @@ class Square:
         some, search = items.take(rows), SEARCHES[ball.norm.name]
         query = some.first[:, None] + torch.arange(BLOCK, device=rows.device)
         in_time = query <= self.n_queries
-        if remembers and search.n_changes(items.best.shape[1:]):
+        if remembers:
             side = self._sides(query, items.best, odd=search.odd)
             some = some.with_unknown(side, search, ball)
         else:
