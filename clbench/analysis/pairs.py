@@ -1,4 +1,4 @@
-"""Networks on the same examples: which of two is better, and which ranks are possible among many."""
+"""Networks on the same examples: which of two is better, and which ranks many may have."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,14 +1,14 @@
 """The leaderboard for people and for papers: a choice of columns, in the form that is asked for."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from operator import add
 from typing import NamedTuple
 
+from clbench.leaderboard.headings import headings
 from clbench.leaderboard.outcomes import NOT_KNOWN, ByRun
-from clbench.leaderboard.table import HASH_PREFIX, Cell, columns, in_order, table
+from clbench.leaderboard.table import Cell, columns, in_order, table
 from clbench.schema.errors import BadValueError
 from clbench.schema.group import Group
 from clbench.schema.names import look_up
@@ -96,23 +96,8 @@ def parts(
     found: dict[Group, list[Row]] = {record.group: [] for record in ordered}
     for record, row in zip(ordered, rows(records, wanted, outcomes), strict=True):
         found[record.group].append(row)
-    headings = {
-        group: f"{group.n_examples} images of {of.data.name}, {of.setting}"
-        + (", upper bounds" if of.is_upper_bound else "")
-        for group, of in first.items()
-    }
-    alike = Counter(headings.values())
-    return [
-        Part(
-            headings[group] + (f" ({_told_apart(group)})" if alike[headings[group]] > 1 else ""),
-            one,
-        )
-        for group, one in found.items()
-    ]
-
-
-def _told_apart(group: Group) -> str:
-    return f"{HASH_PREFIX}{group.attack_hash}, images {group.data_sha256[:8]}"
+    titles = headings([first[group] for group in found])
+    return [Part(title, one) for title, one in zip(titles, found.values(), strict=True)]
 
 
 def _plain(value: object) -> Cell | None:

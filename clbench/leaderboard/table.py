@@ -12,6 +12,7 @@ from filelock import FileLock
 from clbench.analysis.pairs import Band
 from clbench.evaluation.parts import parts_in
 from clbench.leaderboard.bands import bands
+from clbench.leaderboard.headings import HASH_PREFIX
 from clbench.leaderboard.outcomes import NOT_KNOWN, ByRun, outcomes_or_say
 from clbench.schema.errors import RecordError, StorageError
 from clbench.schema.files import write_atomically
@@ -29,9 +30,6 @@ from clbench.schema.threat_model import parse_eps
 Cell = str | int | float | bool
 
 CSV_NAME = "leaderboard.csv"
-
-HASH_PREFIX = "h:"
-"""Before the hash of an attack: 53e700426816 alone is a number to whoever reads the file."""
 
 _ACCURACIES = ("clean_acc", "robust_acc")
 

@@ -257,6 +257,12 @@ def evidence_of(record: Path, out: Path) -> Path:
     return (out / "evidence" / inside).with_suffix(".npz")
 
 
+def folder_of(record: Path) -> Path | None:
+    """Return the folder of results that a record's file lies in; None where it lies alone."""
+    place = record.absolute()
+    return next((one.parent for one in place.parents if one.name == "records"), None)
+
+
 def write_record(record: EvaluationRecord, path: Path) -> None:
     """Write ``record`` to ``path``; the file is either the old one or the whole new one.
 
