@@ -26,8 +26,8 @@ def discordant(correct: Bool[np.ndarray, "k n"]) -> Int64[np.ndarray, "k k"]:
 
 
 def exact_mcnemar(
-    gained: Int[np.ndarray, " m"], lost: Int[np.ndarray, " m"]
-) -> Float64[np.ndarray, " m"]:
+    gained: Int[np.ndarray, "*m"], lost: Int[np.ndarray, "*m"]
+) -> Float64[np.ndarray, "*m"]:
     """Return how often two equally good networks would differ as unevenly, by chance, or more.
 
     Two-sided, and exact: examples that only one of the two gets right are then as likely to be the

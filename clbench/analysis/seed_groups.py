@@ -1,7 +1,7 @@
 """Several trainings of one recipe, with other seeds, on the same examples."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,12 +24,38 @@ class Spread(NamedTuple):
     of_seeds: float
     by_example: Float64[np.ndarray, " n"]
 
-    def squared_margin(self, chance: float) -> float:
-        """Return the part of the seeds in the square of the half-width of an interval."""
-        if self.n_seeds == 1:
-            return 0.0  # unknown, and said so by the number of seeds
-        quantile = float(stdtrit(self.n_seeds - 1, 1 - chance / 2))
-        return quantile**2 * self.of_seeds / self.n_seeds
+    @property
+    def of_mean(self) -> float:
+        """The variance that the seeds alone give their mean; 0 with one seed, where it is unknown."""
+        return self.of_seeds / self.n_seeds
+
+
+def _margin_of_seeds(sides: Sequence[Spread], chance: float) -> float:
+    """Return the half-width that the seeds of a mean, or of a difference of two, make necessary.
+
+    By Student's quantile, whose degrees of freedom are those of Welch and Satterthwaite.
+    """
+    variances = [side.of_mean for side in sides]
+    whole = math.fsum(variances)
+    if whole == 0:
+        return 0.0
+    each = zip(sides, variances, strict=True)
+    unsure = math.fsum(of**2 / (side.n_seeds - 1) for side, of in each if of)
+    return float(stdtrit(whole**2 / unsure, 1 - chance / 2)) * math.sqrt(whole)
+
+
+def _margin(sides: Sequence[Spread], of_examples: float, chance: float) -> float:
+    """Return half the width of an interval that is wrong with this chance.
+
+    The margins for other seeds and for other examples are added in squares.
+
+    Args:
+        sides: One recipe, or the two of a difference.
+        of_examples: The variance that finitely many examples give it.
+        chance: Of being wrong.
+    """
+    examples = float(ndtri(1 - chance / 2)) * math.sqrt(of_examples)
+    return math.hypot(examples, _margin_of_seeds(sides, chance))
 
 
 def spread(correct: Bool[np.ndarray, "seeds n"]) -> Spread:
@@ -68,11 +94,12 @@ def mean_over_seeds(name: str, correct: Bool[np.ndarray, "seeds n"]) -> Estimate
     if n_seeds == 1 or value in {0.0, 1.0}:
         return proportion(name, round(value * n), n)
     found = spread(correct)
-    examples = float(ndtri(1 - _CHANCE / 2)) ** 2 * float(found.by_example.var()) / n
-    # what Wilson's interval has z * z / n for
-    scale = (found.squared_margin(_CHANCE) + examples) / (value * (1 - value))
+    of_one = value * (1 - value)
+    # seeds never tell more than as many images of their own would
+    half = _margin([found], max(float(found.by_example.var()), of_one / n_seeds) / n, _CHANCE)
+    scale = half**2 / of_one  # what Wilson's interval has z * z / n for
     centre = (value + scale / 2) / (1 + scale)
-    half = math.sqrt(value * (1 - value) * scale + scale**2 / 4) / (1 + scale)
+    half = math.sqrt(of_one * scale + scale**2 / 4) / (1 + scale)
     return Estimate(name, value, n, centre - half, centre + half)
 
 
@@ -97,13 +124,10 @@ def difference_of_groups(
     value, n = float(apart.mean()), len(apart)
     variance = float(np.append(apart, (1.0, -1.0)).var()) / (n + 2)
 
-    def margin(chance: float) -> float:
-        seeds = sum(side.squared_margin(chance) for side in sides)
-        return math.sqrt(float(ndtri(1 - chance / 2)) ** 2 * variance + seeds)
-
-    half = margin(_CHANCE)
+    half = _margin(sides, variance, _CHANCE)
     low, high = max(-1.0, value - half), min(1.0, value + half)
-    return GroupDifference(Estimate(name, value, n, low, high), _chance_of(abs(value), margin))
+    p_value = _chance_of(abs(value), lambda chance: _margin(sides, variance, chance))
+    return GroupDifference(Estimate(name, value, n, low, high), p_value)
 
 
 def _chance_of(size: float, margin: Callable[[float], float]) -> float:

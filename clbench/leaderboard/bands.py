@@ -35,11 +35,12 @@ def _on_the_same_examples(
     outcomes: Sequence[Outcomes | None],
 ) -> dict[int, Bool[np.ndarray, " n"]]:
     """Return by its number what is known of each, of those with the examples of the first."""
-    first = next((one.index for one in outcomes if one is not None), None)
+    known = {number: one for number, one in enumerate(outcomes) if one is not None}
+    first = next(iter(known.values()), None)
     return {
         number: one.robust
-        for number, one in enumerate(outcomes)
-        if one is not None and np.array_equal(one.index, first)
+        for number, one in known.items()
+        if first is not None and np.array_equal(one.examples, first.examples)
     }
 
 

@@ -14,7 +14,6 @@ from clbench.schema.records import (
     EvaluationRecord,
     folder_of,
     read_record,
-    record_files,
     records_by_path,
 )
 
@@ -99,11 +98,13 @@ def _of_file(path: Path) -> Chosen:
 
 
 def _of_folder(folder: Path) -> list[Chosen]:
-    if folder_of(folder / "one.json") is None:
-        found = [Chosen(one, path, folder) for path, one in records_by_path(folder).items()]
-    else:  # of records itself, or a part of it
-        out = folder_of(folder / "one.json")
-        found = [_of_file(path) for path in record_files(out) if folder.absolute() in path.parents]
+    is_whole = (folder / "records").is_dir()  # or it is records itself, or a part of it
+    out = folder if is_whole else folder_of(folder / "any.json") or folder
+    found = [
+        Chosen(one, path, out)
+        for path, one in records_by_path(out).items()
+        if out == folder or folder.absolute() in path.absolute().parents
+    ]
     if not found:
         raise RecordError(f"no records under {folder}; run clbench eval --out {folder} first")
     return found

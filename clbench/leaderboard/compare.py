@@ -115,8 +115,8 @@ def _sides(chosen: Sequence[Chosen]) -> list[_Side]:
     """
     outcomes = [one.outcomes() for one in chosen]
     for one, its in zip(chosen, outcomes, strict=True):
-        if not np.array_equal(its.index, outcomes[0].index):
-            alone = int(np.setxor1d(its.index, outcomes[0].index)[0])
+        if not np.array_equal(its.examples, outcomes[0].examples):
+            alone = int(np.setxor1d(its.examples, outcomes[0].examples)[0])
             raise RecordError(
                 f"cannot compare {chosen[0].path} with {one.path}: of example {alone} of the data "
                 "only one of them tells"

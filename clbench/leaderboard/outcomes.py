@@ -18,7 +18,7 @@ from clbench.schema.records import EvaluationRecord, evidence_of
 class Outcomes(NamedTuple):
     """Places of the examples in their data set, in order, and whether each stayed robust."""
 
-    index: Int[np.ndarray, " n"]
+    examples: Int[np.ndarray, " n"]
     robust: Bool[np.ndarray, " n"]
 
 
