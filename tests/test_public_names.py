@@ -11,6 +11,7 @@ import pytest
 import clbench
 
 COMMANDS = {
+    "compare": ("compare", {"format", "json"}),
     "eval": ("evaluate", {"events", "strict", "json", "quiet", "layer_probes", "resume"}),
     "merge": ("merge", {"json"}),
     "plan": ("plan", {"json"}),

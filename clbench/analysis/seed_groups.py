@@ -26,7 +26,7 @@ class Spread(NamedTuple):
 
     @property
     def of_mean(self) -> float:
-        """The variance that the seeds alone give their mean; 0 with one seed, where it is unknown."""
+        """The variance that seeds alone give their mean; 0 with one seed, as it is unknown."""
         return self.of_seeds / self.n_seeds
 
 

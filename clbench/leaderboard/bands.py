@@ -50,9 +50,10 @@ def _unpaired(accuracies: Sequence[Estimate]) -> Float64[np.ndarray, "k k"]:
     By the normal approximation at the share of both together; on the same examples, where networks
     mostly err alike, a difference is then as large as by chance less often than it says.
     """
-    values = np.array([one.value for one in accuracies])
+    # of a record that somebody wrote by hand, anything may come
+    values = np.clip([one.value for one in accuracies], 0.0, 1.0)
     together = (values[:, None] + values) / 2
-    error = np.sqrt(together * (1 - together) * 2 / accuracies[0].n)
+    error = np.sqrt(together * (1 - together) * 2 / max(accuracies[0].n, 1))
     apart = np.abs(values[:, None] - values)
     p_values: np.ndarray = 2 * ndtr(-apart / np.where(error > 0, error, 1.0))
     return p_values

@@ -123,7 +123,8 @@ def _common(names: Sequence[Path], found: Sequence[Sequence[Chosen]]) -> list[Gr
     Raises:
         RecordError: There is none; the message says in what two of them differ.
     """
-    common = dict.fromkeys(one.record.group for one in found[0])
+    ordered = sorted(found[0], key=_by_setting)
+    common = dict.fromkeys(one.record.group for one in ordered)
     for name, several in zip(names, found, strict=True):
         groups = {one.record.group for one in several}
         if not groups & common.keys():
@@ -158,6 +159,11 @@ def _of_setting(group: Group, found: Iterable[Iterable[Chosen]]) -> list[Chosen]
         for one in sorted(mine, key=_better_first):
             by_run.setdefault(one.is_of, one)
     return list(by_run.values())
+
+
+def _by_setting(one: Chosen) -> tuple[object, ...]:
+    group = one.record.group
+    return one.record.data.name, *group[1:], group.data_sha256
 
 
 def _better_first(one: Chosen) -> tuple[float, str, str]:

@@ -108,7 +108,9 @@ def test_a_band_holds_the_rank_whatever_the_networks_do():
         accuracy, counts = right.mean(axis=1), discordant(right)
         found = rank_bands(accuracy, exact_mcnemar(counts, counts.T))
         ranks = 1 + (accuracy[:, None] > accuracy).sum(axis=0)
-        assert all(1 <= one.low <= rank <= one.high <= k for one, rank in zip(found, ranks, strict=True))
+        assert all(
+            1 <= one.low <= rank <= one.high <= k for one, rank in zip(found, ranks, strict=True)
+        )
         order = generator.permutation(k)
         counts = discordant(right[order])
         again = rank_bands(accuracy[order], exact_mcnemar(counts, counts.T))

@@ -8,7 +8,7 @@ from clbench.cli.render.tables import show_rows
 from clbench.leaderboard.compare import Comparison, Competitor, Pair
 from clbench.leaderboard.headings import HASH_PREFIX, headings
 from clbench.schema.estimate import Estimate
-from clbench.schema.text import no_formula
+from clbench.schema.text import no_formula, visible
 
 _DIGITS = 6
 """Of shares in a file: what gives back the count among up to 500,000 examples."""
@@ -80,7 +80,7 @@ def _of_recipes(one: Comparison) -> list[dict[str, str | int]]:
 
 def _recipe(its: Competitor) -> dict[str, str | int]:
     return {
-        "recipe": its.name,
+        "recipe": visible(its.name),
         "seeds": its.n_seeds,
         "mean": f"{100 * its.robust_acc.value:.1f}",
         "95 % interval": _interval(its.robust_acc, ".1f"),
@@ -91,8 +91,8 @@ def _recipe(its: Competitor) -> dict[str, str | int]:
 def _in_words(pair: Pair) -> dict[str, str | int]:
     alone = {} if pair.only_one is None else {"only one": f"{pair.only_one}:{pair.only_other}"}
     return {
-        "model": pair.one,
-        "other": pair.other,
+        "model": visible(pair.one),
+        "other": visible(pair.other),
         "points": f"{100 * pair.difference.value:+.1f}",
         "95 % interval": _interval(pair.difference, "+.1f"),
         **alone,
