@@ -126,9 +126,10 @@ def _sides(chosen: Sequence[Chosen]) -> list[_Side]:
 
 
 def _told_apart(chosen: Sequence[Chosen]) -> list[str]:
-    """Return the shortest names that are different: the model's, with its run, or the file."""
+    """Return the shortest names that differ: the model's, with its seed or its run, or the file."""
     forms = (
         [one.record.model.name for one in chosen],
+        [f"{one.record.model.name} (seed {one.record.model.training_seed})" for one in chosen],
         [f"{one.record.model.name}~{one.record.run.hash}" for one in chosen],
         [str(one.path) for one in chosen],
     )

@@ -112,22 +112,19 @@ def table(records: Sequence[EvaluationRecord], outcomes: ByRun = NOT_KNOWN) -> p
 
 def _rank(board: pd.DataFrame, ordered: Sequence[EvaluationRecord], outcomes: ByRun) -> None:
     """Fill in ranks and their bands, of rows that have a robust accuracy and no upper bound."""
-    is_ranked = pd.Series([_is_ranked(record) for record in ordered])
-    numbers = pd.Series(_numbered([record.group for record in ordered]))
-    within = board["robust_acc"].where(is_ranked).groupby(numbers)
-    board["rank"] = within.rank(method="min", ascending=False).astype("Int64")
+    is_ranked = pd.Series([not record.is_upper_bound for record in ordered])
+    ranked = board["robust_acc"].where(is_ranked)
+    groups = pd.Series(_numbered([record.group for record in ordered]))
+    board["rank"] = ranked.groupby(groups).rank(method="min", ascending=False).astype("Int64")
     found: dict[int, Band] = {}
-    for _, together in numbers[is_ranked].groupby(numbers):
-        places = together.index.tolist()
-        found |= zip(places, bands([ordered[one] for one in places], outcomes), strict=True)
+    for _, values in ranked.dropna().groupby(groups):
+        places = values.index.tolist()
+        known = [outcomes.get(ordered[one].run.hash) for one in places]
+        n = ordered[places[0]].data.n
+        found |= zip(places, bands(values.tolist(), n, known), strict=True)
     for bound in Band._fields:
         cells = [getattr(found.get(one), bound, None) for one in range(len(ordered))]
         board[f"rank_{bound}"] = pd.array(cells, dtype="Int64")
-
-
-def _is_ranked(record: EvaluationRecord) -> bool:
-    robust = record.measure("robust_acc")
-    return robust is not None and not math.isnan(robust.value) and not record.is_upper_bound
 
 
 def _trained(record: EvaluationRecord) -> tuple[Group, str]:

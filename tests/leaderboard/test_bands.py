@@ -3,11 +3,15 @@
 import io
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.interval_coverage import evaluations
 from clbench.leaderboard import table
+from clbench.leaderboard.bands import bands as rank_bands_of
 from clbench.leaderboard.check import check
+from clbench.leaderboard.outcomes import Outcomes
 from clbench.schema.records import evidence_of, read_record, record_files, write_record
 
 
@@ -114,6 +118,20 @@ def test_nothing_is_said_of_old_records_that_go_about_alone(make_record, tmp_pat
     write_record(make_record(schema_version=1, evidence_sha256=""), path)
     assert bands(tmp_path) == {"simclr_at": (1, 1)}
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("known", [(), (0, 1), range(6)])
+def test_bands_hold_the_true_ranks_with_and_without_examples(known):
+    generator, wrong = np.random.default_rng(0), 0
+    for _ in range(300):
+        right = evaluations([0.6] * 6, 200, generator)[:, 0]
+        outcomes = [
+            Outcomes(np.arange(200), one) if number in known else None
+            for number, one in enumerate(right)
+        ]
+        found = rank_bands_of(right.mean(axis=1).tolist(), 200, outcomes)
+        wrong += any(band != (1, 6) for band in found)
+    assert wrong <= 15
 
 
 SEEDS = {

@@ -108,6 +108,12 @@ def test_a_name_with_several_records_is_told_apart_by_its_runs(with_evidence, fi
     assert len(set(names)) == 3
 
 
+def test_trainings_are_told_apart_by_their_seeds(with_evidence, firsts, tmp_path):
+    for seed in (0, 1):
+        with_evidence("a", firsts(60), training=(seed, "r"), seed=seed)
+    assert {its.name for its in one(tmp_path).competitors} == {"a (seed 0)", "a (seed 1)"}
+
+
 def test_a_record_counts_once_however_often_it_is_named(with_evidence, firsts, tmp_path):
     first = with_evidence("a", firsts(60))
     with_evidence("b", firsts(40))
@@ -146,6 +152,24 @@ def test_what_differs_is_refused_and_both_values_are_told(with_evidence, firsts,
     )
     with pytest.raises(RecordError, match=rf"^cannot compare .*/a~.* with .*/b~.*: {TOLD[field]}"):
         clbench.compare(records)
+
+
+SAME = {
+    "the same eps": {"threat_model": ThreatEntry("Linf", "16/510")},
+    "another name of the same images": {"data": DataEntry("other.npz", 100, "d" * 64)},
+    "another seed": {"seed": 7},
+    "another precision": {"precision": "bfloat16"},
+    "another tile": {"batch_size": 7},
+    "another device": {"device": "cuda"},
+    "another protocol's name": {"protocol": "custom"},
+    "an upper bound": {"flags": ("upper_bound",)},
+}
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_what_the_images_do_not_depend_on_may_differ(with_evidence, firsts, case):
+    records = with_evidence("a", firsts(60)), with_evidence("b", firsts(10), **SAME[case])
+    assert one(*records).pairs[0].only_one == 50
 
 
 def test_other_examples_are_refused_although_all_else_agrees(with_evidence, firsts):
