@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from clbench.evaluation.evidence import read_evidence
+from clbench.evaluation.evidence import read_verdicts
 from clbench.evaluation.verdicts import BY_NOTHING
 from clbench.schema.errors import RecordError
 from clbench.schema.records import EvaluationRecord, evidence_of
@@ -43,16 +43,16 @@ def read_outcomes(record: EvaluationRecord, path: Path, out: Path) -> Outcomes:
             gives another robust accuracy than the record's.
     """
     evidence_path = evidence_of(path, out)
-    evidence = read_evidence(evidence_path, record.evidence_sha256)
-    robust = evidence.broken_by == BY_NOTHING
-    claimed = record.measure("robust_acc")
-    if claimed is None or (claimed.value, claimed.n) != (robust.sum() / len(evidence), len(robust)):
+    verdicts = read_verdicts(evidence_path, record.evidence_sha256)
+    robust = verdicts.broken_by == BY_NOTHING
+    claimed, n = record.measure("robust_acc"), len(robust)
+    if claimed is None or n == 0 or (claimed.value, claimed.n) != (robust.sum() / n, n):
         raise RecordError(
             f"evidence {evidence_path} gives another robust accuracy than its record; see clbench "
             f"leaderboard check --out {out}"
         )
-    order = np.argsort(evidence.index, kind="stable")
-    return Outcomes(evidence.index[order], robust[order])
+    order = np.argsort(verdicts.index, kind="stable")
+    return Outcomes(verdicts.index[order], robust[order])
 
 
 def outcomes_of(records: Mapping[Path, EvaluationRecord], out: Path) -> ByRun:
