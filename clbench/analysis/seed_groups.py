@@ -11,6 +11,7 @@ from scipy.special import ndtri, stdtrit
 from clbench.schema.estimate import Estimate, proportion
 
 _CHANCE = 0.05
+"""Of an interval to be wrong."""
 
 
 class Spread(NamedTuple):
@@ -28,34 +29,6 @@ class Spread(NamedTuple):
     def of_mean(self) -> float:
         """The variance that seeds alone give their mean; 0 with one seed, as it is unknown."""
         return self.of_seeds / self.n_seeds
-
-
-def _margin_of_seeds(sides: Sequence[Spread], chance: float) -> float:
-    """Return the half-width that the seeds of a mean, or of a difference of two, make necessary.
-
-    By Student's quantile, whose degrees of freedom are those of Welch and Satterthwaite.
-    """
-    variances = [side.of_mean for side in sides]
-    whole = math.fsum(variances)
-    if whole == 0:
-        return 0.0
-    each = zip(sides, variances, strict=True)
-    unsure = math.fsum(of**2 / (side.n_seeds - 1) for side, of in each if of)
-    return float(stdtrit(whole**2 / unsure, 1 - chance / 2)) * math.sqrt(whole)
-
-
-def _margin(sides: Sequence[Spread], of_examples: float, chance: float) -> float:
-    """Return half the width of an interval that is wrong with this chance.
-
-    The margins for other seeds and for other examples are added in squares.
-
-    Args:
-        sides: One recipe, or the two of a difference.
-        of_examples: The variance that finitely many examples give it.
-        chance: Of being wrong.
-    """
-    examples = float(ndtri(1 - chance / 2)) * math.sqrt(of_examples)
-    return math.hypot(examples, _margin_of_seeds(sides, chance))
 
 
 def spread(correct: Bool[np.ndarray, "seeds n"]) -> Spread:
@@ -96,8 +69,8 @@ def mean_over_seeds(name: str, correct: Bool[np.ndarray, "seeds n"]) -> Estimate
     found = spread(correct)
     of_one = value * (1 - value)
     # seeds never tell more than as many images of their own would
-    half = _margin([found], max(float(found.by_example.var()), of_one / n_seeds) / n, _CHANCE)
-    scale = half**2 / of_one  # what Wilson's interval has z * z / n for
+    of_examples = max(float(found.by_example.var()), of_one / n_seeds) / n
+    scale = _margin([found], of_examples, _CHANCE) ** 2 / of_one  # where Wilson has z * z / n
     centre = (value + scale / 2) / (1 + scale)
     half = math.sqrt(of_one * scale + scale**2 / 4) / (1 + scale)
     return Estimate(name, value, n, centre - half, centre + half)
@@ -123,11 +96,38 @@ def difference_of_groups(
     apart = sides[0].by_example - sides[1].by_example
     value, n = float(apart.mean()), len(apart)
     variance = float(np.append(apart, (1.0, -1.0)).var()) / (n + 2)
-
     half = _margin(sides, variance, _CHANCE)
     low, high = max(-1.0, value - half), min(1.0, value + half)
     p_value = _chance_of(abs(value), lambda chance: _margin(sides, variance, chance))
     return GroupDifference(Estimate(name, value, n, low, high), p_value)
+
+
+def _margin(sides: Sequence[Spread], of_examples: float, chance: float) -> float:
+    """Return half the width of an interval that is wrong with this chance.
+
+    The margins for other seeds and for other examples are added in squares.
+
+    Args:
+        sides: One recipe, or the two of a difference.
+        of_examples: The variance that finitely many examples give it.
+        chance: Of being wrong.
+    """
+    examples = float(ndtri(1 - chance / 2)) * math.sqrt(of_examples)
+    return math.hypot(examples, _margin_of_seeds(sides, chance))
+
+
+def _margin_of_seeds(sides: Sequence[Spread], chance: float) -> float:
+    """Return the half-width that the seeds of a mean, or of a difference of two, make necessary.
+
+    By Student's quantile, whose degrees of freedom are those of Welch and Satterthwaite.
+    """
+    variances = [side.of_mean for side in sides]
+    whole = math.fsum(variances)
+    if whole == 0:
+        return 0.0
+    each = zip(sides, variances, strict=True)
+    unsure = math.fsum(of**2 / (side.n_seeds - 1) for side, of in each if of)
+    return float(stdtrit(whole**2 / unsure, 1 - chance / 2)) * math.sqrt(whole)
 
 
 def _chance_of(size: float, margin: Callable[[float], float]) -> float:
