@@ -19,7 +19,8 @@ from clbench.schema.records import (
 
 log = logging.getLogger(__name__)
 
-_AGREE = "records are compared where data, examples, norm, eps and attack agree"
+AGREE = "records are compared where data, examples, norm, eps and attack agree"
+"""What a refusal ends with."""
 
 
 class Chosen(NamedTuple):
@@ -148,7 +149,7 @@ def _differ(one: EvaluationRecord, other: EvaluationRecord) -> str:
         ("data", "n_examples", "norm", "eps", "attack"), one.group, other.group, *sides, strict=True
     )
     differ = [f"{name} is {a!r} and {b!r}" for name, x, y, a, b in rows if x != y]
-    return f"{', '.join(differ)}; {_AGREE}"
+    return f"{', '.join(differ)}; {AGREE}"
 
 
 def _of_setting(group: Group, found: Iterable[Iterable[Chosen]]) -> list[Chosen]:

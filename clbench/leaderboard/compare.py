@@ -13,7 +13,7 @@ from jaxtyping import Bool
 
 from clbench.analysis.pairs import LEVEL, exact_mcnemar, holm
 from clbench.analysis.seed_groups import difference_of_groups, mean_over_seeds
-from clbench.leaderboard.chosen import Chosen, choose
+from clbench.leaderboard.chosen import AGREE, Chosen, choose
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate, paired_difference
 from clbench.schema.records import EvaluationRecord
@@ -115,11 +115,11 @@ def _sides(chosen: Sequence[Chosen]) -> list[_Side]:
     """
     outcomes = [one.outcomes() for one in chosen]
     for one, its in zip(chosen, outcomes, strict=True):
-        if not np.array_equal(its.examples, outcomes[0].examples):
-            alone = int(np.setxor1d(its.examples, outcomes[0].examples)[0])
+        if differ := np.flatnonzero(its.examples != outcomes[0].examples).tolist():
+            places = [int(of.examples[differ[0]]) for of in (outcomes[0], its)]
             raise RecordError(
-                f"cannot compare {chosen[0].path} with {one.path}: of example {alone} of the data "
-                "only one of them tells"
+                f"cannot compare {chosen[0].path} with {one.path}: examples differ in {len(differ)}"
+                f" places, the first is {places[0]} and {places[1]} of the data; {AGREE}"
             )
     names = _told_apart(chosen)
     return [_Side(name, its.robust[None]) for name, its in zip(names, outcomes, strict=True)]
