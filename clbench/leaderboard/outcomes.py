@@ -45,8 +45,9 @@ def read_outcomes(record: EvaluationRecord, path: Path, out: Path) -> Outcomes:
     evidence_path = evidence_of(path, out)
     verdicts = read_verdicts(evidence_path, record.evidence_sha256)
     robust = verdicts.broken_by == BY_NOTHING
-    claimed, n = record.measure("robust_acc"), len(robust)
-    if claimed is None or n == 0 or (claimed.value, claimed.n) != (robust.sum() / n, n):
+    claimed, n = record.measure("robust_acc"), record.data.n
+    found = robust.sum() / max(len(robust), 1), len(robust)
+    if claimed is None or n < 1 or (claimed.value, claimed.n) != found or len(robust) != n:
         raise RecordError(
             f"evidence {evidence_path} gives another robust accuracy than its record; see clbench "
             f"leaderboard check --out {out}"

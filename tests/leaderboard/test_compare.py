@@ -1,6 +1,7 @@
 """Records compared with one another, and what is refused."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,13 @@ from clbench.evaluation.evidence import Evidence
 from clbench.schema.errors import BadValueError, ClbenchError, RecordError, UnknownNameError
 from clbench.schema.estimate import paired_difference, proportion
 from clbench.schema.files import write_atomically
-from clbench.schema.records import DataEntry, ThreatEntry, evidence_of
+from clbench.schema.records import (
+    DataEntry,
+    ThreatEntry,
+    evidence_of,
+    read_record,
+    write_record,
+)
 
 
 def one(*records, **options):
@@ -259,6 +266,14 @@ def test_records_that_are_not_what_they_say_are_refused(pair, tmp_path, wrong):
         clbench.compare(pair)
 
 
+def test_records_of_fewer_examples_than_they_say_are_refused(with_evidence, firsts):
+    short = with_evidence("b", firsts(10, 90))
+    record = read_record(short)
+    write_record(replace(record, data=replace(record.data, n=100)), short)
+    with pytest.raises(RecordError, match="gives another robust accuracy than its record"):
+        clbench.compare([with_evidence("a", firsts(60)), short])
+
+
 def test_a_record_away_from_its_evidence_is_refused(pair, tmp_path):
     alone = pair[1].rename(tmp_path / "alone.json")
     with pytest.raises(RecordError, match="lies in no folder called records, which its evidence"):
@@ -268,10 +283,6 @@ def test_a_record_away_from_its_evidence_is_refused(pair, tmp_path):
 def test_an_old_record_is_compared_by_evidence_that_agrees_with_it(
     with_evidence, firsts, make_record, tmp_path
 ):
-    from dataclasses import replace
-
-    from clbench.schema.records import read_record, write_record
-
     paths = [with_evidence("a", firsts(60)), with_evidence("b", firsts(10))]
     old = replace(read_record(paths[1]), schema_version=1, evidence_sha256="")
     write_record(old, paths[1])
