@@ -12,6 +12,7 @@ from clbench.schema.version import __version__ as __version__
 if TYPE_CHECKING:
     from clbench.analysis.run import compare_models as probe
     from clbench.api import build_leaderboard as build_leaderboard
+    from clbench.api import compare as compare
     from clbench.api import diagnose as diagnose
     from clbench.api import evaluate as evaluate
     from clbench.api import list_layers as list_layers
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "build_leaderboard",
+    "compare",
     "diagnose",
     "evaluate",
     "list_layers",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clbench.evaluation.plan import Plan
     from clbench.evaluation.progress import Progress
     from clbench.evaluation.session import Evaluation, Session
+    from clbench.leaderboard.compare import Comparison
     from clbench.models.interface import LoadedModel
     from clbench.models.load import Model
     from clbench.probes.listing import LayerRow
@@ -348,6 +349,33 @@ def merge(
     if errors:
         raise CommandError(errors)
     return done
+
+
+def compare(
+    records: AnyPaths, *, recipes: bool = False, out: AnyPath = "results"
+) -> "list[Comparison]":
+    """Compare robust accuracies on the same examples, each with each: what differs beyond chance.
+
+    Differences have 95 % intervals for pairs, and p-values by McNemar's exact test; what is said of
+    all pairs of a setting holds together (Holm).
+
+    Args:
+        records: Files of records, folders with records, or names of models. They are compared
+            where data, examples, norm, eps and attack agree.
+        recipes: Whether several seeds of one recipe are compared as one: by their mean, with
+            intervals that count both the seeds and the examples.
+        out: The folder with the records of models that are named.
+
+    Returns:
+        A comparison for each setting that all have a record of.
+
+    Raises:
+        ClbenchError: There is no such record, two have nothing in common, or the evidence of one
+            is not what it names.
+    """
+    from clbench.leaderboard.compare import compare
+
+    return compare(as_paths("records", records), as_path("out", out), recipes=recipes)
 
 
 def load_model(

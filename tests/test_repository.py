@@ -25,6 +25,7 @@ FLAGS = {
         --out --probe --no-probe --linear-probes --layer-probes --train-data --restart --resume
         --save-adversarial --events --strict --json --quiet --help""",
     "merge": "--json --help",
+    "compare": "--recipes --out --format --json --help",
     "plan": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
         --attack --backend --batch-size --device --precision --seed --json --help""",
     "models": "--json --help",
@@ -85,6 +86,14 @@ def ours(dataset):
 def test_our_leaderboard_is_what_our_records_give():
     checked = check(OURS)
     assert (checked.n_records, checked.problems, checked.unbound) == (20, (), ())
+
+
+def test_our_table_of_differences_is_what_its_command_gives(monkeypatch, capsys):
+    from clbench.cli import app
+
+    monkeypatch.chdir(ROOT)
+    app(["compare", "leaderboard", "--format", "csv"], standalone_mode=False)
+    assert capsys.readouterr().out == (OURS / "differences.csv").read_text(encoding="utf-8")
 
 
 def test_our_records_are_of_the_weights_that_are_shipped():

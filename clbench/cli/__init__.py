@@ -19,6 +19,7 @@ from clbench.cli.command import (
     in_words,
     show_help_unless_asked,
 )
+from clbench.cli.compare import compare
 from clbench.cli.doctor import doctor
 from clbench.cli.eval import EXAMPLES as EVAL_EXAMPLES
 from clbench.cli.eval import evaluate_model
@@ -61,7 +62,7 @@ app = typer.Typer(
 )
 app.command("eval", cls=Command, epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", cls=Command, epilog=TRAIN_EXAMPLES)(train)
-for command in (plan, merge, show, models, layers, attacks, protocols, doctor, clean):
+for command in (plan, merge, show, compare, models, layers, attacks, protocols, doctor, clean):
     app.command(cls=Command)(command)
 app.add_typer(probe, name="probe")
 app.add_typer(leaderboard, name="leaderboard")

@@ -80,23 +80,26 @@ def show(
         in_words,
         parts,
         rows,
+        with_band,
     )
     from clbench.leaderboard.table import read_ranked
 
     wanted = [name.strip() for name in columns.split(",")] if columns else []
-    found = read_ranked(out)
+    found, outcomes = read_ranked(out)
     if as_json:
-        show_json(rows(found, wanted))
+        show_json(rows(found, wanted, outcomes))
         return
     if form in FORMATS:
-        print(FORMATS[form](parts(found, wanted)))
+        print(FORMATS[form](parts(found, wanted, outcomes)))
         return
     doubtful = any(record.unreliable for record in found)
-    shown = parts(found, wanted or (DOUBTFUL_COLUMNS if doubtful else TERMINAL_COLUMNS))
+    usual = DOUBTFUL_COLUMNS if doubtful else TERMINAL_COLUMNS
+    shown = parts(found, wanted or usual, outcomes)
     for number, (heading, ranked) in enumerate(shown):
         if number:
             print()
-        texts = [{name: in_words(cell) for name, cell in row.items()} for row in ranked]
+        listed = ranked if wanted else map(with_band, ranked)
+        texts = [{name: in_words(cell) for name, cell in row.items()} for row in listed]
         show_rows(heading if not wanted or len(shown) > 1 else "", texts, as_json=False)
 
 

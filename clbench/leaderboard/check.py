@@ -10,6 +10,7 @@ import numpy as np
 from clbench.attacks.grammar import COMPONENTS
 from clbench.evaluation.evidence import Evidence, read_evidence
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, square_improves
+from clbench.leaderboard.outcomes import outcomes_of
 from clbench.leaderboard.table import CSV_NAME, no_records, render
 from clbench.schema.attack_spec import attack_hash
 from clbench.schema.errors import RecordError
@@ -65,7 +66,7 @@ def check(out: Path) -> Checked:
     records = [record for _, record in read]
     csv = out / CSV_NAME
     readable = len({record.run.hash for record in records}) == len(paths)
-    if readable and (not csv.exists() or csv.read_bytes() != render(records)):
+    if readable and (not csv.exists() or csv.read_bytes() != _board(read, out)):
         problems.append(
             f"{csv} is not what the {len(records)} records under {out} give; "
             f"run clbench leaderboard build --out {out}"
@@ -76,6 +77,11 @@ def check(out: Path) -> Checked:
         unbound=tuple(path for path, record in read if not record.is_bound),
         not_checked=_not_checked(records),
     )
+
+
+def _board(read: list[tuple[Path, EvaluationRecord]], out: Path) -> bytes:
+    records = dict(read)
+    return render(list(records.values()), outcomes_of(records, out))
 
 
 def problems_of(record: EvaluationRecord, path: Path, out: Path) -> list[str]:

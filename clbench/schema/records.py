@@ -263,6 +263,12 @@ def evidence_of(record: Path, out: Path) -> Path:
     return (out / "evidence" / inside).with_suffix(".npz")
 
 
+def folder_of(record: Path) -> Path | None:
+    """Return the folder of results that a record's file lies in; None where it lies alone."""
+    place = record.absolute()
+    return next((one.parent for one in place.parents if one.name == "records"), None)
+
+
 def write_record(record: EvaluationRecord, path: Path) -> None:
     """Write ``record`` to ``path``; the file is either the old one or the whole new one.
 
@@ -308,19 +314,27 @@ def record_files(out: Path) -> list[Path]:
     return sorted(path for path in (out / "records").rglob("*.json") if ASIDE not in path.name)
 
 
-def read_records(out: Path) -> list[EvaluationRecord]:
-    """Return every record under ``out``, in the order of their paths.
+def records_by_path(out: Path) -> dict[Path, EvaluationRecord]:
+    """Return every record under ``out`` by its file, in the order of their paths.
 
     Raises:
         RecordError: One of them cannot be read, or two files hold one run; the message names them.
     """
-    found: dict[str, tuple[Path, EvaluationRecord]] = {}
+    found: dict[Path, EvaluationRecord] = {}
+    first: dict[str, Path] = {}
     for path in record_files(out):
         record = read_record(path)
-        run = record.run.hash
-        if run in found:
-            raise RecordError(
-                f"records {found[run][0]} and {path} are of one run; move one of them away"
-            )
-        found[run] = path, record
-    return [record for _, record in found.values()]
+        other = first.setdefault(record.run.hash, path)
+        if other != path:
+            raise RecordError(f"records {other} and {path} are of one run; move one of them away")
+        found[path] = record
+    return found
+
+
+def read_records(out: Path) -> list[EvaluationRecord]:
+    """Return every record under ``out``, in the order of their paths.
+
+    Raises:
+        RecordError: As ``records_by_path``.
+    """
+    return list(records_by_path(out).values())

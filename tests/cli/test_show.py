@@ -128,6 +128,24 @@ def test_the_leaderboard_is_shown_in_the_columns_that_are_asked_for(clbench, boa
     assert "\x1b" not in done.out
 
 
+def test_the_band_of_a_rank_is_shown(clbench, with_evidence, firsts, tmp_path):
+    for name, count in {"a": 60, "b": 52, "c": 51, "d": 10}.items():
+        with_evidence(name, firsts(count))
+    with_evidence("bound", firsts(5), flags=("upper_bound",))
+    lines = clbench("leaderboard", "show", "--out", tmp_path).out.splitlines()
+    shown = {line.split()[2]: line.split()[:2] for line in lines if " cifar10 " in line[8:]}
+    assert {name: shown.get(name) for name in "abcd"} == {
+        "a": ["1", "1-1"],
+        "b": ["2", "2-3"],
+        "c": ["3", "2-3"],
+        "d": ["4", "4-4"],
+    }
+    (row,) = [line for line in lines if "bound" in line.split()]
+    assert row.split()[0] == "bound"
+    rows = json.loads(clbench("leaderboard", "show", "--out", tmp_path, "--json").out)
+    assert [row["rank_high"] for row in rows] == [1, 3, 3, 4, None]
+
+
 def test_machines_get_numbers_and_nothing_where_there_is_none(clbench, board):
     done = clbench("leaderboard", "show", "--out", board, "--json", "--columns", "rank,cka_pool")
     assert json.loads(done.out) == [{"rank": 1, "cka_pool": None}, {"rank": 2, "cka_pool": None}]

@@ -32,11 +32,11 @@ def read_back(records):
 def test_columns_stand_in_the_order_of_the_contract(make_record):
     extra = make_record(measures=(*make_record().measures, proportion("probe_stage4_clean", 1, 2)))
     header = (
-        "rank,model,scheme,scenario,backbone,dataset,norm,eps,eps_value,n_examples,"
+        "rank,rank_low,rank_high,model,scheme,scenario,backbone,dataset,norm,eps,eps_value,n_examples,"
         "clean_acc,clean_acc_low,clean_acc_high,robust_acc,robust_acc_low,robust_acc_high,"
         "attack,attack_backend,attack_hash,acc_after_apgd-ce,acc_after_square,"
         "cka_stem,cka_stage1,cka_stage2,cka_stage3,cka_stage4,cka_pool,cka_logits,cka_mean,"
-        "probe_stage4_clean,unreliable,flags,seed,weights_sha256,data_sha256,"
+        "probe_stage4_clean,unreliable,flags,seed,n_seeds,weights_sha256,data_sha256,"
         "clbench_version,commit,created,device,wall_s"
     )
     assert ",".join(table.columns([extra])) == header
