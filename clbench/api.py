@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clbench.evaluation.plan import Plan
     from clbench.evaluation.progress import Progress
     from clbench.evaluation.session import Evaluation, Session
+    from clbench.leaderboard.compare import Comparison
     from clbench.leaderboard.export.write import Exported
     from clbench.models.interface import LoadedModel
     from clbench.models.load import Model
@@ -48,6 +49,7 @@ def evaluate(
     restart: bool = False,
     save_adversarial: bool = False,
     shard: str | None = None,
+    escalate: bool = False,
     on_progress: "Callable[[Progress], None] | None" = None,
     on_probe: OnProgress | None = None,
     on_record: "Callable[[EvaluationRecord], None] | None" = None,
@@ -86,6 +88,8 @@ def evaluate(
         save_adversarial: Whether to keep the adversarial images; without ``out`` they always are.
         shard: Which part of the examples to attack, like "3/16": the record is of these alone, and
             what is kept under ``out`` is for ``merge``. Probes are not.
+        escalate: Whether to run, where flags are raised, the attacks that they ask for; returned
+            is the evaluation of the lowest robust accuracy.
         on_progress: Told after every batch how far the attacks are.
         on_probe: Told what the probes do, how much of it is done, and how much there is.
         on_record: Told the record, once it is complete.
@@ -97,10 +101,18 @@ def evaluate(
     >>> done.record.measure("robust_acc").n, len(done.examples)
     (16, 16)
     """
+    settings = {**locals(), "escalate": False}
+
     from clbench.attacks.fast_and_best import FAST
     from clbench.attacks.grammar import finishing
+    from clbench.schema.errors import BadValueError
     from clbench.schema.shard import read_shard
 
+    if shard is not None and escalate:
+        raise BadValueError(
+            f"flags are of whole runs, got escalate with shard {shard}; merge the shards, and run "
+            "the same command without one"
+        )
     part = None if shard is None else read_shard(shard)
     data_dir, folder = path_or_none("data_dir", data_dir), path_or_none("out", out)
     session = _session(
@@ -152,6 +164,10 @@ def evaluate(
         build(folder)
     if on_record is not None:
         on_record(evaluation.record)
+    if escalate:
+        from clbench.evaluation.escalate import escalated
+
+        return escalated(evaluation, lambda attack: evaluate(**settings | {"attack": attack}))
     return evaluation
 
 
@@ -403,6 +419,33 @@ def merge(
     if errors:
         raise CommandError(errors)
     return done
+
+
+def compare(
+    records: AnyPaths, *, recipes: bool = False, out: AnyPath = "results"
+) -> "list[Comparison]":
+    """Compare robust accuracies on the same examples, each with each: what differs beyond chance.
+
+    Differences have 95 % intervals for pairs, and p-values by McNemar's exact test; what is said of
+    all pairs of a setting holds together (Holm).
+
+    Args:
+        records: Files of records, folders with records, or names of models. They are compared
+            where data, examples, norm, eps and attack agree.
+        recipes: Whether several seeds of one recipe are compared as one: by their mean, with
+            intervals that count both the seeds and the examples.
+        out: The folder with the records of models that are named.
+
+    Returns:
+        A comparison for each setting that all have a record of.
+
+    Raises:
+        ClbenchError: There is no such record, two have nothing in common, or the evidence of one
+            is not what it names.
+    """
+    from clbench.leaderboard.compare import compare
+
+    return compare(as_paths("records", records), as_path("out", out), recipes=recipes)
 
 
 def load_model(

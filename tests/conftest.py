@@ -10,6 +10,7 @@ import beartype.door  # noqa: F401
 import kornia.augmentation  # noqa: F401
 import lightning_fabric  # noqa: F401
 import matplotlib.figure  # noqa: F401
+import numpy as np
 import pandas  # noqa: F401
 import pytest
 import scipy.stats  # noqa: F401
@@ -19,7 +20,10 @@ import torch
 import torch.fx
 from torch import nn
 
+from clbench.evaluation.evidence import Evidence
+from clbench.evaluation.verdicts import accuracies
 from clbench.schema.estimate import proportion
+from clbench.schema.files import sha256_of, write_atomically
 from clbench.schema.records import (
     SCHEMA_VERSION,
     AttackEntry,
@@ -28,6 +32,8 @@ from clbench.schema.records import (
     EvaluationRecord,
     ModelEntry,
     ThreatEntry,
+    run_paths,
+    write_record,
 )
 
 LONGEST = "tests/test_readme.py"
@@ -110,5 +116,50 @@ def make_record():
             evidence_sha256="e" * 64,
         )
         return replace(record, **changes)
+
+    return make
+
+
+@pytest.fixture
+def with_evidence(tmp_path, make_record):
+    """Return a function that writes a record of these verdicts and its evidence, and its path.
+
+    ``robust`` says of each example whether it stayed robust; ``examples`` are their places.
+    """
+
+    def write(name, robust, *, out=tmp_path, examples=None, training=(None, ""), **changes):
+        robust = np.asarray(robust, dtype=bool)
+        n = len(robust)
+        record = make_record(name, n=n, **changes)
+        record = replace(
+            record,
+            data=replace(changes.get("data", DataEntry("cifar10", n, "d" * 64)), n=n),
+            model=replace(record.model, training_seed=training[0], recipe_sha256=training[1]),
+        )
+        broken_by = np.where(robust, "", "apgd-ce")
+        label = np.zeros(n, dtype=int)
+        places = np.arange(n) if examples is None else np.asarray(examples)
+        evidence = Evidence(
+            record.run.hash, places, label, label, np.where(robust, 0, 1), broken_by
+        ).to_bytes()
+        record = replace(
+            record,
+            measures=accuracies(record.components, broken_by.tolist()),
+            evidence_sha256=sha256_of(evidence),
+        )
+        paths = run_paths(out, record.run)
+        write_atomically(paths.evidence, evidence)
+        write_record(record, paths.record)
+        return paths.record
+
+    return write
+
+
+@pytest.fixture
+def firsts():
+    """Return a function that makes verdicts: the first so many of ``n`` stay robust."""
+
+    def make(count, n=100):
+        return np.arange(n) < count
 
     return make

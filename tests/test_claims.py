@@ -1,5 +1,6 @@
 """What the leaderboard's page says of our networks follows from records and findings."""
 
+import csv
 import json
 import math
 import re
@@ -121,3 +122,16 @@ def test_linear_probes_are_those_of_the_records():
     assert (
         f"those of the first stage stay right on {first}, those of the second on {second}." in said
     )
+
+
+def test_what_is_said_of_bands_follows_from_the_table():
+    rows = csv.DictReader((BOARD / "leaderboard.csv").read_text(encoding="utf-8").splitlines())
+    bands = {
+        (row["dataset"], row["model"]): (row["rank_low"], row["rank_high"], row["rank"])
+        for row in rows
+    }
+    assert "`supervised_at` is first or second on CIFAR-10" in PAGE
+    assert bands["cifar10", "supervised_at"] == ("1", "2", "1")
+    first = [model for (of, model), band in bands.items() if of == "digits" and band[0] == "1"]
+    assert "on digits three networks may be first" in PAGE
+    assert len(first) == 3

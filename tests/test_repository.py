@@ -9,11 +9,11 @@ import pytest
 import clbench
 from clbench.attacks.registry import plan_attack
 from clbench.data.datasets import TEST_SETS
-from clbench.evaluation.reliability import FLAGS as FLAG_ROWS
 from clbench.leaderboard.check import check
 from clbench.models import ZOO
 from clbench.models.zoo import WEIGHTS_DIR
 from clbench.schema import records
+from clbench.schema.flags import FLAGS as FLAG_ROWS
 from clbench.schema.protocol import config_dir, protocols
 
 ROOT = Path(__file__).parents[1]
@@ -21,10 +21,11 @@ OURS = ROOT / "leaderboard"
 
 FLAGS = {
     "eval": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
-        --attack --backend --batch-size --device --precision --seed --shard --finish --out --probe
-        --no-probe --linear-probes --layer-probes --train-data --restart --resume --save-adversarial
-        --events --strict --json --quiet --help""",
+        --attack --backend --batch-size --device --precision --seed --shard --finish --escalate
+        --out --probe --no-probe --linear-probes --layer-probes --train-data --restart --resume
+        --save-adversarial --events --strict --json --quiet --help""",
     "merge": "--json --help",
+    "compare": "--recipes --out --format --json --help",
     "plan": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
         --attack --backend --batch-size --device --precision --seed --json --help""",
     "corruptions": """--model --dataset --data-dir --weights --n-examples --baseline --device --out
@@ -90,6 +91,14 @@ def ours(dataset):
 def test_our_leaderboard_is_what_our_records_give():
     checked = check(OURS)
     assert (checked.n_records, checked.problems, checked.unbound) == (20, (), ())
+
+
+def test_our_table_of_differences_is_what_its_command_gives(monkeypatch, capsys):
+    from clbench.cli import app
+
+    monkeypatch.chdir(ROOT)
+    app(["compare", "leaderboard", "--format", "csv"], standalone_mode=False)
+    assert capsys.readouterr().out == (OURS / "differences.csv").read_text(encoding="utf-8")
 
 
 def test_our_records_are_of_the_weights_that_are_shipped():

@@ -7,8 +7,8 @@ from clbench.attacks.autoattack_rows import AUTOATTACK, MAX_TARGETS
 from clbench.attacks.autoattack_rows import CASCADES as OF_AUTOATTACK
 from clbench.attacks.rows import CascadeRow, ComponentRow, Passes
 from clbench.schema.attack_spec import Option, Parameter
+from clbench.schema.flags import UPPER_BOUND
 from clbench.schema.names import NORM_NAMES, NormName
-from clbench.schema.records import UPPER_BOUND
 
 FAST = "fast"
 FINISHED = "fast+autoattack"

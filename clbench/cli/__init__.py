@@ -19,6 +19,7 @@ from clbench.cli.command import (
     in_words,
     show_help_unless_asked,
 )
+from clbench.cli.compare import compare
 from clbench.cli.corruptions import corruptions
 from clbench.cli.doctor import doctor
 from clbench.cli.eval import EXAMPLES as EVAL_EXAMPLES
@@ -62,7 +63,11 @@ app = typer.Typer(
 )
 app.command("eval", cls=Command, epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", cls=Command, epilog=TRAIN_EXAMPLES)(train)
-for command in (plan, corruptions, merge, show, models, layers, attacks, protocols, doctor, clean):
+COMMANDS = (
+    *(plan, corruptions, merge, show, compare, models, layers),
+    *(attacks, protocols, doctor, clean),
+)
+for command in COMMANDS:
     app.command(cls=Command)(command)
 app.add_typer(probe, name="probe")
 app.add_typer(leaderboard, name="leaderboard")

@@ -98,8 +98,8 @@ def _check_as_typed(parsed: Any, context: Any, arguments: list[str]) -> None:  #
     )
     for one in dict.fromkeys(order):
         name, value = max(one.opts, key=len), typed.get(one.name)
-        several = getattr(one, "multiple", False)
-        if value == "" or (several and "" in value):
+        several = getattr(one, "multiple", False) or getattr(one, "nargs", 1) == -1
+        if value == "" or (several and "" in (value or ())):
             faults_of(context).append(BadValueError(f"{name} must not be empty, got ''"))
         if one.name in _COUNT_ONCE and order.count(one) > 1 and not several:
             there = f"got {order.count(one)}, the last {shown(value)}"

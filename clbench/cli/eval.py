@@ -68,6 +68,7 @@ def evaluate_model(
     restart: opt.Restart = False,
     resume: opt.Resume = False,
     save_adversarial: opt.SaveAdversarial = False,
+    escalate: opt.Escalate = False,
     events: opt.Events = None,
     strict: opt.Strict = False,
     as_json: opt.Json = False,

@@ -93,16 +93,18 @@ def show(
         FORMATS,
         TERMINAL_COLUMNS,
         in_words,
+        with_band,
     )
     from clbench.leaderboard.published import beside_published
     from clbench.leaderboard.table import read_ranked
 
     wanted = [name.strip() for name in columns.split(",")] if columns else []
-    found = read_ranked(out)
-    if not wanted and not as_json and form not in FORMATS:
+    found, outcomes = read_ranked(out)
+    plain = not columns and not as_json and form not in FORMATS
+    if plain:
         doubtful = any(record.unreliable for record in found)
         wanted = list(DOUBTFUL_COLUMNS if doubtful else TERMINAL_COLUMNS)
-    shown = beside_published(found, wanted, with_robustbench)
+    shown = beside_published(found, wanted, outcomes, with_robustbench)
     if as_json:
         show_json([row for part in shown for row in part.rows])
         return
@@ -112,8 +114,9 @@ def show(
     for number, (heading, ranked) in enumerate(shown):
         if number:
             print()
-        texts = [{name: in_words(cell) for name, cell in row.items()} for row in ranked]
-        show_rows(heading if not columns or len(shown) > 1 else "", texts, as_json=False)
+        listed = map(with_band, ranked) if plain else ranked
+        texts = [{name: in_words(cell) for name, cell in row.items()} for row in listed]
+        show_rows(heading if plain or len(shown) > 1 else "", texts, as_json=False)
 
 
 @leaderboard.command(cls=Command)

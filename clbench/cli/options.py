@@ -314,6 +314,15 @@ Strict = Annotated[
         "--strict", rich_help_panel=OUTPUT, help="Exit with status 3 when a flag is raised."
     ),
 ]
+Escalate = Annotated[
+    bool,
+    typer.Option(
+        "--escalate",
+        rich_help_panel=OUTPUT,
+        help="Where a flag is raised, run the attack that it asks for, too, and show the lower "
+        "robust accuracy.",
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", rich_help_panel=OUTPUT, help="Print JSON for machines.")
 ]

@@ -21,6 +21,7 @@ from clbench.evaluation.confirm import Batch, attack_and_confirm
 from clbench.evaluation.first_look import first_look, signs_of_trouble
 from clbench.evaluation.going_on import saved_state
 from clbench.evaluation.kept import KeptImages
+from clbench.evaluation.masking import LOOKED_AT, Survivors
 from clbench.evaluation.parts import BLACK_BOX, LEFT
 from clbench.evaluation.pool_run import PoolRun
 from clbench.evaluation.progress import OnProgress, Progress, Saver, UnderWay
@@ -79,6 +80,7 @@ class AttackRun:
         if state is None or len(unknown) or self._left(state):
             passes = math.fsum(step.cost for step in self.steps) * self.images.whole.n
             self.model.speed_up(self._some(), passes)
+            self.model.ask_again(self._some())
         if not len(unknown) and state is not None:
             self.model.forward_passes = 0  # those for the batch size were counted before
             return state
@@ -122,7 +124,8 @@ class AttackRun:
         state.flags += look.flags
         if (images.index == first[0]).any():
             some = self.whole.images[: self.tile].to(self.device)
-            state.flags += signs_of_trouble(self.model, some, logits, tile=self.tile)
+            labels = self.whole.labels[: self.tile].to(self.device)
+            state.flags += signs_of_trouble(self.model, some, labels, logits, tile=self.tile)
             state.forward_passes += self.head_start.forward_passes
             state.backward_passes += self.head_start.backward_passes
         state.take_over(self.head_start)
@@ -145,6 +148,23 @@ class AttackRun:
                 saver.save()
                 report(self._progress(state, number))
             saver.save(force=len(waiting) > 0)
+        self._look_at_survivors(state)
+        saver.save()
+
+    def _look_at_survivors(self, state: EvaluationState) -> None:
+        """Look for masked gradients at some that stood everything, where that was not done."""
+        done, some = len(self.steps), self.whole.index[:LOOKED_AT]
+        where = state.pending(done)
+        where = where[torch.isin(state.index[where], some)]
+        if self.threat_model.eps == 0 or not len(where):
+            return
+        for part in torch.split(where, self.tile):
+            filled = torch.cat([part, part[:1].expand(self.tile - len(part))])
+            batch = Batch.at(self.images, filled, self.device, state.log2_factors)
+            real = torch.arange(self.tile) < len(part)
+            survivors = Survivors(self.model, batch, real, self.threat_model, self.seed)
+            state.flags += survivors.signs()
+        state.survived(done, where)
 
     def _in_pool(
         self, state: EvaluationState, number: int, saver: Saver, report: OnProgress

@@ -27,7 +27,8 @@ class AttackedModel(nn.Module):
     has a gradient of zero here, instead of an error; entries that are no numbers are zero, too, as
     a single one would spoil the direction of a step. Verdicts are always the plain network's.
     ``forward_passes`` and ``backward_passes`` count images, ``spoiled`` those with such entries;
-    ``on_pass`` is called at every forward pass.
+    ``on_pass`` is called at every forward pass. ``repeats_itself`` says whether an image has the
+    same answer again, in any place beside any others; False until ``ask_again`` has found out.
     """
 
     def __init__(self, network: nn.Module, precision: str = "float32") -> None:
@@ -40,6 +41,7 @@ class AttackedModel(nn.Module):
         self.forward_passes = 0
         self.backward_passes = 0
         self.spoiled = 0
+        self.repeats_itself = False
         self.on_pass: Callable[[], None] = lambda: None
         self.training = False
 
@@ -156,6 +158,14 @@ class AttackedModel(nn.Module):
             with torch.no_grad():
                 if not same_answers(self.attacked(images), self.logits(images)):
                     self.attacked = self.network
+        self.forward_passes = before
+
+    def ask_again(self, images: Float[Tensor, "n c h w"]) -> None:
+        """Find out whether the network as attacks see it repeats itself; that is not counted."""
+        before = self.forward_passes
+        with torch.no_grad():
+            first, again = self(images), self(images.flip(0)).flip(0)
+        self.repeats_itself = torch.equal(first, again)
         self.forward_passes = before
 
     def classify(self, images: Float[Tensor, "n c h w"]) -> Int[Tensor, " n"]:

@@ -5,9 +5,6 @@ import math
 from jaxtyping import Int
 from torch import Tensor
 
-AT_CHANCE = "chance_accuracy"
-"""The flag of a clean accuracy that is no better than guessing."""
-
 _HONEST = 0.25
 """A clean accuracy that nearly any trained classifier has."""
 

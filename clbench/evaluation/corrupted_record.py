@@ -11,13 +11,13 @@ from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.corruptions import Seen, look_at, measures_of, read_baseline
 from clbench.evaluation.evidence import Evidence
-from clbench.evaluation.reliability import is_unreliable
 from clbench.evaluation.session import Evaluation
 from clbench.evaluation.store import RunStore
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING
 from clbench.models.interface import LoadedModel
 from clbench.runtime.devices import device_name
 from clbench.schema.corruptions import CorruptedSet
+from clbench.schema.flags import is_unreliable
 from clbench.schema.progress import OnProgress
 from clbench.schema.protocol import CUSTOM
 from clbench.schema.provenance import commit, utc_now, versions

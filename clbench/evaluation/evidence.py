@@ -77,10 +77,41 @@ def read_evidence(path: Path, sha256: str) -> Evidence:
     Raises:
         RecordError: It is missing, another one, damaged, or lacks something.
     """
+    return Evidence.from_bytes(_content(path, sha256), path)
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """The part of evidence that is small: ``index`` and ``broken_by`` of every example."""
+
+    index: Int[np.ndarray, " n"]
+    broken_by: Shaped[np.ndarray, " n"]
+
+
+def read_verdicts(path: Path, sha256: str) -> Verdicts:
+    """Return verdicts alone from a file as for ``read_evidence``; images are not unpacked.
+
+    Raises:
+        RecordError: As ``read_evidence``.
+    """
+    data = _content(path, sha256)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            found = Verdicts(index=file["index"], broken_by=file["broken_by"])
+            is_list = found.index.ndim == 1 and found.index.dtype.kind in "iu"
+            fits = found.broken_by.shape == found.index.shape and found.broken_by.dtype.kind == "U"
+    except DAMAGED_NPZ as error:
+        raise RecordError(f"evidence {path} is cut off or damaged") from error
+    if not (is_list and fits):
+        raise RecordError(f"evidence {path} is damaged: it holds no verdict of each example")
+    return found
+
+
+def _content(path: Path, sha256: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise RecordError(f"evidence {path} cannot be read: {error.strerror}") from error
     if sha256 not in ("", sha256_of(data)):
         raise RecordError(f"evidence {path} is not the one that its record names")
-    return Evidence.from_bytes(data, path)
+    return data

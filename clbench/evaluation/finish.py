@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from clbench.evaluation.evidence import Evidence
-from clbench.evaluation.reliability import is_unreliable
 from clbench.evaluation.result import EvaluationResult
 from clbench.schema.estimate import Estimate
+from clbench.schema.flags import is_unreliable, merged
 from clbench.schema.provenance import utc_now
 from clbench.schema.records import Counts, EvaluationRecord
 
@@ -23,7 +23,7 @@ def finished(
         before: An earlier record of the run, whose other measures stay.
     """
     others = () if before is None else _not_verdicts(before, result)
-    flags = tuple(dict.fromkeys((*draft.flags, *result.flags)))
+    flags = merged((*draft.flags, *result.flags))
     return replace(
         draft,
         measures=(*result.measures, *others),

@@ -12,9 +12,11 @@ from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import AttackedModel, classes_of
 from clbench.evaluation.confirm import Batch
 from clbench.evaluation.logit_scale import is_distorted, log2_factors, same_factor
+from clbench.evaluation.normalisation import LOOKED_AT, SUSPECT, images_gained
 from clbench.evaluation.reliability import examine, has_zero_gradient
 from clbench.evaluation.tile_network import plain_logits
-from clbench.models.validate import BATCH_DEPENDENT, RANDOMIZED, same_answers
+from clbench.models.validate import times_rounding
+from clbench.schema.flags import BATCH_DEPENDENT, RANDOMIZED
 
 
 class FirstLook(NamedTuple):
@@ -68,6 +70,7 @@ def first_look(
 def signs_of_trouble(
     model: AttackedModel,
     first: Float[Tensor, "t c h w"],
+    labels: Int[Tensor, " t"],
     alone: Float[Tensor, "m k"],
     *,
     tile: int,
@@ -77,16 +80,21 @@ def signs_of_trouble(
     Args:
         model: The network, where they are.
         first: No more than a tile of them.
+        labels: Their classes.
         alone: Its logits of the first few, which were asked for in a batch of their own.
         tile: Images at once.
     """
-    flags: Counter[str] = Counter(examine(model, first))
+    flags = examine(model, first)
     before = model.forward_passes
     logits = plain_logits(model, first, tile)
+    some, predicted = slice(LOOKED_AT), classes_of(logits)
+    flags[SUSPECT] += images_gained(model, first[some], labels[some], predicted[some], tile=tile)
     model.forward_passes = before  # counted where these images are classified
     few = min(len(logits), len(alone))
-    if RANDOMIZED not in flags and not same_answers(logits[:few].float().cpu(), alone[:few]):
-        flags[BATCH_DEPENDENT] = 1  # only in batches larger than those it was asked in before
+    if RANDOMIZED not in flags:
+        # only in batches larger than those it was asked in before
+        times = times_rounding([logits[:few].float().cpu(), alone[:few]])
+        flags += Counter({BATCH_DEPENDENT: times})
     return flags
 
 

@@ -101,7 +101,7 @@ def _tell(
     state: EvaluationState, own: Path, others: Mapping[str, object], n: int, n_steps: int
 ) -> None:
     """Say what was taken up, where something is left to do."""
-    decided = int(((state.broken_by != ROBUST) | (state.components_done == n_steps)).sum())
+    decided = int(((state.broken_by != ROBUST) | (state.components_done >= n_steps)).sum())
     if decided == n:
         return
     cuts = {name.partition("of")[2] for name in others}

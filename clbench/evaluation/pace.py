@@ -10,7 +10,7 @@ from torch import Tensor
 
 from clbench.attacks.interface import AttackStep
 from clbench.attacks.native.pool import Pool
-from clbench.attacks.native.pool_attack import Ball, Example, Network, targets_of
+from clbench.attacks.native.pool_attack import Ball, Example, LooksAhead, Network, targets_of
 from clbench.attacks.native.pooled import Pooled
 from clbench.attacks.rows import Passes
 from clbench.evaluation.attacked_model import AttackedModel
@@ -107,8 +107,10 @@ class Bench:
             made += tiles
         seconds = (time.perf_counter() - started) / made
         images = max(1, examples) / tiles
+        knows = isinstance(attack, LooksAhead) and attack.may_know(self.batch.images, pool.ball)
+        guessed = step.is_guessed or (knows and self.model.repeats_itself)
         return Pace(
-            *(step.name, step.passes, step.is_guessed, attack.n_steps, seconds, images),
+            *(step.name, step.passes, guessed, attack.n_steps, seconds, images),
             looks_ahead=pool.looks_ahead,
         )
 

@@ -49,6 +49,7 @@ def planned(session: Session) -> Plan:
         batch = Batch.at(images, torch.arange(few), session.device)
         batch = replace(batch, labels=attacked.clean_pred[:few].clamp_min(0).to(session.device))
         model.speed_up(batch.images, math.fsum(step.cost for step in steps) * len(images))
+        model.ask_again(batch.images)
         bench = Bench(model, batch, images.n_classes, threat, session.protocol.seed)
         clean = bench.of_clean()
         paces = [bench.of(step) for step in steps] if threat.eps > 0 else []

@@ -61,15 +61,19 @@ class PoolRun:
         return InProgress(done, done * self.step.cost, 0.0, begun, room)
 
     def advance(self) -> bool:
-        """Make a step, and enter what it decided; say whether there is another one."""
+        """Ask about what is ripe, or make a step; enter what it decided; say whether more is to do.
+
+        They are apart, so that an interruption between them loses the passes of neither.
+        """
+        if self.pool.is_ripe:
+            self._ask_about_candidates()
+            return not self.pool.is_finished
         unbroken = self.pool.advance(
             lambda factor, counted: TileNetwork(self.model, factor, counted)
         )
         # a step ahead is a query more, without a gradient
         self.model.forward_passes += self.pool.ahead
         self._survived(unbroken)
-        if self.pool.is_ripe:
-            self._ask_about_candidates()
         return not self.pool.is_finished
 
     def _ask_about_candidates(self) -> None:

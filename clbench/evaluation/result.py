@@ -7,11 +7,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from clbench.attacks.interface import AttackStep
-from clbench.evaluation.chance import AT_CHANCE, is_at_chance
-from clbench.evaluation.reliability import is_unreliable
+from clbench.evaluation.chance import is_at_chance
 from clbench.evaluation.state import CLEAN, ROBUST, EvaluationState
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, square_improves
 from clbench.schema.estimate import Estimate
+from clbench.schema.flags import AT_CHANCE, RaisedFlag, is_unreliable, merged, raised
 from clbench.schema.records import left_after
 
 
@@ -38,7 +38,12 @@ class EvaluationResult:
     backward_passes: int
     seconds: float
     batch_size: int
-    flags: tuple[str, ...]
+    flags: tuple[RaisedFlag, ...]
+
+    @property
+    def flag_names(self) -> tuple[str, ...]:
+        """What its flags are called."""
+        return tuple(flag.name for flag in self.flags)
 
     @property
     def clean_acc(self) -> Estimate:
@@ -88,10 +93,11 @@ def result_of_state(
     """Return what a finished state holds; ``black_box`` says which attacks use no gradients."""
     names = {ROBUST: BY_NOTHING, CLEAN: BY_CLEAN} | dict(enumerate(attacks))
     broken_by = [names[number] for number in state.broken_by.tolist()]
-    raised = {
-        AT_CHANCE: is_at_chance(state.clean_pred, state.labels, state.logits.shape[1]),
-        "square_improves": square_improves(attacks, black_box, broken_by),
-    }
+    flags = [raised(name, value) for name, value in state.flags.items()]
+    flags = [flag for flag in flags if flag.value is None or flag.value > (flag.threshold or 0)]
+    flags += square_improves(attacks, black_box, broken_by)
+    if is_at_chance(state.clean_pred, state.labels, state.logits.shape[1]):
+        flags.append(raised(AT_CHANCE, int((state.clean_pred == state.labels).sum())))
     return EvaluationResult(
         attacks=tuple(attacks),
         index=state.index,
@@ -105,5 +111,5 @@ def result_of_state(
         backward_passes=state.backward_passes,
         seconds=state.seconds,
         batch_size=batch_size,
-        flags=tuple(sorted({*state.flags, *(flag for flag, is_so in raised.items() if is_so)})),
+        flags=merged(sorted(flags, key=str)),
     )

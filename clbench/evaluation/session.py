@@ -18,7 +18,6 @@ from clbench.evaluation.finish import evidence_of, finished
 from clbench.evaluation.leftovers import at_work
 from clbench.evaluation.parts import Part
 from clbench.evaluation.progress import OnProgress
-from clbench.evaluation.reliability import is_unreliable
 from clbench.evaluation.result import EvaluationResult
 from clbench.evaluation.run import (
     automatic_batch_size,
@@ -36,6 +35,7 @@ from clbench.runtime.precision import settle
 from clbench.schema.dataclass_io import to_json
 from clbench.schema.errors import BadValueError
 from clbench.schema.estimate import Estimate
+from clbench.schema.flags import is_unreliable
 from clbench.schema.numbers import read_batch_size
 from clbench.schema.protocol import Protocol
 from clbench.schema.provenance import commit, utc_now, versions

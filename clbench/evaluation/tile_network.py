@@ -23,6 +23,11 @@ class TileNetwork:
     factor: Float[Tensor, " n"]
     active: Bool[Tensor, " n"]
 
+    @property
+    def repeats_itself(self) -> bool:
+        """Whether it gives an image the same answer again, in any place beside any others."""
+        return self.model.repeats_itself
+
     def logits(self, points: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return the logits."""
         with self._for_items(), torch.no_grad():

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 from clbench.schema.estimate import Estimate, proportion
+from clbench.schema.flags import SQUARE_IMPROVES, RaisedFlag, raised
 from clbench.schema.records import left_after
 
 BY_NOTHING, BY_CLEAN = "", "clean"
 """In ``broken_by``: the example stayed robust; the clean image is misclassified already."""
 
-SQUARE_MARGIN = 0.002
-"""An attack without gradients may lower the accuracy by this much before it raises a flag."""
+_SQUARE_SHARE, _SQUARE_IMAGES = 0.002, 1
+"""An attack without gradients may break so many more before it raises a flag, as AutoAttack's own
+check has it; and one image, which few of a small set are enough for, says nothing."""
 
 
 def accuracies(attacks: Sequence[str], broken_by: Sequence[str]) -> tuple[Estimate, ...]:
@@ -40,12 +42,20 @@ def _share_left(name: str, done: Sequence[str], broken_by: Sequence[str]) -> Est
 
 def square_improves(
     attacks: Sequence[str], black_box: Sequence[bool], broken_by: Sequence[str]
-) -> bool:
-    """Say whether an attack without gradients broke notably more than those with, before it."""
-    seen_white = False
-    for name, is_black_box in zip(attacks, black_box, strict=True):
-        share = sum(one == name for one in broken_by) / len(broken_by)
-        if is_black_box and seen_white and share > SQUARE_MARGIN:
-            return True
-        seen_white = seen_white or not is_black_box
-    return False
+) -> tuple[RaisedFlag, ...]:
+    """Return the flag of an attack without gradients that breaks more than those before it.
+
+    It counts the images of the one that broke most; none where that is not more than one image
+    and 0.2 points.
+
+    >>> square_improves(["pgd", "square"], [False, True], ["square"] * 2 + [""] * 8)
+    (RaisedFlag(name='square_improves', value=2.0, threshold=1.0),)
+    """
+    kinds = list(black_box)
+    first = kinds.index(False) if False in kinds else len(kinds)
+    after = [
+        name for name, is_black in zip(attacks[first:], kinds[first:], strict=True) if is_black
+    ]
+    most = max((list(broken_by).count(name) for name in after), default=0)
+    threshold = max(float(_SQUARE_IMAGES), _SQUARE_SHARE * len(broken_by))
+    return (raised(SQUARE_IMPROVES, most, threshold),) if most > threshold else ()

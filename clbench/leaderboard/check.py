@@ -11,18 +11,19 @@ from clbench.attacks.grammar import COMPONENTS
 from clbench.evaluation.evidence import Evidence, read_evidence
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, square_improves
 from clbench.leaderboard.external_files import problems_of_external
+from clbench.leaderboard.outcomes import outcomes_of
 from clbench.leaderboard.table import CSV_NAME, no_records, render
 from clbench.schema.attack_spec import attack_hash
 from clbench.schema.errors import RecordError
+from clbench.schema.flags import SQUARE_IMPROVES, RaisedFlag
 from clbench.schema.records import (
+    SCHEMA_VERSION,
     EvaluationRecord,
     evidence_of,
     read_record,
     record_files,
     run_paths,
 )
-
-SQUARE_IMPROVES = "square_improves"
 
 _ROUNDING = 1e-9
 """Bounds of intervals may differ by so much between two machines."""
@@ -66,7 +67,7 @@ def check(out: Path) -> Checked:
     records = [record for _, record in read]
     csv = out / CSV_NAME
     readable = len({record.run.hash for record in records}) == len(paths)
-    if readable and (not csv.exists() or csv.read_bytes() != render(records)):
+    if readable and (not csv.exists() or csv.read_bytes() != _board(read, out)):
         problems.append(
             f"{csv} is not what the {len(records)} records under {out} give; "
             f"run clbench leaderboard build --out {out}"
@@ -77,6 +78,11 @@ def check(out: Path) -> Checked:
         unbound=tuple(path for path, record in read if not record.is_bound),
         not_checked=_not_checked(records),
     )
+
+
+def _board(read: list[tuple[Path, EvaluationRecord]], out: Path) -> bytes:
+    records = dict(read)
+    return render(list(records.values()), outcomes_of(records, out))
 
 
 def problems_of(record: EvaluationRecord, path: Path, out: Path) -> list[str]:
@@ -143,9 +149,22 @@ def _of_verdicts(record: EvaluationRecord, evidence: Evidence) -> Iterator[str]:
             yield f"the interval of {found.name} is not the one that its evidence gives"
     black_box = _black_box(record)
     if black_box is not None:
-        improves = square_improves(record.components, black_box, broken_by)
-        if improves != (SQUARE_IMPROVES in record.flags):
-            yield f"the flag {SQUARE_IMPROVES} is {not improves}, its evidence gives {improves}"
+        yield from _of_square(record, square_improves(record.components, black_box, broken_by))
+
+
+def _of_square(record: EvaluationRecord, expected: tuple[RaisedFlag, ...]) -> Iterator[str]:
+    """Yield where a record says otherwise of Square than its evidence gives.
+
+    In records of older versions the flag has no value, and one image was enough for it.
+    """
+    found = tuple(flag for flag in record.flags if flag.name == SQUARE_IMPROVES)
+    if found == expected or (found and record.schema_version < SCHEMA_VERSION):
+        return
+    said, gives = (
+        "not raised" if not flags else f"{flags[0].value} above {flags[0].threshold}"
+        for flags in (found, expected)
+    )
+    yield f"the flag {SQUARE_IMPROVES} is {said}, its evidence gives {gives}"
 
 
 def _black_box(record: EvaluationRecord) -> list[bool] | None:
@@ -173,6 +192,9 @@ def _not_checked(records: list[EvaluationRecord]) -> tuple[str, ...]:
         if measure.name not in follow and not measure.name.startswith("acc_after_")
     )
     flags = dict.fromkeys(
-        f"flag {flag}" for record in records for flag in record.flags if flag != SQUARE_IMPROVES
+        f"flag {name}"
+        for record in records
+        for name in record.flag_names
+        if name != SQUARE_IMPROVES
     )
     return (*measures, *flags)

@@ -1,13 +1,14 @@
 """The leaderboard for people and for papers: a choice of columns, in the form that is asked for."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from operator import add
 from typing import NamedTuple
 
-from clbench.leaderboard.table import EXTERNAL, HASH_PREFIX, Cell, columns, in_order, table
+from clbench.leaderboard.headings import headings
+from clbench.leaderboard.outcomes import NOT_KNOWN, ByRun
+from clbench.leaderboard.table import EXTERNAL, Cell, columns, in_order, table
 from clbench.schema.errors import BadValueError
 from clbench.schema.group import Group
 from clbench.schema.names import look_up
@@ -17,14 +18,14 @@ from clbench.schema.text import visible
 Row = dict[str, Cell | None]
 
 DEFAULT_COLUMNS = (
-    *("rank", "model", "dataset", "norm", "eps", "n_examples"),
+    *("rank", "rank_low", "rank_high", "model", "dataset", "norm", "eps", "n_examples"),
     *("clean_acc", "robust_acc", "robust_acc_low", "robust_acc_high", "attack", "unreliable"),
 )
 
 TERMINAL_COLUMNS = (
-    *("rank", "model", "dataset", "norm", "eps", "clean_acc", "robust_acc", "attack"),
+    *("rank", "rank_low", "rank_high", "model", "dataset", "clean_acc", "robust_acc", "attack"),
 )
-"""What fits a terminal of 80 columns."""
+"""What fits a terminal of 80 columns; norm and eps stand above the table."""
 
 DOUBTFUL_COLUMNS = (*TERMINAL_COLUMNS[:-1], "unreliable")
 """The same where a number is unreliable."""
@@ -43,7 +44,9 @@ _TEX: Mapping[str, str] = {
 _MARKDOWN = {one: f"\\{one}" for one in r"\`*_{}[]()<>#+!|~$"}
 
 
-def rows(records: Sequence[EvaluationRecord], wanted: Sequence[str] = ()) -> list[Row]:
+def rows(
+    records: Sequence[EvaluationRecord], wanted: Sequence[str] = (), outcomes: ByRun = NOT_KNOWN
+) -> list[Row]:
     """Return the rows of the leaderboard with these columns; by default the most asked for.
 
     Raises:
@@ -54,7 +57,7 @@ def rows(records: Sequence[EvaluationRecord], wanted: Sequence[str] = ()) -> lis
     chosen = [look_up(known, name, "column") for name in wanted or DEFAULT_COLUMNS]
     if twice := [name for name in chosen if chosen.count(name) > 1]:
         raise BadValueError(f"--columns has each column once, got {twice[0]!r} twice")
-    board = table(records)
+    board = table(records, outcomes)
     return [
         {name: _plain(value) for name, value in zip(chosen, values, strict=True)}
         for values in board.reindex(columns=chosen)
@@ -70,7 +73,21 @@ class Part(NamedTuple):
     rows: list[Row]
 
 
-def parts(records: Sequence[EvaluationRecord], wanted: Sequence[str] = ()) -> list[Part]:
+def with_band(row: Row) -> Row:
+    """Return a row in which one cell holds the best and the worst rank.
+
+    >>> with_band({"rank": 2, "rank_low": 1, "rank_high": 3, "model": "a"})
+    {'rank': 2, 'band': '1-3', 'model': 'a'}
+    """
+    low, high = row["rank_low"], row["rank_high"]
+    band = {"rank_low": "" if low is None else f"{low}-{high}"}
+    one_cell = {name: cell for name, cell in (row | band).items() if name != "rank_high"}
+    return {"band" if name == "rank_low" else name: cell for name, cell in one_cell.items()}
+
+
+def parts(
+    records: Sequence[EvaluationRecord], wanted: Sequence[str] = (), outcomes: ByRun = NOT_KNOWN
+) -> list[Part]:
     """Return the rows of ``rows``, apart where they are not ranked together.
 
     Raises:
@@ -79,25 +96,10 @@ def parts(records: Sequence[EvaluationRecord], wanted: Sequence[str] = ()) -> li
     ordered = in_order(records)
     first = {record.group: record for record in reversed(ordered)}
     found: dict[Group, list[Row]] = {record.group: [] for record in ordered}
-    for record, row in zip(ordered, rows(records, wanted), strict=True):
+    for record, row in zip(ordered, rows(records, wanted, outcomes), strict=True):
         found[record.group].append(row)
-    headings = {
-        group: f"{group.n_examples} images of {of.data.name}, {of.setting}"
-        + (", upper bounds" if of.is_upper_bound else "")
-        for group, of in first.items()
-    }
-    alike = Counter(headings.values())
-    return [
-        Part(
-            headings[group] + (f" ({_told_apart(group)})" if alike[headings[group]] > 1 else ""),
-            one,
-        )
-        for group, one in found.items()
-    ]
-
-
-def _told_apart(group: Group) -> str:
-    return f"{HASH_PREFIX}{group.attack_hash}, images {group.data_sha256[:8]}"
+    titles = headings([first[group] for group in found])
+    return [Part(title, one) for title, one in zip(titles, found.values(), strict=True)]
 
 
 def _plain(value: object) -> Cell | None:

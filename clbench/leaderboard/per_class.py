@@ -8,7 +8,7 @@ from clbench.evaluation.verdicts import accuracies
 from clbench.leaderboard.other_files import check_is_record
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate
-from clbench.schema.records import EvaluationRecord, evidence_of, read_record
+from clbench.schema.records import EvaluationRecord, evidence_of, folder_of, read_record
 
 
 class OfClass(NamedTuple):
@@ -38,11 +38,10 @@ def read_with_evidence(path: Path) -> tuple[EvaluationRecord, Evidence | None, s
     """
     check_is_record(path)
     record = read_record(path)
-    place = path.absolute()
-    out = next((one.parent for one in place.parents if one.name == "records"), None)
+    out = folder_of(path)
     if out is None:
         return record, None, "it lies in no folder called records, which evidence is beside"
     try:
-        return record, read_evidence(evidence_of(place, out), record.evidence_sha256), ""
+        return record, read_evidence(evidence_of(path.absolute(), out), record.evidence_sha256), ""
     except RecordError as error:
         return record, None, str(error)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from clbench.leaderboard.export.model_info import RANKED_BY, ModelInfo, read_model_info
 from clbench.leaderboard.export.robustbench import ATTACK, TABLES
 from clbench.leaderboard.formats import DEFAULT_COLUMNS, Part, Row, parts
+from clbench.leaderboard.outcomes import ByRun
 from clbench.leaderboard.table import EXTERNAL
 from clbench.schema.errors import RecordError
 from clbench.schema.records import EvaluationRecord
@@ -59,7 +60,10 @@ def read_published(folder: Path) -> list[Published]:
 
 
 def beside_published(
-    records: Sequence[EvaluationRecord], wanted: Sequence[str], folder: Path | None
+    records: Sequence[EvaluationRecord],
+    wanted: Sequence[str],
+    outcomes: ByRun,
+    folder: Path | None,
 ) -> list[Part]:
     """Return records as ``parts`` does, and published entries in further parts where asked for.
 
@@ -72,7 +76,7 @@ def beside_published(
     if EXTERNAL not in chosen and (folder or any(record.external for record in records)):
         after = chosen.index("robust_acc") + 1 if "robust_acc" in chosen else len(chosen)
         chosen.insert(after, EXTERNAL)
-    found = parts(records, chosen)
+    found = parts(records, chosen, outcomes)
     if folder is None:
         return found
     told = [Part(one.heading, [row | {SOURCE: OURS} for row in one.rows]) for one in found]

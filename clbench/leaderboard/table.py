@@ -1,6 +1,7 @@
 """The leaderboard: every record of a folder as one row of a CSV file."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -8,7 +9,11 @@ from typing import cast
 import pandas as pd
 from filelock import FileLock
 
+from clbench.analysis.pairs import Band
 from clbench.evaluation.parts import parts_in
+from clbench.leaderboard.bands import bands
+from clbench.leaderboard.headings import HASH_PREFIX
+from clbench.leaderboard.outcomes import NOT_KNOWN, ByRun, outcomes_or_say
 from clbench.schema.errors import RecordError, StorageError
 from clbench.schema.files import write_atomically
 from clbench.schema.group import Group
@@ -17,8 +22,8 @@ from clbench.schema.records import (
     EvaluationRecord,
     left_after,
     ranked_accuracy,
-    read_records,
     record_files,
+    records_by_path,
 )
 from clbench.schema.text import no_formula, visible
 from clbench.schema.threat_model import parse_eps
@@ -26,9 +31,6 @@ from clbench.schema.threat_model import parse_eps
 Cell = str | int | float | bool
 
 CSV_NAME = "leaderboard.csv"
-
-HASH_PREFIX = "h:"
-"""Before the hash of an attack: 53e700426816 alone is a number to whoever reads the file."""
 
 EXTERNAL = "external"
 """The column of lower robust accuracies that others found; only there where one is."""
@@ -50,7 +52,9 @@ def build(out: Path) -> Path:
         raise no_records(out)
     try:
         with FileLock(out / ".leaderboard.lock"):
-            write_atomically(path, render(read_records(out)))
+            records = records_by_path(out)
+            board = render(list(records.values()), outcomes_or_say(records, out))
+            write_atomically(path, board)
     except OSError as error:
         raise StorageError(f"cannot lock {out}: {error.strerror}; choose another --out") from error
     return path
@@ -66,43 +70,79 @@ def no_records(out: Path) -> RecordError:
     )
 
 
-def read_ranked(out: Path) -> list[EvaluationRecord]:
-    """Return the records under ``out``.
+def read_ranked(out: Path) -> tuple[list[EvaluationRecord], ByRun]:
+    """Return the records under ``out``, and what is known of their examples.
 
     Raises:
         RecordError: There are none, or one cannot be read.
     """
-    found = read_records(out)
+    found = records_by_path(out)
     if not found:
         raise no_records(out)
-    return found
+    return list(found.values()), outcomes_or_say(found, out)
 
 
-def render(records: Sequence[EvaluationRecord]) -> bytes:
+def render(records: Sequence[EvaluationRecord], outcomes: ByRun = NOT_KNOWN) -> bytes:
     """Return the leaderboard of ``records`` as CSV; the same records give the same bytes.
 
     What others wrote is text in it: in one line, nothing hidden, and no formula.
     """
-    board = table(records).map(lambda cell: no_formula(cell) if isinstance(cell, str) else cell)
+    board = table(records, outcomes).map(
+        lambda cell: no_formula(cell) if isinstance(cell, str) else cell
+    )
     board["eps_value"] = board["eps_value"].map(repr, na_action="ignore").astype(object)
     board.columns = board.columns.map(no_formula)
     csv: str = board.to_csv(index=False, lineterminator="\n", float_format=_digits)
     return csv.encode()
 
 
-def table(records: Sequence[EvaluationRecord]) -> pd.DataFrame:
+def table(records: Sequence[EvaluationRecord], outcomes: ByRun = NOT_KNOWN) -> pd.DataFrame:
     """Return the leaderboard of ``records``: one row each, sorted and ranked within its group.
 
     Undefined values are NaN. Rows with equal robust accuracy share a rank.
+
+    Args:
+        records: In any order.
+        outcomes: What is known of their examples, which makes rank bands narrower.
     """
     ordered = in_order(records)
     board = pd.DataFrame([row(record) for record in ordered], columns=columns(ordered))
     if ordered:
-        ranked = pd.Series([ranked_accuracy(record) for record in ordered])
-        within = ranked.groupby(_numbered([record.group for record in ordered]))
-        # a record without a robust accuracy has no rank, nor has one that is an upper bound
-        board["rank"] = within.rank(method="min", ascending=False).astype("Int64")
+        seeds = _seeds_of_recipes(ordered)
+        board["n_seeds"] = [len(seeds[_trained(record)]) or 1 for record in ordered]
+        _rank(board, ordered, outcomes)
     return board
+
+
+def _rank(board: pd.DataFrame, ordered: Sequence[EvaluationRecord], outcomes: ByRun) -> None:
+    """Fill in ranks and their bands, of rows that have a robust accuracy and no upper bound."""
+    ranked = pd.Series([ranked_accuracy(record) for record in ordered])
+    groups = pd.Series(_numbered([record.group for record in ordered]))
+    board["rank"] = ranked.groupby(groups).rank(method="min", ascending=False).astype("Int64")
+    found: dict[int, Band] = {}
+    for _, values in ranked.dropna().groupby(groups):
+        places = values.index.tolist()
+        known = [outcomes.get(ordered[one].run.hash) for one in places]
+        n = ordered[places[0]].data.n
+        found |= zip(places, bands(values.tolist(), n, known), strict=True)
+    for bound in Band._fields:
+        cells = [getattr(found.get(one), bound, None) for one in range(len(ordered))]
+        board[f"rank_{bound}"] = pd.array(cells, dtype="Int64")
+
+
+def _trained(record: EvaluationRecord) -> tuple[Group, str]:
+    """Return what records of several trainings of one recipe have in common."""
+    return record.group, record.model.recipe_sha256
+
+
+def _seeds_of_recipes(records: Sequence[EvaluationRecord]) -> dict[tuple[Group, str], set[int]]:
+    """Return the seeds of each recipe that is known; of others none."""
+    found: dict[tuple[Group, str], set[int]] = defaultdict(set)
+    for record in records:
+        seed = record.model.training_seed
+        if record.model.recipe_sha256 and seed is not None:
+            found[_trained(record)].add(seed)
+    return found
 
 
 def in_order(records: Sequence[EvaluationRecord]) -> list[EvaluationRecord]:
@@ -116,7 +156,7 @@ def columns(records: Sequence[EvaluationRecord]) -> list[str]:
     fixed = {*_ACCURACIES, *attacks, *CKA_COLUMNS}
     probes = _distinct([m.name for r in records for m in r.measures if m.name not in fixed])
     return [
-        *("rank", "model", "scheme", "scenario", "backbone"),
+        *("rank", "rank_low", "rank_high", "model", "scheme", "scenario", "backbone"),
         *("dataset", "norm", "eps", "eps_value", "n_examples"),
         *(f"{accuracy}{bound}" for accuracy in _ACCURACIES for bound in ("", "_low", "_high")),
         *([EXTERNAL] if any(record.external for record in records) else []),
@@ -124,13 +164,13 @@ def columns(records: Sequence[EvaluationRecord]) -> list[str]:
         *attacks,
         *CKA_COLUMNS,
         *probes,
-        *("unreliable", "flags", "seed", "weights_sha256", "data_sha256"),
+        *("unreliable", "flags", "seed", "n_seeds", "weights_sha256", "data_sha256"),
         *("clbench_version", "commit", "created", "device", "wall_s"),
     ]
 
 
 def row(record: EvaluationRecord) -> dict[str, Cell]:
-    """Return what one record shows, by column; ``rank`` is only known among others.
+    """Return what one record shows, by column; ranks and seeds are only known among others.
 
     Whatever others wrote is visible text in one line.
     """
@@ -149,7 +189,7 @@ def row(record: EvaluationRecord) -> dict[str, Cell]:
         "attack_backend": attack.backend if attack else "",
         "attack_hash": f"{HASH_PREFIX}{attack.hash}" if attack else "",
         "unreliable": record.unreliable,
-        "flags": " ".join(record.flags),
+        "flags": " ".join(record.flag_names),
         "seed": record.seed,
         "weights_sha256": record.model.weights_sha256,
         "data_sha256": record.data.sha256,

@@ -10,6 +10,7 @@ from torch import nn
 from clbench.models.checkpoints.load import load_checkpoint
 from clbench.runtime.hashing import state_sha256
 from clbench.runtime.user_code import Code
+from clbench.schema.flags import RaisedFlag
 from clbench.schema.names import NormName
 from clbench.schema.records import ModelEntry
 
@@ -53,7 +54,7 @@ class LoadedModel:
     code: Code | None = None
     training_seed: int | None = None
     recipe_sha256: str = ""
-    flags: tuple[str, ...] = ()
+    flags: tuple[RaisedFlag, ...] = ()
     file_sha256: str | None = None
     preprocessing: str | None = None
 

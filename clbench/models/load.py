@@ -20,6 +20,7 @@ from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import BadValueError, DataError, UnknownNameError
+from clbench.schema.flags import merged
 from clbench.schema.names import NormName, closest, look_up, spelled
 from clbench.schema.text import shown
 
@@ -180,7 +181,7 @@ def load_for(
     loaded = replace(
         loaded,
         network=validated.network,
-        flags=tuple(dict.fromkeys((*loaded.flags, *validated.flags))),
+        flags=merged((*loaded.flags, *validated.flags)),
         files=loaded.code.files() if loaded.code else loaded.files,
     )
     return loaded, replace(images, n_classes=validated.n_classes)

@@ -1,5 +1,6 @@
 """Is this network an image classifier for this data? Asked before anything long begins."""
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -15,27 +16,24 @@ from clbench.models.gradient_check import is_own_gradient
 from clbench.runtime.as_found import defaults_as_found, left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.schema.errors import ClbenchError, ModelError, describe
-
-RANDOMIZED = "randomized"
-"""The flag of a network that answers differently when asked twice."""
-
-BATCH_DEPENDENT = "batch_dependent"
-"""The flag of a network whose answer depends on which other images are there."""
-
-GRADIENT_MODE = "gradient_mode"
-"""The flag of a network that answers differently while a gradient is wanted."""
-
-WRONG_GRADIENT = "wrong_gradient"
-"""The flag of a network whose gradient is not the slope of what it answers."""
-
-NO_DERIVATIVE = "no_derivative"
-"""The flag of a network through which no gradient reaches the images."""
+from clbench.schema.flags import (
+    BATCH_DEPENDENT,
+    GRADIENT_MODE,
+    NO_DERIVATIVE,
+    RANDOMIZED,
+    WRONG_GRADIENT,
+    RaisedFlag,
+    raised,
+)
 
 _TOLERANCE = 1e-4
 """Logits that differ by less than this share of their spread differ by rounding, not chance."""
 
 _ROUNDINGS = 20
 """Logits that differ by less than so many roundings of their size differ by rounding, too."""
+
+_VERY = 1e9
+"""So many times what rounding explains, or more, is told as that."""
 
 _DEEPEST = 50.0
 """A logit so far below the highest has a probability below 1e-21."""
@@ -46,7 +44,12 @@ class Validated(NamedTuple):
 
     network: nn.Module
     n_classes: int
-    flags: tuple[str, ...]
+    flags: tuple[RaisedFlag, ...]
+
+    @property
+    def flag_names(self) -> tuple[str, ...]:
+        """What its flags are called."""
+        return tuple(flag.name for flag in self.flags)
 
 
 def validate_network(
@@ -76,11 +79,11 @@ def validate_network(
         drawing = replace(call, touches_random_numbers=False)
         twice = [_logits(Adapted(network, drawing), images) for _ in range(2)]
         _check(twice[0], len(images), n_classes, or_more=or_more)
-        if is_randomized(twice):
-            call, flags = drawing, [RANDOMIZED]  # it needs fresh numbers
+        if times := times_rounding(twice):
+            call, flags = drawing, [raised(RANDOMIZED, times)]  # it needs fresh numbers
         else:
             flags = _flags(Adapted(network, call), images, twice[0])
-    flags += [NO_DERIVATIVE] * (not call.differentiable)
+    flags += [raised(NO_DERIVATIVE)] * (not call.differentiable)
     adapted = network if call.is_plain else Adapted(network, call)
     return Validated(adapted, twice[0].shape[1], tuple(flags))
 
@@ -122,14 +125,15 @@ def adapted(network: nn.Module, images: Float[Tensor, "n c h w"]) -> nn.Module:
 
 def same_answers(first: Float[Tensor, "n k"], second: Float[Tensor, "n k"]) -> bool:
     """Say whether two networks, or one before and after, answer the same but for rounding."""
-    return first.shape == second.shape and not is_randomized([first, second])
+    return first.shape == second.shape and not times_rounding([first, second])
 
 
-def is_randomized(answers: Sequence[Float[Tensor, "n k"]]) -> bool:
-    """Say whether answers to the same images differ by more than rounding.
+def times_rounding(answers: Sequence[Float[Tensor, "n k"]]) -> int:
+    """Return how many times what rounding explains answers to the same images differ, at most.
 
-    Logits count from the highest down to ``_DEEPEST``: classes that are masked with large negative
-    numbers decide nothing, and would hide what the others do.
+    It is 0 where rounding explains all of it, and a whole number above 1 otherwise. Logits count
+    from the highest down to ``_DEEPEST``: classes that are masked with large negative numbers
+    decide nothing, and would hide what the others do.
     """
     rounding = max(torch.finfo(answer.dtype).eps for answer in answers)
     stack = torch.stack([answer.double() for answer in answers])
@@ -139,8 +143,10 @@ def is_randomized(answers: Sequence[Float[Tensor, "n k"]]) -> bool:
     size = spread + highest.abs().amax(dim=0)[:, 0] * stack.shape[2] ** 0.5
     relative = max(_TOLERANCE, _ROUNDINGS * rounding)
     allowed = relative * spread + _ROUNDINGS * rounding * size
-    apart = (below[:, None] - below[None]).norm(dim=-1).nan_to_num(0)
-    return bool((apart > allowed.nan_to_num(0)).any())
+    differences = (below[:, None] - below[None]).norm(dim=-1).nan_to_num(0)
+    # no difference is none, also where none is allowed
+    times = float((differences / allowed.nan_to_num(0)).nan_to_num(0, _VERY, _VERY).max())
+    return math.ceil(min(times, _VERY)) if times > 1 else 0
 
 
 def _call(network: nn.Module, images: Tensor) -> Call:
@@ -156,7 +162,7 @@ def _call(network: nn.Module, images: Tensor) -> Call:
         ) from error
 
 
-def _flags(network: Adapted, images: Tensor, together: Tensor) -> list[str]:
+def _flags(network: Adapted, images: Tensor, together: Tensor) -> list[RaisedFlag]:
     """Return what a network raises whose answers are the same when it is asked the same twice."""
     some = sorted({0, len(images) // 2, len(images) - 1})
     alone = torch.cat([_logits(network, images[k : k + 1]) for k in some])
@@ -164,15 +170,15 @@ def _flags(network: Adapted, images: Tensor, together: Tensor) -> list[str]:
     reversed_order = _logits(network, images.flip(0)).flip(0)
     with torch.enable_grad():
         with_gradient = _logits(network, images.clone().requires_grad_().view_as(images)).detach()
-    found = {
-        BATCH_DEPENDENT: not same_answers(alone, together[some])
-        or not same_answers(reversed_order, together),
-        GRADIENT_MODE: not same_answers(with_gradient, together),
-        WRONG_GRADIENT: network.call.differentiable
-        and together.shape[1] > 1
-        and not is_own_gradient(network, images),
+    differences = {
+        BATCH_DEPENDENT: max(
+            times_rounding([alone, together[some]]), times_rounding([reversed_order, together])
+        ),
+        GRADIENT_MODE: times_rounding([with_gradient, together]),
     }
-    return [flag for flag, raised in found.items() if raised]
+    flags = [raised(name, times) for name, times in differences.items() if times]
+    asked = network.call.differentiable and together.shape[1] > 1
+    return flags + [raised(WRONG_GRADIENT)] * (asked and not is_own_gradient(network, images))
 
 
 def _logits(network: nn.Module, images: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clbench.schema.attack_spec import HASH_DIGITS, Parameter
 from clbench.schema.corruptions import ACCURACY
@@ -13,19 +13,20 @@ from clbench.schema.dataclass_io import read_json, to_json
 from clbench.schema.errors import BadValueError, RecordError
 from clbench.schema.estimate import Estimate
 from clbench.schema.files import ASIDE, safe_name, sha256_of, write_atomically
+from clbench.schema.flags import UPPER_BOUND, RaisedFlag
 from clbench.schema.group import Group
 from clbench.schema.threat_model import parse_eps, parse_norm
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a field changes its meaning or goes; every older file must still be readable."""
 
 UNBOUND_VERSIONS = (1,)
 """Records of these bear no checksum and do not name their evidence."""
 
-AGAIN = "run its evaluation again with --restart"
+_WITHOUT_VALUES = 2
+"""In records up to this version flags are names, without a value or a threshold."""
 
-UPPER_BOUND = "upper_bound"
-"""The flag of a robust accuracy that a longer attack can only lower."""
+AGAIN = "run its evaluation again with --restart"
 
 MOST_STAGES = 4
 """Stages of a network that have columns of their own."""
@@ -185,7 +186,7 @@ class EvaluationRecord:
     threat_model: ThreatEntry | None
     attack: AttackEntry | None
     measures: tuple[Estimate, ...]
-    flags: tuple[str, ...]
+    flags: tuple[RaisedFlag, ...]
     unreliable: bool
     seed: int
     counts: Counts
@@ -213,9 +214,14 @@ class EvaluationRecord:
         )
 
     @property
+    def flag_names(self) -> tuple[str, ...]:
+        """What its flags are called."""
+        return tuple(flag.name for flag in self.flags)
+
+    @property
     def is_upper_bound(self) -> bool:
         """Whether its robust accuracy is no more than an upper bound, and so has no rank."""
-        return UPPER_BOUND in self.flags
+        return UPPER_BOUND in self.flag_names
 
     @property
     def is_bound(self) -> bool:
@@ -304,12 +310,22 @@ def _beside(record: Path, out: Path, kind: str) -> Path:
     return (out / kind / record.relative_to(out / "records")).with_suffix(".npz")
 
 
+def folder_of(record: Path) -> Path | None:
+    """Return the folder of results that a record's file lies in; None where it lies alone."""
+    place = record.absolute()
+    return next((one.parent for one in place.parents if one.name == "records"), None)
+
+
 def write_record(record: EvaluationRecord, path: Path) -> None:
     """Write ``record`` to ``path``; the file is either the old one or the whole new one.
+
+    One that was read from a bound file of an older version is written in today's.
 
     Raises:
         StorageError: The folder cannot be written, or the disk is full.
     """
+    if record.is_bound:
+        record = replace(record, schema_version=SCHEMA_VERSION)
     write_atomically(path, to_json(record, checksum=record.is_bound))
 
 
@@ -325,9 +341,19 @@ def read_record(path: Path) -> EvaluationRecord:
         EvaluationRecord,
         "record",
         remedy=AGAIN,
-        schema_versions=(*UNBOUND_VERSIONS, SCHEMA_VERSION),
-        checked_versions=(SCHEMA_VERSION,),
+        schema_versions=range(1, SCHEMA_VERSION + 1),
+        checked_versions=sorted({*range(1, SCHEMA_VERSION + 1)} - {*UNBOUND_VERSIONS}),
+        upgrade=_with_flags,
     )
+
+
+def _with_flags(table: dict[str, Any]) -> dict[str, Any]:
+    """Return the table of a record whose flags are tables."""
+    flags = table.get("flags")
+    if table.get("schema_version", 0) > _WITHOUT_VALUES or not isinstance(flags, list):
+        return table
+    named = [{"name": flag} if isinstance(flag, str) else flag for flag in flags]
+    return table | {"flags": named}
 
 
 def record_files(out: Path) -> list[Path]:
@@ -335,19 +361,27 @@ def record_files(out: Path) -> list[Path]:
     return sorted(path for path in (out / "records").rglob("*.json") if ASIDE not in path.name)
 
 
-def read_records(out: Path) -> list[EvaluationRecord]:
-    """Return every record under ``out``, in the order of their paths.
+def records_by_path(out: Path) -> dict[Path, EvaluationRecord]:
+    """Return every record under ``out`` by its file, in the order of their paths.
 
     Raises:
         RecordError: One of them cannot be read, or two files hold one run; the message names them.
     """
-    found: dict[str, tuple[Path, EvaluationRecord]] = {}
+    found: dict[Path, EvaluationRecord] = {}
+    first: dict[str, Path] = {}
     for path in record_files(out):
         record = read_record(path)
-        run = record.run.hash
-        if run in found:
-            raise RecordError(
-                f"records {found[run][0]} and {path} are of one run; move one of them away"
-            )
-        found[run] = path, record
-    return [record for _, record in found.values()]
+        other = first.setdefault(record.run.hash, path)
+        if other != path:
+            raise RecordError(f"records {other} and {path} are of one run; move one of them away")
+        found[path] = record
+    return found
+
+
+def read_records(out: Path) -> list[EvaluationRecord]:
+    """Return every record under ``out``, in the order of their paths.
+
+    Raises:
+        RecordError: As ``records_by_path``.
+    """
+    return list(records_by_path(out).values())

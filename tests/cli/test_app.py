@@ -4,7 +4,17 @@ from importlib.metadata import version
 
 import pytest
 
-COMMANDS = ("eval", "show", "models", "attacks", "protocols", "train", "leaderboard", "doctor")
+COMMANDS = (
+    "eval",
+    "show",
+    "compare",
+    "models",
+    "attacks",
+    "protocols",
+    "train",
+    "leaderboard",
+    "doctor",
+)
 
 
 def test_the_version_is_the_packages(clbench):

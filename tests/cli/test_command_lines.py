@@ -250,7 +250,10 @@ def test_there_are_enough_of_them():
 LISTS = (
     *("--version", "--help", "-h"),
     *(f"{command} --help" for command in ("eval", "probe", "probe findings", "doctor")),
-    *(f"{command} -h" for command in ("show", "models", "attacks", "protocols", "clean")),
+    *(
+        f"{command} -h"
+        for command in ("show", "compare", "models", "attacks", "protocols", "clean")
+    ),
     *(
         f"leaderboard {command} --help"
         for command in ("build", "check", "show", "upgrade", "export")

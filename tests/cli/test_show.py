@@ -10,6 +10,7 @@ from clbench.leaderboard.formats import DEFAULT_COLUMNS, as_latex, as_markdown, 
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.estimate import proportion, undefined
+from clbench.schema.flags import RaisedFlag
 from clbench.schema.records import AttackEntry, ThreatEntry, run_paths, write_record
 
 
@@ -57,7 +58,9 @@ def test_a_record_without_its_evidence_is_shown_and_says_so(clbench, record, tmp
 
 
 def test_flags_are_explained(clbench, make_record, tmp_path):
-    flagged = make_record(flags=("softmax_output", "of_tomorrow"), unreliable=True)
+    flagged = make_record(
+        flags=(RaisedFlag("softmax_output"), RaisedFlag("of_tomorrow", 3.0, 2.0)), unreliable=True
+    )
     path = run_paths(tmp_path, flagged.run).record
     write_record(flagged, path)
     shown = clbench("show", path).out
@@ -123,6 +126,24 @@ def test_the_leaderboard_is_shown_in_the_columns_that_are_asked_for(clbench, boa
     assert lines[1] == ["1", "a", "0.7000"]
     assert "[bold]a_b[/x]" in done.out
     assert "\x1b" not in done.out
+
+
+def test_the_band_of_a_rank_is_shown(clbench, with_evidence, firsts, tmp_path):
+    for name, count in {"a": 60, "b": 52, "c": 51, "d": 10}.items():
+        with_evidence(name, firsts(count))
+    with_evidence("bound", firsts(5), flags=("upper_bound",))
+    lines = clbench("leaderboard", "show", "--out", tmp_path).out.splitlines()
+    shown = {line.split()[2]: line.split()[:2] for line in lines if " cifar10 " in line[8:]}
+    assert {name: shown.get(name) for name in "abcd"} == {
+        "a": ["1", "1-1"],
+        "b": ["2", "2-3"],
+        "c": ["3", "2-3"],
+        "d": ["4", "4-4"],
+    }
+    (row,) = [line for line in lines if "bound" in line.split()]
+    assert row.split()[0] == "bound"
+    rows = json.loads(clbench("leaderboard", "show", "--out", tmp_path, "--json").out)
+    assert [row["rank_high"] for row in rows] == [1, 3, 3, 4, None]
 
 
 def test_machines_get_numbers_and_nothing_where_there_is_none(clbench, board):

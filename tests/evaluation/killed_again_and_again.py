@@ -23,6 +23,8 @@ import clbench.evaluation.progress as saving
 
 GIVEN = {
     "attack": "apgd-ce,n_iter=10 + square,n_queries=100",
+    "norm": "L2",  # in which Square asks every time
+    "eps": "3/4",
     "n_examples": 16,
     "batch_size": 8,
     "backend": "native",

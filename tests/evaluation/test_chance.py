@@ -10,10 +10,11 @@ from torch import nn
 from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import make_image_set
 from clbench.data.load import load_images
-from clbench.evaluation.chance import AT_CHANCE, is_at_chance
+from clbench.evaluation.chance import is_at_chance
 from clbench.evaluation.run import evaluate
 from clbench.models import ZOO
 from clbench.models.normalization import Normalise
+from clbench.schema.flags import AT_CHANCE
 from clbench.schema.threat_model import ThreatModel
 
 
@@ -106,7 +107,7 @@ def flags(network, image_set, n=None):
     steps = bind(plan_attack("pgd,steps=1", "Linf", image_set.n_classes), image_set.n_classes)
     threat = ThreatModel("Linf", Fraction(1, 100))
     found = evaluate(network, image_set, steps, threat, seed=0, batch_size=64, device="cpu")
-    return found.flags
+    return found.flag_names
 
 
 WRONG = {

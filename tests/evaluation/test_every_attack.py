@@ -13,8 +13,8 @@ from clbench.attacks.grammar import ATTACKS, norms_of
 from clbench.attacks.norms import is_inside
 from clbench.attacks.registry import bind, plan_attack
 from clbench.data.image_set import make_image_set
-from clbench.evaluation.reliability import FLAGS
 from clbench.evaluation.run import evaluate
+from clbench.schema.flags import FLAGS
 from clbench.schema.threat_model import ThreatModel
 
 SHORT = {
@@ -77,8 +77,8 @@ def test_adversarial_images_stay_inside_the_ball_and_the_pixel_range(name, norm)
     outcome = strong_run(name, norm)
     threat_model = ThreatModel(norm, Fraction(EPS[norm][1]))
     assert is_inside(outcome.adversarial, some_images().images, threat_model).all()
-    assert "out_of_bounds" not in outcome.flags
-    assert set(outcome.flags) <= set(FLAGS)
+    assert "out_of_bounds" not in outcome.flag_names
+    assert set(outcome.flag_names) <= set(FLAGS)
 
 
 @every_attack

@@ -59,7 +59,7 @@ def rows(out):
 
 def test_a_first_look_is_an_upper_bound_without_a_rank(looked, finished):
     out, evaluation = looked
-    assert evaluation.record.flags == ("upper_bound",)
+    assert evaluation.record.flag_names == ("upper_bound",)
     assert not evaluation.record.unreliable
     assert evaluation.record.is_upper_bound
     table = rows(out)

@@ -148,8 +148,9 @@ def test_an_attack_takes_no_more_passes_than_its_row_says_and_hardly_fewer(
     assert not step.is_guessed
     assert forward <= step.passes.forward
     assert backward <= step.passes.backward <= 1.3 * backward
-    # steps are few here, so that what comes before and after them counts
-    assert step.cost <= 1.3 * (forward + 2 * backward) + 8
+    if "square" not in attack:  # which knows some answers
+        # steps are few here, so that what comes before and after them counts
+        assert step.cost <= 1.3 * (forward + 2 * backward) + 8
     assert step.cost == step.passes.forward + 2 * step.passes.backward
 
 
@@ -246,16 +247,22 @@ def test_an_attack_that_does_not_end_is_ended_and_called_a_guess(bench):
 
 def test_a_plan_foretells_the_passes_of_the_evaluation(tmp_path):
     how = {"attack": "apgd-ce,n_iter=20 + square,n_queries=50", "n_examples": 24}
-    how["backend"] = "native"
+    how |= {"backend": "native", "norm": "L2", "eps": "3/4"}
     found = clbench.plan("simclr_at", **how)
     counts = clbench.evaluate("simclr_at", **how, probe=False).record.counts
     most, likely = total(found.most), total(found.about)
     assert counts.forward <= most.forward
     assert counts.backward <= most.backward
     assert likely.forward == pytest.approx(counts.forward, rel=0.25)
+    assert found.guessed == ()
     assert (found.n, found.look.n, found.backend, found.batch_size) == (24, 24, "native", 24)
     assert found.precision == "float32"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_says_that_square_may_need_fewer_passes():
+    found = clbench.plan("simclr_at", attack="square,n_queries=50", n_examples=8)
+    assert found.guessed == ("square",)
 
 
 def test_an_evaluation_is_the_same_after_its_plan():

@@ -329,7 +329,7 @@ def test_the_flags_of_shards_are_those_of_the_run(run, network, tmp_path, kind):
     assert found.record.unreliable == expected.record.unreliable
     assert found.record.flags or kind in {Loud, Faint}
     if kind is OfItsBatch:  # its verdicts belong to batches, which the flag says
-        assert "batch_dependent" in {*found.record.flags} & {*expected.record.flags}
+        assert "batch_dependent" in {*found.record.flag_names} & {*expected.record.flag_names}
     else:
         assert found.record.flags == expected.record.flags
         assert_same(found, expected)

@@ -44,10 +44,13 @@ def test_a_batch_under_way_is_told_by_name_and_grows(evaluate, monkeypatch, text
     evaluate(text, told.append)
     under_way = [one for one in told if one.within]
     assert len(under_way) > 3
-    assert {(one.attack, one.step, one.n_steps, one.done) for one in under_way} == {
-        (text.partition(",")[0], 1, 1, 0)
+    assert {(one.attack, one.step, one.n_steps) for one in under_way} == {
+        (text.partition(",")[0], 1, 1)
     }
-    shares = [one.within for one in under_way]
+    decided = [one.done for one in under_way]
+    assert decided == sorted(decided)
+    assert decided[0] == 0
+    shares = [one.done + one.within for one in under_way]
     assert shares == sorted(shares)
     assert 0 < shares[0] < N / 4
     assert N / 2 < shares[-1] < N

@@ -9,6 +9,7 @@ from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.verdicts import accuracies
 from clbench.schema.attack_spec import attack_hash
 from clbench.schema.files import sha256_of, write_atomically
+from clbench.schema.flags import RaisedFlag
 from clbench.schema.records import run_paths, write_record
 
 N = 40
@@ -36,7 +37,7 @@ def put(tmp_path, make_record):
         ).to_bytes()
         measures = tuple(accuracies(record.components, broken_by.tolist()))
         record = replace(record, measures=measures, evidence_sha256=sha256_of(evidence))
-        record = replace(record, flags=("square_improves",), unreliable=True)
+        record = replace(record, flags=(RaisedFlag("square_improves", 2.0, 1.0),), unreliable=True)
         paths = run_paths(tmp_path, record.run)
         write_atomically(paths.evidence, evidence)
         write_record(record, paths.record)

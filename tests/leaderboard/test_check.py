@@ -17,6 +17,7 @@ from clbench.schema.dataclass_io import checksum_of
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import proportion
 from clbench.schema.files import sha256_of, write_atomically
+from clbench.schema.flags import raised
 from clbench.schema.records import (
     evidence_of,
     read_record,
@@ -49,7 +50,9 @@ def bound(make_record):
         record = replace(record, attack=replace(record.attack, hash=hashed))
         broken_by = evidence_for(record).broken_by.tolist()
         measures = (*accuracies(record.components, broken_by), proportion("cka_stage4", 30, N))
-        record = replace(record, measures=measures, flags=("square_improves",), unreliable=True)
+        record = replace(
+            record, measures=measures, flags=(raised("square_improves", 2, 1.0),), unreliable=True
+        )
         evidence = evidence_for(record)
         return replace(record, evidence_sha256=sha256_of(evidence.to_bytes())), evidence
 
@@ -101,7 +104,10 @@ FALSE = {
     "interval": (lambda c: measure(c, "robust_acc").update(high=0.99), "the interval of robust"),
     "count": (lambda c: measure(c, "robust_acc").update(n=400), "robust_acc is 0.45 of 400"),
     "lost": (lambda c: c["measures"].remove(measure(c, "robust_acc")), "it lacks robust_acc"),
-    "flag": (lambda c: c.update(flags=[]), "the flag square_improves is False, its evidence gives"),
+    "flag": (
+        lambda c: c.update(flags=[]),
+        "the flag square_improves is not raised, its evidence gives 2.0 above 1.0",
+    ),
     "steps": (
         lambda c: c["attack"]["parameters"]["square"].update(n_queries=9),
         "attack.hash is .*, its parameters give",

@@ -14,6 +14,7 @@ from clbench.leaderboard.export.about import About
 from clbench.leaderboard.export.write import FORMATS, export
 from clbench.schema.errors import RecordError, StorageError, UnknownNameError
 from clbench.schema.files import sha256_of
+from clbench.schema.flags import RaisedFlag
 from clbench.schema.records import (
     External,
     ModelEntry,
@@ -55,7 +56,7 @@ MODELS = {
 OTHERS = {
     "in L1": {"threat_model": ThreatEntry("L1", "12")},
     "by a better attack": {"external": External(0.2, "https://x")},
-    "with a flag": {"flags": ("upper_bound", "zero_gradient")},
+    "with a flag": {"flags": (RaisedFlag("upper_bound"), RaisedFlag("zero_gradient"))},
 }
 
 
@@ -239,7 +240,7 @@ def hostile(record, text):
     yield replace(record, model=replace(model, name=text, source=text, backbone=text, tag=text))
     yield replace(record, data=replace(data, name=text))
     yield replace(record, data=replace(data, sha256=text))
-    yield replace(record, flags=(text, text), created=text)
+    yield replace(record, flags=(RaisedFlag(text), RaisedFlag(text)), created=text)
     yield replace(record, versions={text: text}, commit=text, protocol=text, device=text)
     yield replace(record, external=External(0.1, f"x{text}"))
 

@@ -13,6 +13,7 @@ from clbench.leaderboard import table
 from clbench.leaderboard.check import check
 from clbench.leaderboard.external_files import problems_of_external
 from clbench.schema.errors import BadValueError, ClbenchError, DataError, ModelError, RecordError
+from clbench.schema.flags import RaisedFlag
 from clbench.schema.records import (
     External,
     certificate_of,
@@ -105,7 +106,7 @@ def test_the_lower_one_ranks(make_record, found, expected):
 
 
 def test_an_upper_bound_has_no_rank_whatever_others_found(make_record):
-    bound = replace(make_record(), flags=("upper_bound",), external=External(0.1, "x"))
+    bound = replace(make_record(), flags=(RaisedFlag("upper_bound"),), external=External(0.1, "x"))
     assert np.isnan(ranked_accuracy(bound))
 
 

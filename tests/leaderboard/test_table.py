@@ -11,6 +11,7 @@ from clbench.leaderboard import table
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import proportion, undefined
 from clbench.schema.files import write_atomically
+from clbench.schema.flags import RaisedFlag
 from clbench.schema.records import DataEntry, ThreatEntry, run_paths, write_record
 
 
@@ -31,11 +32,11 @@ def read_back(records):
 def test_columns_stand_in_the_order_of_the_contract(make_record):
     extra = make_record(measures=(*make_record().measures, proportion("probe_stage4_clean", 1, 2)))
     header = (
-        "rank,model,scheme,scenario,backbone,dataset,norm,eps,eps_value,n_examples,"
+        "rank,rank_low,rank_high,model,scheme,scenario,backbone,dataset,norm,eps,eps_value,n_examples,"
         "clean_acc,clean_acc_low,clean_acc_high,robust_acc,robust_acc_low,robust_acc_high,"
         "attack,attack_backend,attack_hash,acc_after_apgd-ce,acc_after_square,"
         "cka_stem,cka_stage1,cka_stage2,cka_stage3,cka_stage4,cka_pool,cka_logits,cka_mean,"
-        "probe_stage4_clean,unreliable,flags,seed,weights_sha256,data_sha256,"
+        "probe_stage4_clean,unreliable,flags,seed,n_seeds,weights_sha256,data_sha256,"
         "clbench_version,commit,created,device,wall_s"
     )
     assert ",".join(table.columns([extra])) == header
@@ -115,7 +116,12 @@ def test_a_folder_without_records_is_named(tmp_path):
 def test_a_golden_record_gives_a_golden_csv(make_record):
     golden = Path(__file__).parents[1] / "golden" / "leaderboard.csv"
     records = [make_record("a"), make_record("b", right=70), make_record("c", eps="4/255")]
-    records.append(replace(make_record("d"), flags=("zero_gradient", "softmax_output")))
+    records.append(
+        replace(
+            make_record("d"),
+            flags=(RaisedFlag("zero_gradient", 3.0, 0.0), RaisedFlag("softmax_output")),
+        )
+    )
     assert table.render(records) == golden.read_bytes()
 
 
@@ -187,7 +193,7 @@ def test_text_of_others_is_text_in_the_csv(make_record, name):
         data=replace(record.data, name=name),
         attack=replace(record.attack, name=name, parameters={name: {}}),
         measures=(*record.measures, proportion(name, 1, 2)),
-        flags=(name,),
+        flags=(RaisedFlag(name),),
         device=name,
         versions={"clbench": name},
     )

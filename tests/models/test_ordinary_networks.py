@@ -29,7 +29,7 @@ def flags(network, images):
     done = clbench.evaluate(
         network, data=(images, labels), eps="1/255", attack="pgd,steps=1", batch_size=4, probe=False
     )
-    return done.record.flags
+    return done.record.flag_names
 
 
 @pytest.mark.parametrize("name", TIMM)

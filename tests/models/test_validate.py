@@ -31,23 +31,23 @@ def classes(number):
 
 
 def test_good_network_raises_no_flag(make_network):
-    assert validate_network(make_network(), IMAGES, 10).flags == ()
+    assert validate_network(make_network(), IMAGES, 10).flag_names == ()
 
 
 def test_network_that_answers_differently_is_flagged():
     random = Answers(lambda x: torch.rand(len(x), 10))
-    assert validate_network(random, IMAGES, 10).flags == ("randomized",)
+    assert validate_network(random, IMAGES, 10).flag_names == ("randomized",)
 
 
 def test_dropout_is_off_so_raises_no_flag():
     network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10)).train()
-    assert validate_network(network, IMAGES, 10).flags == ()
+    assert validate_network(network, IMAGES, 10).flag_names == ()
 
 
 def test_rounding_raises_no_flag():
     logits, calls = torch.arange(10.0), itertools.cycle([0, 1e-6])
     rounded = Answers(lambda x: logits.expand(len(x), 10) + next(calls))
-    assert validate_network(rounded, IMAGES, 10).flags == ()
+    assert validate_network(rounded, IMAGES, 10).flag_names == ()
 
 
 def test_network_for_other_channels_is_refused(make_network):
@@ -82,7 +82,7 @@ def test_other_shape_of_logits_is_refused(shape):
 
 
 def test_further_classes_are_allowed_where_labels_need_not_show_them_all():
-    assert validate_network(classes(12), IMAGES, 10, or_more=True).flags == ()
+    assert validate_network(classes(12), IMAGES, 10, or_more=True).flag_names == ()
     with pytest.raises(ModelError, match=r"logits \[4, 10\] or more, got \[4, 9\]$"):
         validate_network(classes(9), IMAGES, 10, or_more=True)
 

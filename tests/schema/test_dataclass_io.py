@@ -19,6 +19,7 @@ from clbench.schema.dataclass_io import (
     to_table,
 )
 from clbench.schema.errors import BadValueError, RecordError, UnknownNameError
+from clbench.schema.flags import RaisedFlag
 from clbench.schema.names import NORM_NAMES
 from clbench.schema.records import EvaluationRecord, External, ThreatEntry
 from clbench.schema.training_record import TrainingRecord
@@ -203,6 +204,10 @@ st.register_type_strategy(
         norm=st.sampled_from(NORM_NAMES),
         eps=st.fractions(min_value=0).map(str),
     ),
+)
+numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+st.register_type_strategy(
+    RaisedFlag, st.builds(RaisedFlag, name=st.text(), value=numbers, threshold=numbers)
 )
 
 

@@ -1,7 +1,9 @@
 import math
 
 import pytest
-from scipy.stats import binomtest
+from scipy.optimize import minimize_scalar
+from scipy.special import xlogy
+from scipy.stats import binom, binomtest
 
 from clbench.schema.estimate import jackknife, paired_difference, proportion, undefined
 
@@ -38,17 +40,56 @@ def test_the_interval_of_a_proportion_covers_95_percent():
     assert 0.93 < covered < 0.97
 
 
-@pytest.mark.parametrize(("up", "down"), [(0.2, 0.1), (0.05, 0.05), (0.3, 0.02)])
-def test_the_interval_of_a_paired_difference_covers_95_percent(up, down):
-    n, covered = 60, 0.0
-    for gained in range(n + 1):
-        for lost in range(n + 1 - gained):
-            rest = n - gained - lost
-            ways = math.comb(n, gained) * math.comb(n - gained, lost)
-            found = paired_difference("gain", gained, lost, n)
+PAIRS = [
+    *((0, 0, 1), (1, 0, 1), (0, 0, 50), (50, 0, 50), (0, 50, 50), (25, 25, 50), (1, 0, 360)),
+    *((0, 3, 360), (9, 2, 50), (30, 10, 100), (6, 0, 360), (171, 0, 512), (5_000, 100, 10_000)),
+]
+
+
+def restricted(difference, gained, lost, n):
+    """Return the likeliest share of examples that only the first gets right, by search."""
+
+    def unlikely(only_first):
+        shares = only_first + difference, only_first, 1 - 2 * only_first - difference
+        return -sum(
+            float(xlogy(count, share))
+            for count, share in zip((gained, lost, n - gained - lost), shares, strict=True)
+        )
+
+    least, most = max(0.0, -difference), (1 - difference) / 2
+    found = minimize_scalar(unlikely, bounds=(least, most), method="bounded")
+    return min((found.x, least, most), key=unlikely)
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), PAIRS)
+def test_the_bounds_of_a_paired_difference_solve_tangos_equation(gained, lost, n):
+    found = paired_difference("gain", gained, lost, n)
+    assert -1 <= found.low <= found.value <= found.high <= 1
+    for bound in {found.low, found.high} - {-1.0, 1.0}:
+        only_first = restricted(bound, gained, lost, n)
+        error = math.sqrt((2 * only_first + bound - bound**2) / n)
+        assert abs(found.value - bound) / error == pytest.approx(1.959964, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n", "up", "down"),
+    [
+        *((60, 0.2, 0.1), (60, 0.05, 0.05), (60, 0.3, 0.02), (60, 0.3, 0.3), (60, 0.6, 0.01)),
+        *((120, 0.05, 0.05), (120, 0.02, 0.02), (120, 0.2, 0.05), (120, 0.1, 0.01)),
+        *((200, 0.02, 0.02), (200, 0.05, 0.01), (200, 0.1, 0.1)),
+    ],
+)
+def test_the_interval_of_a_paired_difference_covers_95_percent(n, up, down):
+    covered = 0.0
+    for apart in range(n + 1):
+        shares = binom.pmf(range(apart + 1), apart, up / (up + down))
+        for gained, share in enumerate(shares * binom.pmf(apart, n, up + down)):
+            if share < 1e-6:
+                continue
+            found = paired_difference("gain", gained, apart - gained, n)
             if found.low <= up - down <= found.high:
-                covered += ways * up**gained * down**lost * (1 - up - down) ** rest
-    assert 0.93 < covered < 0.99
+                covered += share
+    assert 0.935 < covered < 0.97
 
 
 def test_a_paired_difference_changes_its_sign_with_the_sides():

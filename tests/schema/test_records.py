@@ -9,6 +9,7 @@ from clbench.schema.dataclass_io import checksum_of
 from clbench.schema.errors import RecordError, StorageError
 from clbench.schema.estimate import undefined
 from clbench.schema.files import write_atomically
+from clbench.schema.flags import RaisedFlag
 from clbench.schema.records import (
     read_record,
     read_records,
@@ -26,7 +27,9 @@ def stored(tmp_path, make_record):
 
 
 def test_a_record_comes_back_as_it_was(tmp_path, make_record):
-    record = make_record(flags=("square_improves",), unreliable=True)
+    record = make_record(
+        flags=(RaisedFlag("square_improves", 3.0, 1.5), RaisedFlag("dynamic")), unreliable=True
+    )
     write_record(record, tmp_path / "one.json")
     assert read_record(tmp_path / "one.json") == record
 
@@ -46,10 +49,12 @@ def test_a_record_cut_off_is_named(stored):
         read_record(stored)
 
 
-@pytest.mark.parametrize("version", [0, 3, "1", None])
+@pytest.mark.parametrize("version", [0, 4, "1", None])
 def test_an_unknown_schema_version_is_refused(stored, version):
     stored.write_text(json.dumps(json.loads(stored.read_text()) | {"schema_version": version}))
-    with pytest.raises(RecordError, match=r"has schema version .*, this clbench reads 1 and 2; up"):
+    with pytest.raises(
+        RecordError, match=r"has schema version .*, this clbench reads 1 and 2 and 3; up"
+    ):
         read_record(stored)
 
 

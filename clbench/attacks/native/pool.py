@@ -48,7 +48,7 @@ class Pool:
         waiting: The places of the examples, in their order.
         under_way: What was under way when an earlier pool was left.
 
-    ``ahead`` says how many steps the last advance made beyond one for each item.
+    ``ahead`` says how many answers the last advance needed beyond one for each item.
     """
 
     def __init__(
@@ -140,13 +140,14 @@ class Pool:
     def _step(self, ask: Ask, items: Items, active: Bool[Tensor, " n"]) -> Step:
         """Make a step with every item of a tile, or several where it has room for them."""
         n_active = int(active.sum())
-        if self._ahead_of is None or n_active == self.tile:
+        if self._ahead_of is None:
             return self.attack.step(ask(items.factor, active), items, self.ball)
         row, device = torch.arange(self.tile), items.step.device
         owner, turn = active.nonzero()[:, 0][row % n_active].to(device), (row // n_active)
         network = ask(items.factor[owner], turn == 0)
         made = self._ahead_of.look_ahead(network, items, self.ball, owner, turn.to(device))
-        self.ahead += int((made.items.step - items.step).sum()) - n_active
+        if made.asked is not None:
+            self.ahead += int(made.asked[active.to(device)].sum()) - n_active
         return made
 
     def candidates(self) -> tuple[list[int], Float[Tensor, "m c h w"]]:

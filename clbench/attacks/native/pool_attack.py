@@ -27,6 +27,11 @@ class Answer(NamedTuple):
 class Network(Protocol):
     """The network as a step sees it: always asked about one whole tile."""
 
+    @property
+    def repeats_itself(self) -> bool:
+        """Whether it gives an image the same answer again, in any place beside any others."""
+        ...
+
     def logits(self, points: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return the logits."""
         ...
@@ -101,13 +106,15 @@ class Step(NamedTuple):
     """What a step leads to: the items after it, and what it found.
 
     ``found`` says which items met a misclassified image in the ball, and ``points`` are these;
-    ``done`` which have nothing left to do.
+    ``done`` which have nothing left to do. ``asked`` counts the answers that each item needed, one
+    of each unless given; an answer that is known need not be asked for.
     """
 
     items: Items
     found: Bool[Tensor, " n"]
     points: Float[Tensor, "n c h w"]
     done: Bool[Tensor, " n"]
+    asked: Int[Tensor, " n"] | None = None
 
 
 @runtime_checkable
@@ -150,6 +157,13 @@ class PoolAttack(Protocol):
 @runtime_checkable
 class LooksAhead(PoolAttack, Protocol):
     """An attack that can make several steps of an item at once, where a tile has room for them."""
+
+    def may_know(self, images: Float[Tensor, "n c h w"], ball: Ball) -> bool:
+        """Say whether it may know answers about such images without asking, and take fewer passes.
+
+        It takes a network that repeats itself.
+        """
+        ...
 
     def look_ahead(
         self,

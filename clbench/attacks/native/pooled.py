@@ -64,9 +64,10 @@ class Pooled:
 
 @dataclass(frozen=True)
 class DirectNetwork:
-    """A network that is asked as it is."""
+    """A network that is asked as it is; nobody knows whether it repeats itself."""
 
     model: nn.Module
+    repeats_itself: bool = False
 
     def logits(self, points: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Return the logits."""

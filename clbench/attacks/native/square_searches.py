@@ -16,6 +16,10 @@ _TINY, _HALF = 1e-12, 0.5
 _TILES = 5
 """In L2 and L1 the start has so many patterns, one above the other."""
 
+_SMALL = 1024
+"""Numbers in an image up to which the moves that were tried are remembered: in larger images
+hardly one comes twice."""
+
 _INSIDE = 1 - 1e-6
 """Of the L1 ball, so that rounding does not leave it."""
 
@@ -32,6 +36,16 @@ class Search(Protocol):
 
     def n_move(self, shape: torch.Size) -> int:
         """Return how many numbers a move takes."""
+        ...
+
+    def n_changes(self, shape: torch.Size) -> int:
+        """Return how many moves there are of a side, 0 where they are too many to remember."""
+        ...
+
+    def change(
+        self, side: Int[Tensor, " n"], draws: Float[Tensor, "n k"], shape: torch.Size
+    ) -> Int[Tensor, " n"]:
+        """Return the number of each move among those of its side."""
         ...
 
     def start(
@@ -65,6 +79,20 @@ class Corners:
         """Return two for the place and one for each channel."""
         return 2 + shape[0]
 
+    def n_changes(self, shape: torch.Size) -> int:
+        """Return a number for each place and each sign of every channel."""
+        c, h, w = shape
+        return h * w * 2**c if c * h * w <= _SMALL else 0
+
+    def change(
+        self, side: Int[Tensor, " n"], draws: Float[Tensor, "n k"], shape: torch.Size
+    ) -> Int[Tensor, " n"]:
+        """Return place and signs as one number."""
+        c, h, w = shape
+        _, top, left = Windows.drawn(side, draws[:, :2], (h, w))
+        signs = (_signs(draws[:, 2:]) > 0) * 2 ** torch.arange(c, device=side.device)
+        return (signs.sum(dim=1) * h + top) * w + left
+
     def start(
         self, clean: Float[Tensor, "n c h w"], draws: Float[Tensor, "n k"], ball: Ball
     ) -> Float[Tensor, "n c h w"]:
@@ -92,6 +120,19 @@ class Mass(ABC):
 
     power: int
     odd = True
+
+    def n_changes(self, shape: torch.Size) -> int:
+        """Return none: a move leads elsewhere as soon as another one was kept."""
+        return 0
+
+    def change(
+        self,
+        side: Int[Tensor, " n"],
+        draws: Float[Tensor, "n k"],
+        shape: torch.Size,
+    ) -> Int[Tensor, " n"]:
+        """Return nothing to tell moves by."""
+        return torch.zeros_like(side)
 
     def n_start(self, shape: torch.Size) -> int:
         """Return for each tile one number for a turn and one for each channel."""

@@ -10,14 +10,14 @@ from rich.text import Text
 from clbench.cli.render.console import PlainConsole
 from clbench.cli.render.tables import show_json
 from clbench.evaluation.parts import finished_parts, progress_of
-from clbench.evaluation.reliability import meaning
 from clbench.evaluation.session import Evaluation
 from clbench.leaderboard.table import CSV_NAME
 from clbench.probes.layers import NO_LAYER
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
 from clbench.schema.corruptions import of_corruption
-from clbench.schema.dataclass_io import to_json
+from clbench.schema.dataclass_io import to_json, to_table
 from clbench.schema.estimate import Estimate
+from clbench.schema.flags import meaning
 from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, External, left_after
 from clbench.schema.shard import Shard, named
 from clbench.schema.text import visible
@@ -53,7 +53,7 @@ def show_shard(evaluation: Evaluation, *, as_json: bool) -> None:
             "n_examples": record.data.n,
             "missing": list(map(str, missing)),
         }
-        found |= {"robust_acc": robust.value if robust else None, "flags": list(record.flags)}
+        found |= {"robust_acc": robust.value if robust else None, "flags": to_table(record.flags)}
         show_json({**found, "progress": str(progress_of(paths.progress, shard))}, lines=True)
         return
     rest = (
@@ -88,7 +88,7 @@ def show_record(record: EvaluationRecord) -> None:
     console.print()
     attack = record.attack.name if record.attack else ""
     for flag in record.flags:
-        line = Text.assemble((f"flag {visible(flag)}", "yellow"), f": {meaning(flag, attack)}")
+        line = Text.assemble((f"flag {visible(flag.name)}", "yellow"), f": {meaning(flag, attack)}")
         console.print(line)
     if record.external is not None:
         console.print(_external(record.external), soft_wrap=True)

@@ -55,7 +55,7 @@ def _row(record: EvaluationRecord) -> dict[str, Cell]:
         "clean": percent(record.measure("clean_acc")),
         "robust": f"{'at most ' if record.is_upper_bound else ''}{percent(robust)}",
         "95 % interval": interval.replace("%", " %"),
-        "flags": " ".join(record.flags),
+        "flags": " ".join(record.flag_names),
     }
 
 

@@ -152,7 +152,7 @@ def _result(record: EvaluationRecord, run: _Run, found: Estimate) -> dict[str, A
     if attacked and threat and attack:
         parameters |= {"norm": threat.norm, "eps": threat.eps, "attack": attack.name}
         parameters |= {"attack_hash": attack.hash, "attack_backend": attack.backend}
-    details = {"flags": " ".join(record.flags), "unreliable": str(record.unreliable).lower()}
+    details = {"flags": " ".join(record.flag_names), "unreliable": str(record.unreliable).lower()}
     if attacked and record.external is not None:
         details["external_robust_acc"] = str(record.external.robust_acc)
         details["external_source"] = record.external.source

@@ -50,7 +50,7 @@ def _results(record: EvaluationRecord) -> Iterator[Result]:
     threat = record.threat_model
     how: dict[str, Any] = {"norm": threat.norm, "eps": threat.eps, "attack": visible(attack.name)}
     how |= {"attack_hash": visible(attack.hash), "seed": record.seed}
-    how |= {"flags": visible(" ".join(record.flags))} if record.flags else {}
+    how |= {"flags": visible(" ".join(record.flag_names))} if record.flags else {}
     yield _result(record, robust, visible(f"robust accuracy ({record.setting})"), how)
     if record.external is not None:
         yield Result(

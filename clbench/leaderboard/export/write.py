@@ -45,7 +45,7 @@ def export(to: Path, *, form: str, out: Path, about: Path | None = None) -> Expo
         StorageError: The folder cannot be written, or holds another file of that name.
     """
     exporter = look_up(FORMATS, form, "format")
-    records = read_ranked(out)
+    records, _ = read_ranked(out)
     known = read_about(about, (record.model.name for record in records))
     files, left_out = exporter(records, known, out)
     if not files:
