@@ -17,6 +17,7 @@ COMMANDS = {
     "plan": ("plan", {"json"}),
     "probe": ("probe", {"json", "quiet", "kind", "tap", "extent", "layer_probes"}),
     "train": ("train", {"tensorboard", "json", "quiet"}),
+    "verify": ("verify", {"json"}),
 }
 """By command: its function, and the options that are about showing, or old spellings."""
 
@@ -26,7 +27,7 @@ CALLED = {
 }
 """Options that a function calls otherwise: several values, or a word of Python."""
 
-HOOKS = {"on_progress", "on_probe", "on_record", "on_start", "on_epoch"}
+HOOKS = {"on_progress", "on_probe", "on_record", "on_start", "on_epoch", "on_cost"}
 """Parameters that no option stands for."""
 
 

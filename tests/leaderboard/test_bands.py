@@ -97,7 +97,7 @@ def test_a_row_whose_evidence_is_wrong_is_compared_without_it_and_it_is_said(
     (said,) = caplog.messages
     assert said.startswith("1 of 3 records are compared without their examples, so their rank ba")
     assert str(evidence_of(path, tmp_path)) in said
-    assert not [one for one in check(tmp_path).problems if "leaderboard.csv" in one]
+    assert not [one for one in check(tmp_path).problems if "leaderboard.csv" in str(one)]
 
 
 def test_a_record_that_says_more_than_its_evidence_is_compared_without_it(
