@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clbench.api import merge as merge
     from clbench.api import plan as plan
     from clbench.api import read_records as read_records
+    from clbench.api import verify as verify
     from clbench.training.loop import train as train
 
 
@@ -44,6 +45,7 @@ __all__ = [
     "probe",
     "read_records",
     "train",
+    "verify",
 ]
 
 

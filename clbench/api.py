@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from clbench.models.interface import LoadedModel
     from clbench.models.load import Model
     from clbench.probes.listing import LayerRow
+    from clbench.schema.names import EvidenceKind
     from clbench.schema.records import EvaluationRecord
     from clbench.schema.shard import Shard
+    from clbench.verification.findings import Verified
 
 
 def evaluate(
@@ -48,6 +50,7 @@ def evaluate(
     finish: bool = False,
     restart: bool = False,
     save_adversarial: bool = False,
+    evidence: str | None = None,
     shard: str | None = None,
     escalate: bool = False,
     on_progress: "Callable[[Progress], None] | None" = None,
@@ -86,6 +89,9 @@ def evaluate(
             ``fast``, whose verdicts stay.
         restart: Whether to run again from the start.
         save_adversarial: Whether to keep the adversarial images; without ``out`` they always are.
+        evidence: What proves which examples are broken: "full" keeps all images that broke one,
+            packed, "sample" some of them, "verdicts" none. The first of a set of up to 32 MB,
+            the second of larger ones; a finished run is taken as it is, unless this is given.
         shard: Which part of the examples to attack, like "3/16": the record is of these alone, and
             what is kept under ``out`` is for ``merge``. Probes are not.
         escalate: Whether to run, where flags are raised, the attacks that they ask for; returned
@@ -106,6 +112,7 @@ def evaluate(
     from clbench.attacks.fast_and_best import FAST
     from clbench.attacks.grammar import finishing
     from clbench.schema.errors import BadValueError
+    from clbench.schema.names import read_evidence_kind
     from clbench.schema.shard import read_shard
 
     if shard is not None and escalate:
@@ -114,6 +121,7 @@ def evaluate(
             "the same command without one"
         )
     part = None if shard is None else read_shard(shard)
+    proved = None if evidence is None else read_evidence_kind(evidence)
     data_dir, folder = path_or_none("data_dir", data_dir), path_or_none("out", out)
     session = _session(
         model,
@@ -133,6 +141,7 @@ def evaluate(
         seed=seed,
         out=folder,
         shard=part,
+        evidence=proved,
     )
 
     from clbench.data.splits import probe_training
@@ -261,6 +270,7 @@ def _session(
     seed: int | None,
     out: Path | None,
     shard: "Shard | None" = None,
+    evidence: "EvidenceKind | None" = None,
 ) -> "Session":
     """Return an evaluation that is about to be run, or planned: model and images are there."""
     from clbench.attacks.grammar import settle
@@ -312,6 +322,7 @@ def _session(
         precision=precision,
         out=out,
         shard=shard,
+        evidence=evidence,
     )
 
 
@@ -446,6 +457,67 @@ def compare(
     from clbench.leaderboard.compare import compare
 
     return compare(as_paths("records", records), as_path("out", out), recipes=recipes)
+
+
+def verify(
+    record: AnyPath = "results",
+    *,
+    level: int | None = None,
+    model: "Model | None" = None,
+    weights: AnyPath | None = None,
+    data: "Data | None" = None,
+    data_dir: AnyPath | None = None,
+    audit: int | None = None,
+    nonce: str | None = None,
+    attack: str | None = None,
+    device: str = "auto",
+    on_cost: "Callable[[str], None] | None" = None,
+) -> "Verified":
+    """Return what holds of a record, or of all records in a folder, whoever made them.
+
+    Level 1 recomputes from files whatever follows from them, and checks that every image that
+    proves something is in the ball. At level 2 the network says again what it says of clean and of
+    these images. At level 3, examples that are claimed to be robust are drawn and attacked again.
+    Code of whoever made a record runs only where it is given by hand.
+
+    Args:
+        record: A record, or a folder that holds records.
+        level: How far to go, 1, 2 or 3; as far as what is given is good for, unless said.
+        model: The network of a record whose own name does not lead to it, as for ``evaluate``.
+        weights: A file of its weights.
+        data: Its images, where they are not in the package.
+        data_dir: The folder with the public archives of a data set.
+        audit: How many robust examples to attack again, 299 unless given.
+        nonce: Decides, with the hash of the evidence, which those are, and the random numbers; a
+            new one each time unless given.
+        attack: What attacks them; something stronger than was claimed, unless given.
+        device: auto, cpu, cuda or cuda:N.
+        on_cost: Told in a line what each level costs, before it begins.
+
+    Raises:
+        ClbenchError: There are no records, or a value that cannot be; what does not hold is among
+            the problems of what is returned.
+    """
+    from clbench.leaderboard.check import check_target
+    from clbench.verification.findings import FILES
+    from clbench.verification.request import Given, read_request
+
+    given = Given(
+        model=model,
+        weights=path_or_none("weights", weights),
+        data=data,
+        data_dir=path_or_none("data_dir", data_dir),
+    )
+    request = read_request(
+        given, level=level, audit=audit, nonce=nonce, attack=attack, device=device
+    )
+    tell = on_cost or (lambda _line: None)
+    verified, read = check_target(as_path("record", record), tell)
+    if request.level == FILES:
+        return verified
+    from clbench.verification.again import ask_again
+
+    return ask_again(verified, read, request, tell)
 
 
 def load_model(
@@ -624,15 +696,15 @@ def add_external(
         ClbenchError: The accuracy is not lower, or the certificate does not show it; the record
             stays as it was.
     """
-    from clbench.leaderboard.certificate import Sources
     from clbench.leaderboard.external import add_external
+    from clbench.verification.request import Given
 
     return add_external(
         as_path("record", record),
         source=source,
         robust_acc=robust_acc,
         certificate=path_or_none("certificate", certificate),
-        sources=Sources(
+        given=Given(
             model, path_or_none("weights", weights), data, path_or_none("data_dir", data_dir)
         ),
     )

@@ -221,7 +221,7 @@ def test_progress_with_another_batch_size_is_kept_and_named(run, tmp_path, caplo
 
     with pytest.raises(KeyboardInterrupt):
         run(on_progress=interrupt)
-    (left,) = (tmp_path / "progress").iterdir()
+    (left,) = (tmp_path / "progress").glob("*.npz")
     run(batch_size=5)
     assert caplog.messages == [f"{left} is kept: --batch-size 8 goes on with it"]
     assert left.exists()

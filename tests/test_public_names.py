@@ -20,6 +20,7 @@ COMMANDS = {
     "corruptions": ("evaluate_corruptions", {"json"}),
     "leaderboard export": ("export_leaderboard", {"json"}),
     "leaderboard external": ("add_external", {"json"}),
+    "verify": ("verify", {"json"}),
 }
 """By command: its function, and the options that are about showing, or old spellings."""
 
@@ -30,7 +31,7 @@ CALLED = {
 }
 """Options that a function calls otherwise: several values, or a word of Python."""
 
-HOOKS = {"on_progress", "on_probe", "on_record", "on_start", "on_epoch"}
+HOOKS = {"on_progress", "on_probe", "on_record", "on_start", "on_epoch", "on_cost"}
 """Parameters that no option stands for."""
 
 

@@ -23,9 +23,11 @@ FLAGS = {
     "eval": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
         --attack --backend --batch-size --device --precision --seed --shard --finish --escalate
         --out --probe --no-probe --linear-probes --layer-probes --train-data --restart --resume
-        --save-adversarial --events --strict --json --quiet --help""",
+        --save-adversarial --evidence --events --strict --json --quiet --help""",
     "merge": "--json --help",
     "compare": "--recipes --out --format --json --help",
+    "verify": """--level --model --weights --data --data-dir --audit --nonce --attack --device
+        --json --help""",
     "plan": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
         --attack --backend --batch-size --device --precision --seed --json --help""",
     "corruptions": """--model --dataset --data-dir --weights --n-examples --baseline --device --out

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from clbench.attacks.l1_ball import nearest_in_ball
 from clbench.schema.names import NormName
-from clbench.schema.threat_model import ThreatModel
+from clbench.schema.threat_model import PIXEL_TOLERANCE, TOLERANCES, ThreatModel
 
 _TINY = 1e-12
-_PIXEL_TOLERANCE = 1e-6
 
 
 @runtime_checkable
@@ -71,7 +70,7 @@ class Linf:
     """The largest change of a pixel."""
 
     name: NormName = "Linf"
-    tolerance = 1e-6
+    tolerance = TOLERANCES["Linf"]
 
     def distance(
         self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"]
@@ -114,7 +113,7 @@ class L2:
     """The Euclidean length of the change."""
 
     name: NormName = "L2"
-    tolerance = 1e-5
+    tolerance = TOLERANCES["L2"]
 
     def distance(
         self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"]
@@ -165,7 +164,7 @@ class L1:
     """The sum of the changes of all pixels."""
 
     name: NormName = "L1"
-    tolerance = 1e-4  # thousands of pixels are rounded
+    tolerance = TOLERANCES["L1"]
 
     def distance(
         self, images: Float[Tensor, "n c h w"], centres: Float[Tensor, "n c h w"]
@@ -230,8 +229,8 @@ def is_inside(
     An image that holds a NaN lies nowhere.
     """
     norm, pixels = NORMS[threat_model.norm], images.flatten(1)
-    in_range = (pixels.amin(dim=1) >= -_PIXEL_TOLERANCE) & (
-        pixels.amax(dim=1) <= 1 + _PIXEL_TOLERANCE
+    in_range = (pixels.amin(dim=1) >= -PIXEL_TOLERANCE) & (
+        pixels.amax(dim=1) <= 1 + PIXEL_TOLERANCE
     )
     return (norm.distance(images, centres) <= float(threat_model.eps) + norm.tolerance) & in_range
 

@@ -44,6 +44,8 @@ from clbench.cli.streams import (
 )
 from clbench.cli.train import EXAMPLES as TRAIN_EXAMPLES
 from clbench.cli.train import train
+from clbench.cli.verify import EXAMPLES as VERIFY_EXAMPLES
+from clbench.cli.verify import verify
 from clbench.schema.errors import ClbenchError, lines_of
 from clbench.schema.text import shown
 
@@ -63,6 +65,7 @@ app = typer.Typer(
 )
 app.command("eval", cls=Command, epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", cls=Command, epilog=TRAIN_EXAMPLES)(train)
+app.command("verify", cls=Command, epilog=VERIFY_EXAMPLES)(verify)
 COMMANDS = (
     *(plan, corruptions, merge, show, compare, models, layers),
     *(attacks, protocols, doctor, clean),

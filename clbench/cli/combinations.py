@@ -30,6 +30,7 @@ _ROWS: Mapping[str, tuple[Useless, ...]] = {
         Useless("extent", without=_LINEAR),
     ),
     "plan": (Useless("download", beside=("data",)), Useless("data_dir", beside=("data",))),
+    "verify": (Useless("data_dir", beside=("data",)),),
     "layers": (Useless("data_dir", beside=("data",)),),
     "external": (
         Useless("data_dir", beside=("data",)),

@@ -69,6 +69,7 @@ def evaluate_model(
     resume: opt.Resume = False,
     save_adversarial: opt.SaveAdversarial = False,
     escalate: opt.Escalate = False,
+    evidence: opt.Evidence = None,
     events: opt.Events = None,
     strict: opt.Strict = False,
     as_json: opt.Json = False,

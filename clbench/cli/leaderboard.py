@@ -58,23 +58,16 @@ def build(out: Out = Path("results"), as_json: opt.Json = False) -> None:
 
 @leaderboard.command(cls=Command)
 def check(out: Out = Path("results"), as_json: opt.Json = False) -> None:
-    """Check records against their evidence, and leaderboard.csv against the records."""
-    from clbench.cli.render.tables import show_json
+    """Check records against their evidence, and leaderboard.csv against the records.
+
+    That is level 1 of clbench verify.
+    """
+    from clbench.cli.render.verified import show_verified
     from clbench.leaderboard.check import check as check_records
 
     checked = check_records(out)
-    if as_json:
-        show_json({**vars(checked), "unbound": [str(path) for path in checked.unbound]})
-    else:
-        for problem in checked.problems:
-            say(problem)
-        for path in checked.unbound:
-            line = f"{path} is unbound: clbench leaderboard upgrade --out {out} binds it"
-            typer.echo(visible(line))
-        counted = ((checked.n_records, "record"), (len(checked.problems), "problem"))
-        typer.echo(", ".join(f"{n} {what}{'s' * (n != 1)}" for n, what in counted))
-        typer.echo(visible(f"not checked: {', '.join(checked.not_checked) or 'nothing'}"))
-    if checked.problems:
+    show_verified(checked, as_json=as_json)
+    if not checked.holds:
         raise typer.Exit(EXIT_USER)
 
 

@@ -228,7 +228,17 @@ SaveAdversarial = Annotated[
     typer.Option(
         "--save-adversarial",
         rich_help_panel=OUTPUT,
-        help="Keep the adversarial images as evidence.",
+        help="Keep all adversarial images as floats, beside what --evidence keeps.",
+    ),
+]
+Evidence = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=OUTPUT,
+        help="Keep packed images that prove what is broken: full, sample or verdicts (none); full "
+        "up to 32 MB, then a sample.",
+        autocompletion=names_of("clbench.schema.names:EVIDENCE_KINDS"),
+        **reads(readers.evidence),
     ),
 ]
 Events = Annotated[

@@ -52,6 +52,13 @@ def backend(text: str) -> str:
     return look_up(dict(zip(BACKEND_NAMES, BACKEND_NAMES, strict=True)), text, "backend")
 
 
+def evidence(text: str) -> str:
+    """Return a kind of evidence in its usual spelling."""
+    from clbench.schema.names import read_evidence_kind
+
+    return read_evidence_kind(text)
+
+
 def device(text: str) -> str:
     """Return the name of a device, which need not be there."""
     if not _DEVICE.fullmatch(text):
@@ -101,3 +108,17 @@ def attack_steps(text: str | int) -> int:
     from clbench.schema.numbers import LARGEST_COUNT, whole
 
     return whole("--attack-steps", text, 1, LARGEST_COUNT)
+
+
+def level(text: str | int) -> int:
+    """Return how far to verify."""
+    from clbench.schema.numbers import whole
+
+    return whole("--level", text, 1, 3)
+
+
+def audit(text: str | int) -> int:
+    """Return a number of examples to draw."""
+    from clbench.schema.numbers import LARGEST_COUNT, whole
+
+    return whole("--audit", text, 1, LARGEST_COUNT)

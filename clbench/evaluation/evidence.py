@@ -1,6 +1,7 @@
 """What happened to every example, as a file: what the numbers of a record follow from."""
 
 import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from clbench.evaluation.certificates import Certificates
+from clbench.runtime.archives import check_archive
 from clbench.schema.errors import RecordError
 from clbench.schema.files import DAMAGED_NPZ, sha256_of
+from clbench.schema.names import EvidenceKind
 
-_ARRAYS = ("index", "label", "clean_pred", "adv_pred", "broken_by")
-_OPTIONAL = ("logits", "adversarial")
+_ARRAYS = {"index": "i", "label": "i", "clean_pred": "i", "adv_pred": "i", "broken_by": "U"}
+"""What there is of every example, with the kind of numpy's types that it has."""
+
+_OPTIONAL = {"logits": 2, "adversarial": 4}
+"""What there may be besides, of floats, with the number of axes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +29,10 @@ class Evidence:
     ``index`` is the place of each example in its data set, ``label`` its class; ``clean_pred`` and
     ``adv_pred`` are what the network says of the clean and of the adversarial image; ``broken_by``
     names the first attack that broke it, "clean" where the clean image is misclassified, "" where
-    it stayed robust. ``logits`` are the network's for the first clean images, ``adversarial`` the
-    images; None where they were not kept. ``identity`` is the hash of the run, "" in files of 0.1.
+    it stayed robust. ``logits`` are the network's for the first clean images, ``certificates`` the
+    images that prove what is broken, packed; ``adversarial`` are all images as floats, where these
+    were wanted. None where they were not kept. ``identity`` is the hash of the run, "" in files of
+    0.1.
     """
 
     identity: str
@@ -34,6 +43,12 @@ class Evidence:
     broken_by: Shaped[np.ndarray, " n"]
     logits: Float[np.ndarray, "m k"] | None = None
     adversarial: Float[np.ndarray, "n c h w"] | None = None
+    certificates: Certificates | None = None
+
+    @property
+    def kind(self) -> EvidenceKind:
+        """How much it proves."""
+        return "verdicts" if self.certificates is None else self.certificates.kind
 
     def __len__(self) -> int:
         return len(self.index)
@@ -48,6 +63,7 @@ class Evidence:
         """Write that content to a file, part by part."""
         arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_OPTIONAL)}
         kept: dict[str, Any] = {name: one for name, one in arrays.items() if one is not None}
+        kept |= {} if self.certificates is None else self.certificates.arrays()
         np.savez_compressed(file, allow_pickle=False, identity=np.array(self.identity), **kept)
 
     @classmethod
@@ -58,17 +74,37 @@ class Evidence:
             RecordError: It is damaged, or lacks something.
         """
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            with _opened(data) as file:
                 arrays: dict[str, Any] = {name: file[name] for name in file.files}
             identity = str(arrays.get("identity", ""))
             required = {name: arrays[name] for name in _ARRAYS}
             optional = {name: arrays[name] for name in _OPTIONAL if name in arrays}
-            lengths = {len(one) for one in required.values()}
+            _check_types(required, optional)
+            n = len(required["index"])
+            certificates = Certificates.of_arrays(arrays, n)
         except DAMAGED_NPZ as error:
             raise RecordError(f"evidence {path} is cut off or damaged") from error
-        if len(lengths) > 1:
+        if {len(one) for one in required.values()} != {n}:
             raise RecordError(f"evidence {path} is damaged: its arrays have different lengths")
-        return cls(identity, **required, **optional)
+        return cls(identity, **required, **optional, certificates=certificates)
+
+
+def _check_types(required: dict[str, Any], optional: dict[str, Any]) -> None:
+    """Check that arrays hold what numbers and names of examples can be.
+
+    Raises:
+        ValueError: One does not.
+    """
+    for name, one in required.items():
+        if one.ndim != 1 or one.dtype.kind != _ARRAYS[name]:
+            raise ValueError(f"{name} is no list of examples")
+    for name, one in optional.items():
+        if one.ndim != _OPTIONAL[name] or one.dtype.kind != "f":
+            raise ValueError(f"{name} is no table of floats")
+    if "logits" in optional and not optional["logits"].shape[1]:
+        raise ValueError("logits are of no class")
+    if "adversarial" in optional and len(optional["adversarial"]) != len(required["index"]):
+        raise ValueError("there are more or fewer images than examples")
 
 
 def read_evidence(path: Path, sha256: str) -> Evidence:
@@ -96,7 +132,7 @@ def read_verdicts(path: Path, sha256: str) -> Verdicts:
     """
     data = _content(path, sha256)
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        with _opened(data) as file:
             found = Verdicts(index=file["index"], broken_by=file["broken_by"])
             is_list = found.index.ndim == 1 and found.index.dtype.kind in "iu"
             fits = found.broken_by.shape == found.index.shape and found.broken_by.dtype.kind == "U"
@@ -105,6 +141,17 @@ def read_verdicts(path: Path, sha256: str) -> Verdicts:
     if not (is_list and fits):
         raise RecordError(f"evidence {path} is damaged: it holds no verdict of each example")
     return found
+
+
+def _opened(data: bytes) -> Any:  # noqa: ANN401 - numpy's archive, which is a context
+    """Return an archive of arrays, whatever it claims: what memory cannot hold is refused.
+
+    Raises:
+        BadValueError: It claims more than memory holds, or than such a file can hold.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        check_archive(archive, len(data))
+    return np.load(io.BytesIO(data), allow_pickle=False)
 
 
 def _content(path: Path, sha256: str) -> bytes:

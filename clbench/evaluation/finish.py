@@ -46,6 +46,7 @@ def evidence_of(run: str, result: EvaluationResult) -> Evidence:
         broken_by=np.array(result.broken_by),
         logits=result.logits.numpy(),
         adversarial=None if result.adversarial is None else result.adversarial.numpy(),
+        certificates=result.certificates,
     )
 
 

@@ -3,6 +3,7 @@
 import zlib
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
@@ -52,6 +53,12 @@ class KeptImages:
             found = torch.from_numpy(self._rows.read(self._rows_of(state, where)))
             absent += where[_sums(found) != state.image_sums[where]].tolist()
         return torch.tensor(absent, dtype=torch.int64)
+
+    def at(
+        self, state: EvaluationState, where: Int[Tensor, " b"]
+    ) -> Float32[np.ndarray, "b c h w"]:
+        """Return the images that broke the examples at some places."""
+        return self._rows.read(self._rows_of(state, where))
 
     def all(self, state: EvaluationState) -> Float32[Tensor, "n c h w"]:
         """Return the image that broke each example, else the clean one; its memory is the file."""

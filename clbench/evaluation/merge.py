@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Int
 from torch import Tensor
 
 from clbench.data.image_set import SetId
@@ -18,7 +18,7 @@ from clbench.evaluation.finish import evidence_of, finished
 from clbench.evaluation.parts import BLACK_BOX, SHARD, Part, images_of, parts_in, rows_of
 from clbench.evaluation.result import result_of_state
 from clbench.evaluation.session import Evaluation
-from clbench.evaluation.shard_images import joined_images
+from clbench.evaluation.shard_images import ShardImages, joined_images
 from clbench.evaluation.state import EvaluationState
 from clbench.evaluation.state_file import DAMAGED, PER_EXAMPLE, TOTALS, unpack
 from clbench.evaluation.store import RunStore
@@ -54,7 +54,8 @@ def merged(folders: Sequence[Path]) -> Iterator[Evaluation | ClbenchError]:
             loaded = [_load(part) for part in complete_cut(parts, foreign)]
             for other in loaded[1:]:
                 _check_same_run(loaded[0], other)
-            images = joined_images([one.part for one in loaded], loaded[0].state.whole.n)
+            cut = [one.part for one in loaded]
+            images = joined_images(cut, loaded[0].draft.run.hash, _order(loaded))
         except ClbenchError as error:
             if (record := _finished(folders[0], parts)) is None:
                 yield error
@@ -149,18 +150,23 @@ def _check_same_run(first: _Loaded, other: _Loaded) -> None:
     )
 
 
-def _joined(
-    out: Path, loaded: Sequence[_Loaded], adversarial: Float[Tensor, "n c h w"] | None
-) -> Evaluation:
+def _order(loaded: Sequence[_Loaded]) -> Int[Tensor, " n"]:
+    """Return the indices of all examples as the data set has them."""
+    order = torch.empty(loaded[0].state.whole.n, dtype=torch.int64)
+    for one in loaded:
+        order[one.part.shard.number :: one.part.shard.of] = one.state.index
+    return order
+
+
+def _joined(out: Path, loaded: Sequence[_Loaded], images: ShardImages) -> Evaluation:
     """Return the evaluation of one run, which is written below ``out``."""
     first, devices = loaded[0], dict.fromkeys(one.draft.device for one in loaded)
     draft = replace(first.draft, device=" + ".join(devices))
-    order = torch.empty(first.state.whole.n, dtype=torch.int64)
-    for one in loaded:  # as the data set has them
-        order[one.part.shard.number :: one.part.shard.of] = one.state.index
-    state = EvaluationState.joined([one.state for one in loaded], order)
+    state = EvaluationState.joined([one.state for one in loaded], _order(loaded))
     result = result_of_state(
-        draft.components, first.about[BLACK_BOX], state, draft.batch_size, adversarial
+        *(draft.components, first.about[BLACK_BOX], state, draft.batch_size),
+        adversarial=images.adversarial,
+        certificates=images.certificates,
     )
     store, before = RunStore.at(out, draft.run), None
     store.prepare()

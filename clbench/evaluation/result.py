@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from clbench.attacks.interface import AttackStep
+from clbench.evaluation.certificates import Certificates
 from clbench.evaluation.chance import is_at_chance
 from clbench.evaluation.state import CLEAN, ROBUST, EvaluationState
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, square_improves
@@ -22,8 +23,8 @@ class EvaluationResult:
     ``index`` is the place of each example in its data set. ``broken_by`` is the name of the first
     attack that broke an example, "clean" where the clean image is misclassified, "" where it stayed
     robust. ``adversarial`` is the image that broke it, else the clean image, None where these were
-    not kept; ``adv_pred`` is what the network says of that. ``logits`` are the network's for the
-    first clean images. Passes count images.
+    not kept; ``adv_pred`` is what the network says of that. ``certificates`` are what of them the
+    evidence keeps. ``logits`` are the network's for the first clean images. Passes count images.
     """
 
     attacks: tuple[str, ...]
@@ -39,6 +40,7 @@ class EvaluationResult:
     seconds: float
     batch_size: int
     flags: tuple[RaisedFlag, ...]
+    certificates: Certificates | None = None
 
     @property
     def flag_names(self) -> tuple[str, ...]:
@@ -77,10 +79,13 @@ def result_of(
     state: EvaluationState,
     batch_size: int,
     adversarial: Float[Tensor, "n c h w"] | None,
+    certificates: Certificates | None,
 ) -> EvaluationResult:
     """Return what a finished evaluation found."""
     names, black_box = [step.name for step in steps], [step.black_box for step in steps]
-    return result_of_state(names, black_box, state, batch_size, adversarial)
+    return result_of_state(
+        *(names, black_box, state, batch_size), adversarial=adversarial, certificates=certificates
+    )
 
 
 def result_of_state(
@@ -88,7 +93,9 @@ def result_of_state(
     black_box: Sequence[bool],
     state: EvaluationState,
     batch_size: int,
+    *,
     adversarial: Float[Tensor, "n c h w"] | None = None,
+    certificates: Certificates | None = None,
 ) -> EvaluationResult:
     """Return what a finished state holds; ``black_box`` says which attacks use no gradients."""
     names = {ROBUST: BY_NOTHING, CLEAN: BY_CLEAN} | dict(enumerate(attacks))
@@ -112,4 +119,5 @@ def result_of_state(
         seconds=state.seconds,
         batch_size=batch_size,
         flags=merged(sorted(flags, key=str)),
+        certificates=certificates,
     )

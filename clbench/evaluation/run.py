@@ -13,6 +13,7 @@ from clbench.attacks.native.pooled import Pooled
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attack_run import AttackRun
 from clbench.evaluation.attacked_model import AttackedModel
+from clbench.evaluation.certify import Certifier
 from clbench.evaluation.kept import KeptImages
 from clbench.evaluation.parts import DRAFT, SHARD, WHOLE, rows_of
 from clbench.evaluation.progress import OnProgress, Saver
@@ -26,6 +27,7 @@ from clbench.runtime.precision import settle
 from clbench.runtime.tiles import choose_batch_size, tile_of
 from clbench.schema.errors import ModelError
 from clbench.schema.files import sha256_of
+from clbench.schema.names import EvidenceKind
 from clbench.schema.numbers import read_batch_size
 from clbench.schema.shard import Shard
 from clbench.schema.threat_model import ThreatModel
@@ -49,6 +51,7 @@ def evaluate(
     progress_file: Path | None = None,
     shard: Shard | None = None,
     keep_adversarial: bool = True,
+    evidence: EvidenceKind = "verdicts",
     draft: str = "",
     head_start: HeadStart = NOTHING_KNOWN,
     on_progress: OnProgress | None = None,
@@ -76,6 +79,7 @@ def evaluate(
         shard: Which of the examples to attack; all of them unless given.
         keep_adversarial: Whether the result has the adversarial images; they are kept in a file
             beside the progress, or in one without a name.
+        evidence: Which of them the result has certificates of.
         draft: Kept with the progress.
         head_start: What a finished run knows of the first steps.
         on_progress: Called after every batch.
@@ -97,7 +101,7 @@ def evaluate(
         mine = images.shard(shard) if shard else images
         about = {DRAFT: draft, SHARD: str(shard or WHOLE)}
         kept = None
-        if keep_adversarial:
+        if keep_adversarial or evidence != "verdicts":
             kept = KeptImages(images, mine, rows_of(progress_file) if progress_file else None)
         run = AttackRun(
             *(model, images, mine, steps, threat_model, seed, device, size, about, head_start),
@@ -112,7 +116,10 @@ def evaluate(
                 run.finish(state, saver, on_progress or (lambda _progress: None))
                 if shard:
                     saver.save(force=True)  # it stays to be joined
-    return result_of(steps, state, size, kept.all(state) if kept else None)
+            certifier = Certifier(model, mine, threat_model, identity, device, run.tile)
+            certificates = certifier.certify(state, kept, evidence) if kept else None
+    adversarial = kept.all(state) if kept and keep_adversarial else None
+    return result_of(steps, state, size, adversarial, certificates)
 
 
 def automatic_batch_size(

@@ -1,6 +1,7 @@
 """One evaluation, from what was settled to its record: reused, completed, or made."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from torch import Tensor, from_numpy
 from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import BACKENDS, bind, check_can_be_cut, check_images, plan_attack
 from clbench.data.image_set import ImageSet
+from clbench.evaluation.certificates import kind_for
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.finish import evidence_of, finished
 from clbench.evaluation.leftovers import at_work
@@ -24,7 +26,7 @@ from clbench.evaluation.run import (
     evaluate,
     first_logits,
 )
-from clbench.evaluation.shard_images import write_images
+from clbench.evaluation.shard_images import ShardImages, write_images
 from clbench.evaluation.slow_precision import tell_if_slow
 from clbench.evaluation.state import NOTHING_KNOWN, HeadStart
 from clbench.evaluation.store import Known, RunStore, cost_of
@@ -36,6 +38,7 @@ from clbench.schema.dataclass_io import to_json
 from clbench.schema.errors import BadValueError
 from clbench.schema.estimate import Estimate
 from clbench.schema.flags import is_unreliable
+from clbench.schema.names import EVIDENCE_KINDS, EvidenceKind
 from clbench.schema.numbers import read_batch_size
 from clbench.schema.protocol import Protocol
 from clbench.schema.provenance import commit, utc_now, versions
@@ -89,6 +92,7 @@ def begin(
     precision: str,
     out: Path | None,
     shard: Shard | None = None,
+    evidence: EvidenceKind | None = None,
 ) -> "Session":
     """Return the evaluation of a model, which is on ``device``, on images of its classes.
 
@@ -119,12 +123,16 @@ def begin(
         batch_size=size,
         out=out,
         shard=shard,
+        evidence_wanted=evidence,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """An evaluation whose model, images, attack and settings are known."""
+    """An evaluation whose model, images, attack and settings are known.
+
+    ``evidence_wanted`` is what was asked for; None leaves it to the size of the images.
+    """
 
     model: LoadedModel
     images: ImageSet
@@ -136,6 +144,15 @@ class Session:
     batch_size: int
     out: Path | None
     shard: Shard | None = None
+    evidence_wanted: EvidenceKind | None = None
+
+    @property
+    def evidence_kind(self) -> EvidenceKind:
+        """What the evidence is to prove; where none is written, the images in memory do."""
+        if self.out is None and self.evidence_wanted is None:
+            return "verdicts"
+        _, *shape = self.images.images.shape
+        return kind_for(len(self.images), math.prod(shape), self.evidence_wanted)
 
     @property
     def run(self) -> RunIdentity:
@@ -175,7 +192,7 @@ class Session:
         """Return the same evaluation where it is finished, and make room where it is not.
 
         Its evidence is None where that must be made again: it is lost, or lacks the adversarial
-        images that are wanted. Why, and what it costs, is in the log.
+        images or the certificates that were asked for. Why, and what it costs, is in the log.
 
         Raises:
             StorageError: The place to write cannot be used.
@@ -193,9 +210,18 @@ class Session:
         if adversarial and known.evidence.adversarial is None:
             log.warning("adversarial images were not kept; %s", cost_of(known.record))
             return Known(known.record, None)
+        if self._proves_less(known.evidence):
+            log.warning("certificates were not kept; %s", cost_of(known.record))
+            return Known(known.record, None)
         if self.shard is None:
             self.store.discard_progress()  # a kill may have left it behind
         return known
+
+    def _proves_less(self, evidence: Evidence) -> bool:
+        """Say whether evidence holds fewer certificates than were asked for."""
+        wanted = self.evidence_wanted
+        order = EVIDENCE_KINDS.index
+        return wanted is not None and order(evidence.kind) < order(wanted)
 
     def _head_start(self, attack: str) -> HeadStart:
         """Return what the finished run with another attack knows, whose components come first here.
@@ -251,6 +277,7 @@ class Session:
             progress_file=self.store.progress if self.store else None,
             shard=self.shard,
             keep_adversarial=adversarial,
+            evidence=self.evidence_kind,
             draft=to_json(self._draft()).decode(),
             head_start=self._head_start(finishes) if finishes else NOTHING_KNOWN,
             on_progress=on_progress,
@@ -299,8 +326,9 @@ class Session:
         data = DataEntry(*self.images.shard(self.shard).id)
         record = finished(replace(self._draft(), data=data), result)
         evidence = evidence_of(self.run.hash, result)
-        if result.adversarial is not None and self.store is not None:
-            write_images(Part(self.store.progress, self.shard), result.adversarial)
+        if self.store is not None:
+            found = ShardImages(result.adversarial, result.certificates)
+            write_images(Part(self.store.progress, self.shard), found)
         return Evaluation(record, evidence, paths, shard=self.shard)
 
     def _draft(self) -> EvaluationRecord:

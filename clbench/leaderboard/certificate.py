@@ -1,10 +1,8 @@
 """Adversarial images of somebody else's attack, checked one by one against a record."""
 
-import re
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
 from zipfile import ZipFile
 
 import numpy as np
@@ -12,25 +10,20 @@ import torch
 from jaxtyping import Float, Int
 
 from clbench.attacks.norms import NORMS, is_inside
-from clbench.data.datasets import TEST_SETS
 from clbench.data.image_set import ImageSet
-from clbench.data.load import Data, load_images
 from clbench.evaluation.attacked_model import AttackedModel
-from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.verdicts import BY_NOTHING
-from clbench.leaderboard.export.interface import full_name, is_packaged
-from clbench.models.load import Model, load_for, preprocessing_of
 from clbench.runtime.archives import check_archive
 from clbench.runtime.devices import find_device
-from clbench.schema.errors import BadValueError, DataError, ModelError, WeightsError
+from clbench.schema.errors import BadValueError, DataError, WeightsError
 from clbench.schema.files import DAMAGED_NPZ
 from clbench.schema.records import EvaluationRecord
 from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
+from clbench.verification.ask import find_images, find_model, of_content, of_weights
+from clbench.verification.findings import Stored
+from clbench.verification.request import Given
 
 LAYOUT = "index [m], places in the data set, and adversarial [m, c, h, w], floats in [0, 1]"
-
-_KNOWN = re.compile(r"(timm|robustbench):([A-Za-z0-9_]+/)?[A-Za-z0-9][A-Za-z0-9._-]*")
-"""Names that run no code but that of the package before the colon."""
 
 _AT_ONCE = 128
 """Images that are looked at together."""
@@ -44,15 +37,6 @@ class Certificate:
     content: bytes
     index: Int[np.ndarray, " m"]
     adversarial: Float[np.ndarray, "m c h w"]
-
-
-class Sources(NamedTuple):
-    """Where network and images are, where the record's own names do not lead to them."""
-
-    model: Model | None = None
-    weights: Path | None = None
-    data: Data | None = None
-    data_dir: Path | None = None
 
 
 def read_certificate(path: Path) -> Certificate:
@@ -87,16 +71,23 @@ def read_certificate(path: Path) -> Certificate:
         return Certificate(path, content, index.astype(np.int64), images.astype(np.float32))
 
 
-def robust_beside(
-    certificate: Certificate, record: EvaluationRecord, evidence: Evidence, sources: Sources
-) -> int:
+def robust_beside(certificate: Certificate, stored: Stored, given: Given) -> int:
     """Return how many examples that a record holds robust are so beside a certificate, too.
+
+    Args:
+        certificate: Images.
+        stored: The record, and its evidence.
+        given: Network and images, where the record's own names do not lead to them.
 
     Raises:
         ClbenchError: The network or the images are not those of the record, or an image is
             outside of the ball, outside of the pixel range, or classified rightly.
     """
-    path, images = certificate.path, _images(record, sources)
+    evidence, path = stored.evidence, certificate.path
+    assert evidence is not None, "it was read"
+    images = find_images(stored, given)
+    if problems := of_content(stored, images):
+        raise DataError(str(problems[0]))
     position = {int(index): place for place, index in enumerate(evidence.index)}
     stray = [int(index) for index in certificate.index if int(index) not in position]
     if stray:
@@ -106,9 +97,12 @@ def robust_beside(
             f"adversarial of certificate '{path}' must be of the images' shape "
             f"{list(images.images.shape[1:])}, got {list(certificate.adversarial.shape[1:])}"
         )
-    model = _model(record, images, sources)
+    asked = find_model(stored, given, images, find_device("cpu"))
+    if problems := of_weights(stored, asked.model):
+        raise WeightsError(str(problems[0]))
     places = torch.tensor([position[int(index)] for index in certificate.index])
-    _check(certificate, _threat_model(record), images.select(places), model)
+    model, threat_model = AttackedModel(asked.model.network), _threat_model(stored.record)
+    _check(certificate, threat_model, images.select(places), model)
     fallen = np.zeros(len(evidence), dtype=bool)
     fallen[places.numpy()] = True
     return int(((evidence.broken_by == BY_NOTHING) & ~fallen).sum())
@@ -151,60 +145,3 @@ def _check(
 def _threat_model(record: EvaluationRecord) -> ThreatModel:
     assert record.threat_model, "an attacked record has a threat model"
     return ThreatModel(parse_norm(record.threat_model.norm), parse_eps(record.threat_model.eps))
-
-
-def _images(record: EvaluationRecord, sources: Sources) -> ImageSet:
-    if sources.data is None and record.data.name not in TEST_SETS:
-        raise DataError(
-            f"the images of {record.data.name!r} are not known by name; give them with --data"
-        )
-    data = record.data.name if sources.data is None else sources.data
-    images = load_images(
-        data,
-        n_examples=record.data.n,
-        data_dir=sources.data_dir,
-        preprocessing=preprocessing_of(
-            _name(record, sources), record.data.name, _threat_model(record).norm
-        ),
-    )
-    if images.sha256 != record.data.sha256:
-        raise DataError(
-            f"the record is of other images than {images.name!r}: their sha256 is "
-            f"{images.sha256[:12]}, the record's {record.data.sha256[:12]}; give those with --data"
-        )
-    return images
-
-
-def _name(record: EvaluationRecord, sources: Sources) -> Model:
-    """Return what the network is; code that a record names is run only where somebody asks for it.
-
-    Raises:
-        ModelError: It is of somebody's code, and nobody named it.
-    """
-    if sources.model is not None:
-        return sources.model
-    name = full_name(record)
-    if not (is_packaged(record) or _KNOWN.fullmatch(name)):
-        raise ModelError(
-            f"the record is of {name!r}, whose code nothing here runs unasked; name it by --model"
-        )
-    return name
-
-
-def _model(record: EvaluationRecord, images: ImageSet, sources: Sources) -> AttackedModel:
-    entry = record.model
-    loaded, _ = load_for(
-        _name(record, sources),
-        images,
-        dataset=record.data.name if record.data.name in TEST_SETS else None,
-        norm=_threat_model(record).norm,
-        device=find_device("cpu"),
-        weights=sources.weights,
-    )
-    if loaded.weights_sha256 != entry.weights_sha256:
-        raise WeightsError(
-            f"the record is of other weights than those of {loaded.name!r}: their sha256 is "
-            f"{loaded.weights_sha256[:12]}, the record's {entry.weights_sha256[:12]}; give its own "
-            "with --model and --weights"
-        )
-    return AttackedModel(loaded.network)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clbench.evaluation.evidence import read_evidence
-from clbench.leaderboard.certificate import Certificate, Sources, read_certificate, robust_beside
+from clbench.leaderboard.certificate import Certificate, read_certificate, robust_beside
 from clbench.leaderboard.other_files import check_is_record
 from clbench.leaderboard.table import build
 from clbench.schema.errors import BadValueError, RecordError
@@ -19,6 +19,8 @@ from clbench.schema.records import (
     read_record,
     write_record,
 )
+from clbench.verification.findings import Stored
+from clbench.verification.request import Given
 
 _ROUNDED = 1e-4
 """What a share written with four digits, as the field does, may differ from the count."""
@@ -30,7 +32,7 @@ def add_external(
     source: str,
     robust_acc: float | str | None,
     certificate: Path | None,
-    sources: Sources,
+    given: Given,
 ) -> EvaluationRecord:
     """Add a lower robust accuracy to a record, and build the CSV file beside it anew.
 
@@ -42,7 +44,7 @@ def add_external(
         source: Whose attack it was: a paper, an address, a name.
         robust_acc: The share of images that stay robust; None where a certificate shows it.
         certificate: Adversarial images.
-        sources: Where network and images are, to check these with.
+        given: Network and images, where the record's own names do not lead to them.
 
     Raises:
         ClbenchError: The record cannot have one, the accuracy is not lower than what it has, or the
@@ -57,23 +59,23 @@ def add_external(
         raise RecordError(f"record {path} is unbound: clbench leaderboard upgrade binds it")
     if record.measure("robust_acc") is None or record.threat_model is None:
         raise RecordError(f"record {path} has no robust accuracy that another could be below")
-    given = None if robust_acc is None else share("--robust-acc", robust_acc)
+    value = None if robust_acc is None else share("--robust-acc", robust_acc)
     shown = None
     if certificate is not None:
-        shown = _shown(read_certificate(certificate), record, evidence_of(place, out), sources)
-        if given is not None and abs(given - shown.robust_acc) > _ROUNDED:
+        shown = _shown(read_certificate(certificate), record, evidence_of(place, out), given)
+        if value is not None and abs(value - shown.robust_acc) > _ROUNDED:
             raise BadValueError(
                 "--robust-acc must be what the certificate shows, "
                 f"{shown.robust_acc:.4f}, got {robust_acc!r}"
             )
-        given = shown.robust_acc
-    if given is None:
+        value = shown.robust_acc
+    if value is None:
         raise BadValueError("--robust-acc must be given where no --certificate shows it, got none")
-    _check_lower(record, given, path)
+    _check_lower(record, value, path)
     if shown is not None:
         write_atomically(certificate_of(place, out), shown.content)
     digest = sha256_of(shown.content) if shown else ""
-    changed = replace(record, external=External(given, source, digest))
+    changed = replace(record, external=External(value, source, digest))
     write_record(changed, path)
     build(out)
     return changed
@@ -87,10 +89,11 @@ class _Shown(NamedTuple):
 
 
 def _shown(
-    certificate: Certificate, record: EvaluationRecord, evidence_path: Path, sources: Sources
+    certificate: Certificate, record: EvaluationRecord, evidence_path: Path, given: Given
 ) -> _Shown:
     evidence = read_evidence(evidence_path, record.evidence_sha256)
-    robust = robust_beside(certificate, record, evidence, sources)
+    stored = Stored(evidence_path, record, evidence_path, evidence)
+    robust = robust_beside(certificate, stored, given)
     return _Shown(robust / len(evidence), certificate.content)
 
 

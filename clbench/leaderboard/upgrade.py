@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from clbench.evaluation.evidence import read_evidence
-from clbench.leaderboard.check import problems_of
 from clbench.leaderboard.table import build
 from clbench.schema.errors import RecordError
 from clbench.schema.files import sha256_of, write_atomically
@@ -17,6 +16,7 @@ from clbench.schema.records import (
     run_paths,
     write_record,
 )
+from clbench.verification.files import check_record
 
 _BACKENDS = {"clbench": "native"}
 """Backends that are called otherwise now."""
@@ -47,7 +47,8 @@ def _bind(path: Path, record: EvaluationRecord, out: Path) -> Path:
         raise RecordError(
             f"record {path} has no evidence at {evidence_path}; evaluate again with clbench eval"
         )
-    if problems := problems_of(record, path, out):
+    _, problems = check_record(record, path, out)
+    if problems:
         raise RecordError(f"{problems[0]}; move the record away and evaluate again")
     attack = record.attack
     if attack:

@@ -14,11 +14,15 @@ Scheme = Literal["simclr", "supcon", "supervised"]
 Scenario = Literal["st", "at", "partial_at", "full_at"]
 Precision = Literal["float32", "bfloat16"]
 PrecisionChoice = Literal["auto", "float32", "bfloat16"]
+EvidenceKind = Literal["verdicts", "sample", "full"]
 
 NORM_NAMES: tuple[NormName, ...] = get_args(NormName)
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+EVIDENCE_KINDS: tuple[EvidenceKind, ...] = get_args(EvidenceKind)
+"""What evidence holds, the least first: verdicts alone, or the images too that certify some or all
+of those that an attack broke."""
 
 T = TypeVar("T")
 
@@ -82,6 +86,15 @@ def look_up(table: Mapping[str, T], name: str, what: str) -> T:
     if known in table:
         return table[known]
     raise unknown(name, table, what)
+
+
+def read_evidence_kind(text: str) -> EvidenceKind:
+    """Return which evidence a text names, in capitals or not.
+
+    Raises:
+        UnknownNameError: There is no such.
+    """
+    return look_up({kind: kind for kind in EVIDENCE_KINDS}, text, "kind of evidence")
 
 
 def unknown(name: str, known: Iterable[str], what: str) -> UnknownNameError:

@@ -31,6 +31,12 @@ _LARGEST_DENOMINATOR = 100
 PIXEL_STEP = 255
 """8-bit images have this many steps from black to white; the field writes eps in such steps."""
 
+TOLERANCES: dict[NormName, float] = {"Linf": 1e-6, "L2": 1e-5, "L1": 1e-4}
+"""How far outside of the ball rounding to float32 may put an image; L1 sums thousands of pixels."""
+
+PIXEL_TOLERANCE = 1e-6
+"""How far outside of [0, 1] a pixel may be."""
+
 USUAL_EPS: dict[NormName, str] = {"Linf": "8/255", "L2": "1/2", "L1": "12"}
 """What the field takes for CIFAR-10, as an example for whoever gave none."""
 

@@ -131,7 +131,7 @@ def test_the_leaderboard_is_shown_in_the_columns_that_are_asked_for(clbench, boa
 def test_the_band_of_a_rank_is_shown(clbench, with_evidence, firsts, tmp_path):
     for name, count in {"a": 60, "b": 52, "c": 51, "d": 10}.items():
         with_evidence(name, firsts(count))
-    with_evidence("bound", firsts(5), flags=("upper_bound",))
+    with_evidence("bound", firsts(5), flags=(RaisedFlag("upper_bound"),))
     lines = clbench("leaderboard", "show", "--out", tmp_path).out.splitlines()
     shown = {line.split()[2]: line.split()[:2] for line in lines if " cifar10 " in line[8:]}
     assert {name: shown.get(name) for name in "abcd"} == {

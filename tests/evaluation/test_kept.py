@@ -128,7 +128,7 @@ def stopped(run, out, after, **settings):
 def test_a_stopped_run_ends_with_the_images_that_it_would_have_had(
     run, whole, tmp_path, after, before
 ):
-    stopped(run, tmp_path, after, save_adversarial=before)
+    stopped(run, tmp_path, after, save_adversarial=before, evidence=None if before else "verdicts")
     images = list((tmp_path / "progress").glob("*.images"))
     assert len(images) == before
     found = run(tmp_path)
@@ -179,7 +179,7 @@ def test_a_restart_leaves_no_images(run, tmp_path):
 
 def test_a_package_that_kept_none_begins_again(run, tmp_path, caplog):
     how = {"backend": "pyautoattack", "attack": "apgd-ce + square,n_queries=5"}
-    stopped(run, tmp_path, 2, save_adversarial=False, **how)
+    stopped(run, tmp_path, 2, save_adversarial=False, evidence="verdicts", **how)
     found = run(tmp_path, **how)
     assert "the adversarial images, which are wanted now, were not kept with it" in caplog.text
     assert len(found.adversarial) == N

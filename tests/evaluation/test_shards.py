@@ -156,7 +156,7 @@ def test_what_is_finished_in_one_cut_is_not_attacked_in_another(run, whole, tmp_
 
 
 def test_a_run_in_one_piece_takes_up_shards_and_their_images(run, whole, tmp_path, caplog):
-    run(tmp_path, shard="1/2")
+    run(tmp_path, shard="1/2", evidence="verdicts")
     found = run(tmp_path, save_adversarial=True)
     assert found.examples.broken_by.tolist() == whole.examples.broken_by.tolist()
     assert "this run was begun in 2 shards and goes on in one piece: of 23" in caplog.text
@@ -276,7 +276,7 @@ def test_images_of_a_shard_go_with_it(run, tmp_path):
     run(tmp_path, shard="2/2", attack="pgd,steps=2", save_adversarial=True)
     of_all, mine = {"images of a run"}, {"shard 2/2", "images of shard 2/2"}
     assert {one.what for one in leftovers(tmp_path)} == of_all | mine
-    run(tmp_path, shard="2/2", attack="pgd,steps=2", restart=True)
+    run(tmp_path, shard="2/2", attack="pgd,steps=2", evidence="verdicts", restart=True)
     assert {one.what for one in leftovers(tmp_path)} == of_all | {"shard 2/2"}
 
 
@@ -507,9 +507,8 @@ def test_a_run_that_is_whole_is_merged_beside_one_that_is_not(run, shards):
     with pytest.raises(ClbenchError, match="shard 2/2 of Net on drawn"):
         clbench.merge(shards, on_record=told.append)
     assert [one.threat_model.eps for one in told] == ["1/40"]
-    assert [path.name.rpartition("~")[2] for path in (shards / "progress").iterdir()] == [
-        "1of2.npz"
-    ]
+    left = {path.name.rpartition("~")[2] for path in (shards / "progress").iterdir()}
+    assert left == {"1of2.npz", "1of2.npz.images", "8.images"}
 
 
 def test_a_merge_that_was_killed_before_all_shards_went_is_told(shards, caplog):

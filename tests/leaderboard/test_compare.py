@@ -12,6 +12,7 @@ from clbench.evaluation.evidence import Evidence
 from clbench.schema.errors import BadValueError, ClbenchError, RecordError, UnknownNameError
 from clbench.schema.estimate import paired_difference, proportion
 from clbench.schema.files import write_atomically
+from clbench.schema.flags import RaisedFlag
 from clbench.schema.records import (
     DataEntry,
     ThreatEntry,
@@ -169,7 +170,7 @@ SAME = {
     "another tile": {"batch_size": 7},
     "another device": {"device": "cuda"},
     "another protocol's name": {"protocol": "custom"},
-    "an upper bound": {"flags": ("upper_bound",)},
+    "an upper bound": {"flags": (RaisedFlag("upper_bound"),)},
 }
 
 

@@ -11,7 +11,6 @@ import clbench
 from clbench.evaluation.evidence import read_evidence
 from clbench.leaderboard import table
 from clbench.leaderboard.check import check
-from clbench.leaderboard.external_files import problems_of_external
 from clbench.schema.errors import BadValueError, ClbenchError, DataError, ModelError, RecordError
 from clbench.schema.flags import RaisedFlag
 from clbench.schema.records import (
@@ -171,10 +170,11 @@ def test_a_certificate_shows_the_accuracy_and_is_kept(stored, certificate, newly
     assert kept.read_bytes() == certificate().read_bytes()
     assert not check(tmp_path).problems
     kept.write_bytes(b"x")
-    (problem,) = problems_of_external(changed, stored, tmp_path)
-    assert "is not the one that its record names" in problem
+    (problem,) = check(tmp_path).problems
+    assert (problem.file, problem.field) == (kept, "sha256")
     kept.unlink()
-    assert "cannot be read" in problems_of_external(changed, stored, tmp_path)[0]
+    (problem,) = check(tmp_path).problems
+    assert problem.expected == "the one that its record names"
 
 
 def test_images_that_our_attack_broke_too_count_once(stored, weak, certificate):
@@ -255,10 +255,8 @@ def test_a_number_beside_a_certificate_must_be_what_it_shows(stored, certificate
 @pytest.mark.parametrize(
     ("sources", "said"),
     [
-        ({"model": "supcon_at"}, "the record is of other weights than those of 'supcon_at'"),
-        ({"data": "images.npz"}, "the record is of other images than"),
+        ({"model": "supcon_at"}, "model.weights_sha256 is"),
         ({"model": "nothing_at"}, "unknown model 'nothing_at'"),
-        ({"data": "gone.npz"}, "does not exist"),
     ],
 )
 def test_another_network_or_other_images_are_refused(
@@ -297,9 +295,8 @@ def test_a_record_with_one_that_is_not_lower_is_a_problem(put, tmp_path):
     path = put()
     write_record(replace(read_record(path), external=External(0.9, "x")), path)
     table.build(tmp_path)
-    assert check(tmp_path).problems == (
-        f"record {path}: external must be below robust_acc, it is not",
-    )
+    (problem,) = check(tmp_path).problems
+    assert str(problem) == f"{path}: external.robust_acc is 0.9, expected below robust_acc"
 
 
 @pytest.mark.parametrize(
@@ -320,7 +317,9 @@ def test_code_that_a_record_names_is_not_run_unasked(stored, certificate, tmp_pa
     record = read_record(stored)
     named = replace(record.model, name="evil.py:make", source="evil.py")
     write_record(replace(record, model=named), stored)
-    with pytest.raises(ModelError, match=r"'evil.py:make', whose code nothing here runs unasked"):
+    with pytest.raises(
+        ModelError, match=r"of its maker's own code .*'evil.py:make'; give it with --model"
+    ):
         clbench.add_external(stored, source=SOURCE, certificate=certificate())
     assert not (tmp_path / "ran").exists()
 

@@ -122,7 +122,7 @@ def test_any_file_is_named_in_a_line(stored, tmp_path, text):
     stored.write_bytes(TEXTS[text])
     with pytest.raises(RecordError, match=stored.name):
         table.build(tmp_path)
-    (problem,) = [one for one in check(tmp_path).problems if ".csv" not in one]
+    (problem,) = [one for one in map(str, check(tmp_path).problems) if ".csv" not in one]
     assert str(stored) in problem
     assert "\n" not in problem
     assert len(problem) < 600

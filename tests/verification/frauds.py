@@ -1,0 +1,440 @@
+"""What somebody may forge who knows every format and mends every hash, and which level finds it."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from clbench.attacks.grammar import read_attack
+from clbench.evaluation.certificates import STEPS
+from clbench.schema.records import evidence_of
+
+N = 48
+ATTACK = "apgd-ce,n_iter=10 + apgd-t,n_iter=5 + square,n_queries=50"
+"""How many examples the honest record has, and what attacked them."""
+
+NEVER = 0
+"""The level of what no level finds."""
+
+
+def nothing(_forger):
+    """Leave all as it is."""
+
+
+@dataclass(frozen=True)
+class Fraud:
+    """A forgery: what it is, the lowest level that finds it, and what is said then.
+
+    ``change`` is made before all is sealed again, ``after`` thereafter. Of what no level finds,
+    ``says`` is the reason.
+    """
+
+    name: str
+    level: int
+    says: str
+    change: Callable[[Any], None] = nothing
+    after: Callable[[Any], None] = nothing
+    seal: Mapping[str, bool] = field(default_factory=dict)
+    network: str = "make"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    asks: str = "make"
+
+    @property
+    def asks_again(self):
+        """Whether the network and the images that are given are those of the record."""
+        return self.name != "images of one's own chosen by difficulty"
+
+
+def number(name, **values):
+    return lambda forger: forger.measure(name).update(values)
+
+
+def content(**values):
+    return lambda forger: forger.content.update(values)
+
+
+def inside(part, **values):
+    return lambda forger: forger.content[part].update(values)
+
+
+def evidence(**changes):
+    """Change arrays of the evidence: each by a function of the evidence."""
+
+    def change(forger):
+        made = {name: of(forger.evidence) for name, of in changes.items()}
+        forger.evidence = replace(forger.evidence, **made)
+
+    return change
+
+
+def certificates(**changes):
+    def change(forger):
+        kept = forger.evidence.certificates
+        made = {name: of(kept) for name, of in changes.items()}
+        forger.evidence = replace(forger.evidence, certificates=replace(kept, **made))
+
+    return change
+
+
+def both(*changes):
+    def change(forger):
+        for one in changes:
+            one(forger)
+
+    return change
+
+
+def broken(of):
+    return np.flatnonzero(~np.isin(of.broken_by, ["", "clean"]))
+
+
+def robust(of):
+    return np.flatnonzero(of.broken_by == "")
+
+
+def put(array, places, values):
+    changed = array.copy()
+    changed[places] = values
+    return changed
+
+
+def rename_broken_to_robust(many, *, images):
+    """Call some broken examples robust; drop their images, or leave them."""
+
+    def change(forger):
+        old = forger.evidence
+        places = broken(old)[:many]
+        kept = old.certificates
+        left = kept if images else kept.only(np.setdiff1d(kept.places, places))
+        forger.evidence = replace(
+            old,
+            broken_by=put(old.broken_by, places, ""),
+            adv_pred=put(old.adv_pred, places, old.label[places]),
+            certificates=left,
+        )
+
+    return change
+
+
+def rename_robust_to_broken(*, image):
+    """Call a robust example of somebody else's record broken, with a made-up image or without."""
+
+    def change(forger):
+        old = forger.evidence
+        places = robust(old)[:1]
+        kept = old.certificates
+        if image:
+            noise = np.random.default_rng(0).integers(-STEPS, STEPS + 1, kept.coded[:1].shape)
+            at, order = np.append(kept.at, places), np.append(kept.at, places).argsort()
+            coded = np.concatenate([kept.coded, noise.astype(np.int8)])[order]
+            scale = np.append(kept.scale, kept.scale[:1])[order]
+            kept = replace(kept, at=at[order], coded=coded, scale=scale)
+        forger.evidence = replace(
+            old,
+            broken_by=put(old.broken_by, places, "apgd-ce"),
+            adv_pred=put(old.adv_pred, places, (old.label[places] + 1) % 5),
+            certificates=kept,
+        )
+
+    return change
+
+
+def call_wrong_right(forger):
+    old = forger.evidence
+    places = np.flatnonzero(old.broken_by == "clean")[-2:]
+    forger.evidence = replace(
+        old,
+        broken_by=put(old.broken_by, places, ""),
+        clean_pred=put(old.clean_pred, places, old.label[places]),
+        adv_pred=put(old.adv_pred, places, old.label[places]),
+    )
+
+
+def call_right_wrong(forger):
+    old = forger.evidence
+    places = robust(old)[-2:]
+    other = (old.label[places] + 1) % 5
+    forger.evidence = replace(
+        old,
+        broken_by=put(old.broken_by, places, "clean"),
+        clean_pred=put(old.clean_pred, places, other),
+        adv_pred=put(old.adv_pred, places, other),
+    )
+
+
+def call_it_autoattack(*, steps=100, leave_out=(), counts=10**9):
+    """Name AutoAttack what was another attack."""
+
+    def change(forger):
+        spec = read_attack("autoattack", "Linf", 5)
+        parameters = {key: dict(one) for key, one in spec.parameters.items()}
+        parameters["apgd-ce"]["n_iter"] = steps
+        for name in leave_out:
+            del parameters[name]
+        forger.content["attack"] = {
+            "name": "autoattack", "backend": "native", "parameters": parameters, "hash": "",
+        }  # fmt: skip
+        if counts:
+            forger.content["counts"] = {"forward": counts, "backward": counts}
+
+    return change
+
+
+def call_it_fast(forger):
+    spec = read_attack("fast", "Linf", 5)
+    by = forger.evidence.broken_by
+    some = np.where(np.isin(by, ["", "clean"]), by, "pgd-targets")
+    forger.evidence = replace(forger.evidence, broken_by=some)
+    forger.content["attack"] = {
+        "name": "fast", "backend": "native", "parameters": spec.parameters, "hash": "",
+    }  # fmt: skip
+
+
+def let_square_break_many(forger):
+    old = forger.evidence
+    forger.evidence = replace(old, broken_by=put(old.broken_by, broken(old)[:6], "square"))
+    forger.content["flags"] = []
+
+
+def half_a_ball_more(forger):
+    """Say twice the eps that was attacked with."""
+    forger.content["threat_model"]["eps"] = "2/25"
+
+
+def own_sample(forger):
+    """Choose which certificates a sample keeps."""
+    old = forger.evidence
+    kept = old.certificates
+    forger.evidence = replace(old, certificates=kept.only(kept.places[1:]))
+
+
+def digest_of_another(forger):
+    kept = forger.evidence.certificates
+    digests = put(kept.digests, kept.places[:2], kept.digests[kept.places[:2]][::-1])
+    forger.evidence = replace(forger.evidence, certificates=replace(kept, digests=digests))
+
+
+def edit_record(forger):
+    text = forger.path.read_text()
+    forger.path.write_text(text.replace('"seed": 0', '"seed": 1', 1))
+
+
+def edit_evidence(forger):
+    path = evidence_of(forger.path, forger.out)
+    path.write_bytes(replace(forger.evidence, logits=None).to_bytes())
+
+
+def cut_evidence(forger):
+    path = evidence_of(forger.path, forger.out)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def copy_record(forger):
+    shutil.copy(forger.path, forger.path.with_name("copy.json"))
+
+
+def rename(forger):
+    evidence_of(forger.path, forger.out).rename(
+        evidence_of(forger.path.with_name("other.json"), forger.out)
+    )
+    forger.path.rename(forger.path.with_name("other.json"))
+
+
+def edit_csv(forger):
+    csv = forger.out / "leaderboard.csv"
+    csv.write_text(csv.read_text().replace("custom", "Custom").replace("float32", "float16") + "\n")
+
+
+FLOATS = {"save_adversarial": True}
+SAMPLE = {"evidence": "sample"}
+
+FRAUDS = [
+    # numbers
+    Fraud("robust accuracy raised", 1, "robust_acc is 0.9", number("robust_acc", value=0.9),
+          seal={"measures": False}),
+    Fraud("clean accuracy raised", 1, "clean_acc is 1 of", number("clean_acc", value=1.0),
+          seal={"measures": False}),
+    Fraud("accuracy after a component raised", 1, "acc_after_apgd-ce is 0.9",
+          number("acc_after_apgd-ce", value=0.9), seal={"measures": False}),
+    Fraud("interval made narrower", 1, "interval of measures.robust_acc is from",
+          number("robust_acc", low=0.3), seal={"measures": False}),
+    Fraud("accuracy said to be of more examples", 1, "robust_acc is .* of 4800",
+          number("robust_acc", n=4800), seal={"measures": False}),
+    Fraud("robust accuracy left out", 1, "robust_acc is missing",
+          lambda f: f.content["measures"].remove(f.measure("robust_acc")),
+          seal={"measures": False}),
+    Fraud("robust accuracy there twice", 1, "robust_acc is there 2 times",
+          lambda f: f.content["measures"].append(f.measure("robust_acc") | {"value": 0.9}),
+          seal={"measures": False}),
+    Fraud("more examples said than there are", 1, "index is of 48 examples, expected 480",
+          inside("data", n=480)),
+    Fraud("CKA or another probe changed", NEVER,
+          "it does not follow from evidence; verify lists it as not checked",
+          lambda f: f.content["measures"].append(f.measure("clean_acc") | {"name": "cka_mean"})),
+    Fraud("time, device or commit changed", NEVER, "nobody can know where a run took place",
+          content(wall_s=1.0, device="other", commit="0" * 40, created="2020-01-01T00:00:00Z")),
+    # flags
+    Fraud("a flag that evidence raises taken away", 1,
+          "flags.square_improves is not raised, expected 6.0", let_square_break_many),
+    Fraud("an upper bound without its flag", 1, "flags is without upper_bound", call_it_fast),
+    Fraud("a flagged number called reliable", 1, "unreliable is False, expected True",
+          content(unreliable=False), network="make_soft", asks="make_soft"),
+    Fraud("the flag of a randomised network taken away", 2, "without randomized",
+          content(flags=[], unreliable=False), network="make_noisy", asks="make_noisy"),
+    Fraud("the same, and called the work of an older version", 2, "without randomized",
+          content(flags=[], unreliable=False, versions={"clbench": "0.0.1"}),
+          network="make_noisy", asks="make_noisy"),
+    Fraud("the flag of a network that depends on its batch taken away", 2,
+          "without batch_dependent", content(flags=[], unreliable=False),
+          network="make_batchwise", asks="make_batchwise"),
+    Fraud("the flag of a network that returns probabilities taken away", 2,
+          "without softmax_output", content(flags=[], unreliable=False),
+          network="make_soft", asks="make_soft"),
+    Fraud("the flag of a network that masks its gradients taken away", 2,
+          "without zero_gradient",
+          lambda f: f.content.update(
+              flags=[one for one in f.content["flags"] if one["name"] != "zero_gradient"]),
+          network="make_flat", asks="make_flat"),
+    # hashes and files
+    Fraud("a record edited, its checksum left", 1, "not what its checksum was made of",
+          after=edit_record),
+    Fraud("evidence edited, its hash left", 1, "not the one that its record names",
+          after=edit_evidence),
+    Fraud("evidence cut off", 1, "not the one that its record names", after=cut_evidence),
+    Fraud("evidence removed", 1, "cannot be read: No such file",
+          after=lambda f: evidence_of(f.path, f.out).unlink()),
+    Fraud("evidence of another run, its hash mended", 1, "identity is .*, expected",
+          evidence(identity=lambda _: "0" * 12), seal={"identity": False}),
+    Fraud("a record copied", 1, "run is that of", after=copy_record),
+    Fraud("files called after another run", 1, "its name is of another run", after=rename),
+    Fraud("leaderboard.csv edited", 1, "leaderboard.csv: content is another", after=edit_csv),
+    Fraud("the attack's hash of another attack", 1, "attack.hash is 000000000000",
+          inside("attack", hash="0" * 12), seal={"hashes": False}),
+    Fraud("parameters changed, the attack's hash left", 1, "attack.hash is",
+          lambda f: f.content["attack"]["parameters"]["square"].update(n_queries=5000),
+          seal={"hashes": False}),
+    Fraud("the hash of other weights", 2, "model.weights_sha256 is",
+          inside("model", weights_sha256="0" * 64)),
+    Fraud("the hash of other code", 2, "model.files.net.py is",
+          lambda f: f.content["model"]["files"].update({"net.py": "0" * 64})),
+    Fraud("the hash of other images", 2, "data.sha256 is", inside("data", sha256="0" * 64)),
+    Fraud("evidence of another network, every hash mended", 2, "prediction for clean_pred is",
+          network="make_other"),
+    # verdicts
+    Fraud("a broken example called robust, its prediction left", 1,
+          r"broken_by of example \d+ is '', expected",
+          evidence(broken_by=lambda e: put(e.broken_by, broken(e)[:1], ""))),
+    Fraud("a robust example called broken, its prediction left", 1,
+          r"broken_by of example \d+ is 'square', expected",
+          evidence(broken_by=lambda e: put(e.broken_by, robust(e)[:1], "square"))),
+    Fraud("a broken example called robust, its image left", 1,
+          r"certificates is there for example \d+, which was broken by ''",
+          rename_broken_to_robust(1, images=True)),
+    Fraud("many broken examples called robust, their images removed", 1,
+          "counts.backward is", rename_broken_to_robust(18, images=False)),
+    Fraud("broken examples called robust, their images removed, the counts mended", 3,
+          "robust examples is .* broken",
+          both(rename_broken_to_robust(8, images=False),
+               content(counts={"forward": 10**9, "backward": 10**9}))),
+    Fraud("a robust example called broken, without an image", 1,
+          r"certificates is without example \d+", rename_robust_to_broken(image=False)),
+    Fraud("a robust example called broken, with an image that breaks nothing", 2,
+          "prediction for certificates is", rename_robust_to_broken(image=True)),
+    Fraud("misclassified examples called right", 2, "prediction for clean_pred is",
+          call_wrong_right),
+    Fraud("right examples called misclassified", 2, "prediction for clean_pred is",
+          call_right_wrong),
+    Fraud("another wrong class for a broken example", 2, "prediction for certificates is",
+          evidence(adv_pred=lambda e: put(
+              e.adv_pred, broken(e)[:1],
+              [next(k for k in range(5) if k not in (e.label[p], e.adv_pred[p]))
+               for p in broken(e)[:1]]))),
+    Fraud("a class that there is not", 1, "adv_pred is 7, expected a class from -1 to 4",
+          evidence(adv_pred=lambda e: put(e.adv_pred, broken(e)[:1], 7))),
+    Fraud("broken by something that is no component", 1, "'pgd', expected a component",
+          evidence(broken_by=lambda e: put(e.broken_by, broken(e)[:1], "pgd"))),
+    Fraud("broken by another component than said", NEVER,
+          "an image says that an example is broken, not which component came first",
+          evidence(broken_by=lambda e: put(e.broken_by, broken(e)[:1], "apgd-t"))),
+    Fraud("other labels", 2, r"label of example \d+ is",
+          evidence(label=lambda e: put(e.label, robust(e)[:1], (e.label[robust(e)[:1]] + 1) % 5),
+                   clean_pred=lambda e: put(
+                       e.clean_pred, robust(e)[:1], (e.label[robust(e)[:1]] + 1) % 5),
+                   adv_pred=lambda e: put(
+                       e.adv_pred, robust(e)[:1], (e.label[robust(e)[:1]] + 1) % 5),
+                   logits=lambda _: None)),
+    Fraud("an example there twice", 1, "index is with an example twice",
+          evidence(index=lambda e: put(e.index, [1], 0))),
+    Fraud("predictions that the logits contradict", 1, r"clean_pred of example \d+ is",
+          evidence(logits=lambda e: -e.logits)),
+    Fraud("logits of another network", 2, "logits is others",
+          evidence(logits=lambda e: 2 * e.logits)),
+    # images
+    Fraud("an image outside of the ball", 1, r"certificate of example \d+ is 0.08 away",
+          certificates(scale=lambda c: 2 * c.scale)),
+    Fraud("an image that is kept to the bit outside of the ball", 1,
+          r"certificate of example \d+ is 0.08 away",
+          certificates(
+              at=lambda c: c.at[1:], scale=lambda c: c.scale[1:], coded=lambda c: c.coded[1:],
+              exact_at=lambda c: c.at[:1], exact=lambda c: np.full((1, 1, 8, 8), 0.08))),
+    Fraud("an image removed", 1, r"certificates is without example \d+",
+          certificates(
+              at=lambda c: c.at[1:], scale=lambda c: c.scale[1:], coded=lambda c: c.coded[1:])),
+    Fraud("images of examples exchanged", 2, "prediction for certificates is",
+          certificates(coded=lambda c: c.coded[::-1].copy())),
+    Fraud("images of another size", 2, "certificates is of the size",
+          certificates(coded=lambda c: c.coded.reshape(len(c.coded), 1, 4, 16),
+                       exact=lambda c: c.exact.reshape(len(c.exact), 1, 4, 16))),
+    Fraud("all images removed", NEVER,
+          "then nothing proves what is broken, which verify says of the record",
+          evidence(certificates=lambda _: None)),
+    Fraud("a sample of one's own choice", 1, "certificates is without example",
+          own_sample, settings=SAMPLE),
+    Fraud("a sample without the digests of what it leaves out", 1, "certificate_digests is of",
+          certificates(digests=lambda c: put(c.digests, c.places[:1], 0)), settings=SAMPLE),
+    Fraud("images exchanged after their digests were made", 1, "is another image, expected",
+          digest_of_another, settings=SAMPLE),
+    Fraud("a float image outside of the pixel range", 1, "adversarial is with pixels from",
+          evidence(adversarial=lambda e: put(e.adversarial, broken(e)[:1], 1.5)),
+          settings=FLOATS),
+    Fraud("a float image outside of the ball", 2, r"adversarial of example \d+ is outside",
+          evidence(adversarial=lambda e: put(e.adversarial, broken(e)[:1], 0.5)),
+          settings=FLOATS),
+    Fraud("a float image of what is not broken changed", 2, "adversarial is changed where",
+          evidence(adversarial=lambda e: put(e.adversarial, robust(e)[:1], 0.5)),
+          settings=FLOATS),
+    # the attack
+    Fraud("a smaller eps said than attacked with", 1, r"certificate of example \d+ is 0.04 away",
+          inside("threat_model", eps="1/50")),
+    Fraud("a larger eps said than attacked with", 1, "certificates is at most 0.04 from the clean",
+          half_a_ball_more),
+    Fraud("a smaller norm ball said than attacked in", 1, r"certificate of example \d+ is",
+          inside("threat_model", norm="L2", eps="1/25")),
+    Fraud("more steps said than were made", 1, "counts.forward is",
+          call_it_autoattack(counts=0)),
+    Fraud("more steps said than were made, the counts mended", 3, "robust examples is .* broken",
+          both(call_it_autoattack(), rename_broken_to_robust(8, images=False))),
+    Fraud("a shortened AutoAttack under its name", 1,
+          "attack.parameters.apgd-ce.n_iter is 10, expected 100", call_it_autoattack(steps=10)),
+    Fraud("AutoAttack without Square under its name", 1,
+          "attack.parameters is apgd-ce .* expected .* square",
+          call_it_autoattack(leave_out=["square"])),
+    Fraud("a protocol's name for other values", 1, "data.name is images.npz, expected digits",
+          content(protocol="digits-linf")),
+    Fraud("the luckiest of many seeds", NEVER,
+          "a seed may be chosen; an audit's own is drawn afterwards", content(seed=12345)),
+    # the examples
+    Fraud("examples of a data set chosen by difficulty", 1,
+          "index is of examples that were chosen",
+          both(inside("data", name="digits"),
+               evidence(index=lambda e: np.sort(e.index * 3)))),
+    Fraud("examples of a data set chosen by difficulty, numbered anew", 2, "data.sha256 is",
+          inside("data", name="digits")),
+    Fraud("images of one's own chosen by difficulty", NEVER,
+          "nobody else knows which were left out; their hash keeps them from being ranked with "
+          "others", inside("data", name="mine.npz")),
+    Fraud("a network that saw the test images in training", NEVER,
+          "predictions do not tell what a network was trained on"),
+]  # fmt: skip
