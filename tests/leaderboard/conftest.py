@@ -22,7 +22,7 @@ def put(tmp_path, make_record):
 
     def write(name="a", **changes):
         record = make_record(name, **changes)
-        record = replace(record, data=replace(record.data, n=N))
+        record = replace(record, protocol="custom", data=replace(record.data, n=N))
         hashed = attack_hash(record.attack.name, record.attack.parameters)
         record = replace(record, attack=replace(record.attack, hash=hashed))
         broken_by = np.array(["apgd-ce"] * 10 + ["square"] * 2 + [""] * 18 + ["clean"] * 10)
