@@ -7,10 +7,8 @@ import clbench
 SHORT = "apgd-ce,n_iter=10 + apgd-t,n_iter=5 + fab-t,n_iter=5 + square,n_queries=20"
 GRADIENTS = "apgd-ce + apgd-t + fab-t"
 RUNS = {
-    "AutoAttack": {"attack": "autoattack"},
-    "AutoAttack in L2": {"attack": "autoattack", "norm": "L2", "eps": "1/3"},
-    "AutoAttack in L1": {"attack": "autoattack", "norm": "L1", "eps": "2"},
-    "rand": {"attack": "autoattack-rand"},
+    "AutoAttack": {"attack": "autoattack", "n_examples": 4},
+    "rand": {"attack": "autoattack-rand", "n_examples": 4},
     "fast": {"attack": "fast"},
     "fast in L2": {"attack": "fast", "norm": "L2", "eps": "1/3"},
     "whole gradient attacks": {"attack": GRADIENTS},
@@ -24,7 +22,7 @@ RUNS = {
     "tiny steps": {"attack": "pgd,steps=2,step_size=1/1000,start=zero"},
     "the package": {"attack": SHORT, "backend": "pyautoattack"},
     "torchattacks": {"attack": "torchattacks:FGSM"},
-    "an attack that leaves the ball": {"attack": "torchattacks:DeepFool", "norm": "L2", "eps": "1/3"},
+    "it leaves the ball": {"attack": "torchattacks:DeepFool", "norm": "L2", "eps": "1/3"},
     "another tile": {"attack": SHORT, "batch_size": 7},
     "one image at once": {"attack": "apgd-ce,n_iter=3", "batch_size": 1, "n_examples": 5},
     "the tile that level 2 asks for": {"attack": SHORT, "batch_size": 100},
@@ -54,7 +52,7 @@ def test_an_ordinary_run_holds(made, tmp_path, monkeypatch, name):
 
 def test_runs_that_were_cut_or_finished_or_repeated_hold(made, tmp_path, monkeypatch):
     monkeypatch.chdir(made)
-    given = {"data": "images.npz", "eps": "1/25", "probe": False, "out": tmp_path}
+    given = {"data": "images.npz", "eps": "1/25", "probe": False, "n_examples": 6, "out": tmp_path}
     for number in (1, 2, 3):
         clbench.evaluate("net.py:make", attack=GRADIENTS, shard=f"{number}/3", **given)
     clbench.merge(tmp_path)
