@@ -8,7 +8,7 @@ SHORT = "apgd-ce,n_iter=10 + apgd-t,n_iter=5 + fab-t,n_iter=5 + square,n_queries
 GRADIENTS = "apgd-ce + apgd-t + fab-t"
 RUNS = {
     "AutoAttack": {"attack": "autoattack", "n_examples": 4},
-    "rand": {"attack": "autoattack-rand", "n_examples": 4},
+    "gradients averaged": {"attack": "apgd-ce,n_iter=10,eot_iter=4"},
     "fast": {"attack": "fast"},
     "fast in L2": {"attack": "fast", "norm": "L2", "eps": "1/3"},
     "whole gradient attacks": {"attack": GRADIENTS},
@@ -50,6 +50,7 @@ def test_an_ordinary_run_holds(made, tmp_path, monkeypatch, name):
     assert (len(done.examples.certificates) > 0) == bool(broken)
 
 
+@pytest.mark.slow
 def test_runs_that_were_cut_or_finished_or_repeated_hold(made, tmp_path, monkeypatch):
     monkeypatch.chdir(made)
     given = {"data": "images.npz", "eps": "1/25", "probe": False, "n_examples": 6, "out": tmp_path}
