@@ -14,6 +14,7 @@ from clbench.schema.records import (
     SCHEMA_VERSION,
     EvaluationRecord,
     evidence_of,
+    left_after,
     read_record,
     run_paths,
 )
@@ -76,7 +77,7 @@ def not_checked(records: list[EvaluationRecord]) -> tuple[str, ...]:
         measure.name
         for record in records
         for measure in record.measures
-        if measure.name not in follow and not measure.name.startswith("acc_after_")
+        if measure.name not in follow and not measure.name.startswith(left_after(""))
     )
     flags = dict.fromkeys(
         f"flag {name}"
@@ -100,6 +101,9 @@ def _of_measures(stored: Stored, evidence: Evidence) -> Iterator[Problem]:
     names = [one.name for one in record.measures]
     for name in sorted({one for one in names if names.count(one) > 1}):
         yield problem(f"measures.{name}", f"there {names.count(name)} times", "one")
+    left = {left_after(component) for component in record.components}
+    for name in sorted({one for one in names if one.startswith(left_after(""))} - left):
+        yield problem(f"measures.{name}", "there", "none, as its attack has no such component")
     for expected in accuracies(record.components, evidence.broken_by.tolist()):
         if expected.name == "robust_acc" and record.attack is None:
             continue
