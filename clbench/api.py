@@ -1,6 +1,6 @@
 """The public functions, one for each command; what they need is imported when they are called."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +52,7 @@ def evaluate(
     save_adversarial: bool = False,
     evidence: str | None = None,
     shard: str | None = None,
+    transfer_from: AnyPaths = (),
     escalate: bool = False,
     on_progress: "Callable[[Progress], None] | None" = None,
     on_probe: OnProgress | None = None,
@@ -94,6 +95,8 @@ def evaluate(
             the second of larger ones; a finished run is taken as it is, unless this is given.
         shard: Which part of the examples to attack, like "3/16": the record is of these alone, and
             what is kept under ``out`` is for ``merge``. Probes are not.
+        transfer_from: Records of other networks on the same examples, whose adversarial images are
+            asked about after the attacks, one forward pass each; they are part of the attack.
         escalate: Whether to run, where flags are raised, the attacks that they ask for; returned
             is the evaluation of the lowest robust accuracy.
         on_progress: Told after every batch how far the attacks are.
@@ -141,6 +144,7 @@ def evaluate(
         seed=seed,
         out=folder,
         shard=part,
+        transfer_from=as_paths("transfer_from", transfer_from),
         evidence=proved,
     )
 
@@ -271,6 +275,7 @@ def _session(
     out: Path | None,
     shard: "Shard | None" = None,
     evidence: "EvidenceKind | None" = None,
+    transfer_from: Sequence[Path] = (),
 ) -> "Session":
     """Return an evaluation that is about to be run, or planned: model and images are there."""
     from clbench.attacks.grammar import settle
@@ -323,6 +328,7 @@ def _session(
         out=out,
         shard=shard,
         evidence=evidence,
+        transfer_from=transfer_from,
     )
 
 

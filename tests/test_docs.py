@@ -34,6 +34,18 @@ def commands():
     return [line[line.index("clbench") + 1 :] for line in words]
 
 
+VERIFY = (Path(__file__).parents[1] / "docs" / "verify.md").read_text()
+
+
+@pytest.mark.parametrize("line", [one for one in VERIFY.splitlines() if one.startswith("clbench ")])
+def test_a_command_of_the_page_on_verify_is_understood(line):
+    _, name, *words = shlex.split(line)
+    group = typer.main.get_command(app)
+    command = group.get_command(typer.Context(group), name)
+    with command.make_context(name, words) as context:
+        assert not [one for key, one in context.meta.items() if key.startswith("clbench") and one]
+
+
 def test_the_page_has_a_command_for_each_way():
     found = commands()
     assert len(found) == 9

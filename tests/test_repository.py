@@ -21,9 +21,10 @@ OURS = ROOT / "leaderboard"
 
 FLAGS = {
     "eval": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
-        --attack --backend --batch-size --device --precision --seed --shard --finish --escalate
-        --out --probe --no-probe --linear-probes --layer-probes --train-data --restart --resume
-        --save-adversarial --evidence --events --strict --json --quiet --help""",
+        --attack --backend --batch-size --device --precision --seed --shard --finish
+        --transfer-from --escalate --out --probe --no-probe --linear-probes --layer-probes
+        --train-data --restart --resume --save-adversarial --evidence --events --strict --json
+        --quiet --help""",
     "merge": "--json --help",
     "compare": "--recipes --out --format --json --help",
     "verify": """--level --model --weights --data --data-dir --audit --nonce --attack --device

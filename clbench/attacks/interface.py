@@ -72,19 +72,6 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True)
-class AttackPlan:
-    """An attack, and which backend runs each of its components."""
-
-    spec: AttackSpec
-    backends: tuple[str, ...]
-
-    @property
-    def backend(self) -> str:
-        """The backends in one word, as records have it: each once, joined by a plus sign."""
-        return "+".join(dict.fromkeys(self.backends))
-
-
-@dataclass(frozen=True)
 class AttackStep:
     """A component that is ready to run; ``passes`` are its row's ``cost``, the rest as there."""
 
@@ -99,3 +86,26 @@ class AttackStep:
     def cost(self) -> float:
         """What a surviving image costs, in forward passes."""
         return self.passes.cost
+
+
+@dataclass(frozen=True)
+class AttackPlan:
+    """An attack, and which backend runs each of its components.
+
+    ``given`` are the last components, where these are no rows of a table but made for the run.
+    """
+
+    spec: AttackSpec
+    backends: tuple[str, ...]
+    given: tuple[AttackStep, ...] = ()
+
+    @property
+    def rows(self) -> tuple[tuple[Component, str], ...]:
+        """The components that are rows of a table, each with its backend."""
+        pairs = tuple(zip(self.spec.components, self.backends, strict=True))
+        return pairs[: len(pairs) - len(self.given)]
+
+    @property
+    def backend(self) -> str:
+        """The backends in one word, as records have it: each once, joined by a plus sign."""
+        return "+".join(dict.fromkeys(self.backends))

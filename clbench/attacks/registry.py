@@ -58,7 +58,7 @@ def check_images(plan: AttackPlan, norm: NormName, shape: Shape) -> tuple[str, .
         BadValueError: One of its components cannot run on them.
     """
     flags: dict[str, None] = {}
-    for component in plan.spec.components:
+    for component, _ in plan.rows:
         fit = component_row(component.code).fit(norm, shape)
         if fit.reason:
             raise BadValueError(f"attack '{component.name}' {fit.reason}")
@@ -72,8 +72,7 @@ def check_can_be_cut(plan: AttackPlan, norm: NormName, shard: Shard) -> None:
     Raises:
         BadValueError: It depends on the batch, so that shards would find something else.
     """
-    pairs = zip(plan.spec.components, plan.backends, strict=True)
-    batchwise = [one for one in pairs if BACKENDS[one[1]].granularity == "batch"]
+    batchwise = [one for one in plan.rows if BACKENDS[one[1]].granularity == "batch"]
     if not batchwise:
         return
     component, backend = batchwise[0]
@@ -88,7 +87,7 @@ def check_can_be_cut(plan: AttackPlan, norm: NormName, shard: Shard) -> None:
 def bind(plan: AttackPlan, n_classes: int) -> tuple[AttackStep, ...]:
     """Return the components of a plan, ready to run on networks of so many classes."""
     steps = []
-    for component, backend in zip(plan.spec.components, plan.backends, strict=True):
+    for component, backend in plan.rows:
         row = component_row(component.code)
         step = AttackStep(
             name=component.name,
@@ -99,7 +98,7 @@ def bind(plan: AttackPlan, n_classes: int) -> tuple[AttackStep, ...]:
             is_guessed=row.is_guessed,
         )
         steps.append(step)
-    return tuple(steps)
+    return (*steps, *plan.given)
 
 
 def attack_of(plan: AttackPlan) -> Attack:

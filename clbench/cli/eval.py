@@ -68,6 +68,7 @@ def evaluate_model(
     restart: opt.Restart = False,
     resume: opt.Resume = False,
     save_adversarial: opt.SaveAdversarial = False,
+    transfer_from: opt.TransferFrom = None,
     escalate: opt.Escalate = False,
     evidence: opt.Evidence = None,
     events: opt.Events = None,
@@ -84,6 +85,7 @@ def evaluate_model(
         del given[own]
     del given["layer_probes"], given["resume"]
     given |= {"linear_probes": linear_probes or layer_probes, "train_data": train_data or ()}
+    given["transfer_from"] = transfer_from or ()
     if finish:
         from clbench.attacks.grammar import finishing
 

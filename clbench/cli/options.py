@@ -198,6 +198,14 @@ TrainData = Annotated[
         help="Training images for --linear-probes: .npz or .parquet; may be repeated.",
     ),
 ]
+TransferFrom = Annotated[
+    list[Path] | None,
+    typer.Option(
+        rich_help_panel=ATTACK,
+        help="A record of another network on the same examples, whose adversarial images are "
+        "asked about last; may be repeated.",
+    ),
+]
 Shard = Annotated[
     str | None,
     typer.Option(

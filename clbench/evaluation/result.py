@@ -10,7 +10,7 @@ from clbench.attacks.interface import AttackStep
 from clbench.evaluation.certificates import Certificates
 from clbench.evaluation.chance import is_at_chance
 from clbench.evaluation.state import CLEAN, ROBUST, EvaluationState
-from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, square_improves
+from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, improvements
 from clbench.schema.estimate import Estimate
 from clbench.schema.flags import AT_CHANCE, RaisedFlag, is_unreliable, merged, raised
 from clbench.schema.records import left_after
@@ -102,7 +102,7 @@ def result_of_state(
     broken_by = [names[number] for number in state.broken_by.tolist()]
     flags = [raised(name, value) for name, value in state.flags.items()]
     flags = [flag for flag in flags if flag.value is None or flag.value > (flag.threshold or 0)]
-    flags += square_improves(attacks, black_box, broken_by)
+    flags += improvements(attacks, black_box, broken_by)
     if is_at_chance(state.clean_pred, state.labels, state.logits.shape[1]):
         flags.append(raised(AT_CHANCE, int((state.clean_pred == state.labels).sum())))
     return EvaluationResult(

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from clbench.evaluation.shard_images import ShardImages, write_images
 from clbench.evaluation.slow_precision import tell_if_slow
 from clbench.evaluation.state import NOTHING_KNOWN, HeadStart
 from clbench.evaluation.store import Known, RunStore, cost_of
+from clbench.evaluation.transfer import read_source, with_transfer
 from clbench.evaluation.verdicts import BY_NOTHING
 from clbench.models.interface import LoadedModel
 from clbench.runtime.devices import device_name
@@ -40,7 +41,7 @@ from clbench.schema.estimate import Estimate
 from clbench.schema.flags import is_unreliable
 from clbench.schema.names import EVIDENCE_KINDS, EvidenceKind
 from clbench.schema.numbers import read_batch_size
-from clbench.schema.protocol import Protocol
+from clbench.schema.protocol import CUSTOM, Protocol
 from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.records import (
     SCHEMA_VERSION,
@@ -93,6 +94,7 @@ def begin(
     out: Path | None,
     shard: Shard | None = None,
     evidence: EvidenceKind | None = None,
+    transfer_from: Sequence[Path] = (),
 ) -> "Session":
     """Return the evaluation of a model, which is on ``device``, on images of its classes.
 
@@ -104,6 +106,10 @@ def begin(
     size_wanted = read_batch_size(batch_size)
     precision = settle(precision, device)
     plan = plan_attack(protocol.attack, protocol.threat_model.norm, images.n_classes, backend)
+    if transfer_from:
+        data, protocol = DataEntry(*images.id), replace(protocol, name=CUSTOM)
+        sources = [read_source(one, data, protocol.threat_model) for one in transfer_from]
+        plan = with_transfer(plan, sources)
     if shard is not None:
         images.shard(shard)
         check_can_be_cut(plan, protocol.threat_model.norm, shard)

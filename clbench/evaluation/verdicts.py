@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
+from clbench.schema.attack_spec import TRANSFER
 from clbench.schema.estimate import Estimate, proportion
-from clbench.schema.flags import SQUARE_IMPROVES, RaisedFlag, raised
+from clbench.schema.flags import SQUARE_IMPROVES, TRANSFER_IMPROVES, RaisedFlag, raised
 from clbench.schema.records import left_after
 
 BY_NOTHING, BY_CLEAN = "", "clean"
 """In ``broken_by``: the example stayed robust; the clean image is misclassified already."""
 
-_SQUARE_SHARE, _SQUARE_IMAGES = 0.002, 1
+_FEW, _FEW_IMAGES = 0.002, 1
 """An attack without gradients may break so many more before it raises a flag, as AutoAttack's own
 check has it; and one image, which few of a small set are enough for, says nothing."""
 
@@ -40,15 +41,15 @@ def _share_left(name: str, done: Sequence[str], broken_by: Sequence[str]) -> Est
     return proportion(name, sum(one not in lost for one in broken_by), len(broken_by))
 
 
-def square_improves(
+def improvements(
     attacks: Sequence[str], black_box: Sequence[bool], broken_by: Sequence[str]
 ) -> tuple[RaisedFlag, ...]:
-    """Return the flag of an attack without gradients that breaks more than those before it.
+    """Return the flags of attacks without gradients that break more than those before them.
 
-    It counts the images of the one that broke most; none where that is not more than one image
-    and 0.2 points.
+    A flag counts the images of the attack that broke most; there is none where that is not more
+    than one image and 0.2 points.
 
-    >>> square_improves(["pgd", "square"], [False, True], ["square"] * 2 + [""] * 8)
+    >>> improvements(["pgd", "square"], [False, True], ["square"] * 2 + [""] * 8)
     (RaisedFlag(name='square_improves', value=2.0, threshold=1.0),)
     """
     kinds = list(black_box)
@@ -56,6 +57,9 @@ def square_improves(
     after = [
         name for name, is_black in zip(attacks[first:], kinds[first:], strict=True) if is_black
     ]
-    most = max((list(broken_by).count(name) for name in after), default=0)
-    threshold = max(float(_SQUARE_IMAGES), _SQUARE_SHARE * len(broken_by))
-    return (raised(SQUARE_IMPROVES, most, threshold),) if most > threshold else ()
+    threshold = max(float(_FEW_IMAGES), _FEW * len(broken_by))
+    most: dict[str, int] = {}
+    for name in after:
+        flag = TRANSFER_IMPROVES if name == TRANSFER else SQUARE_IMPROVES
+        most[flag] = max(most.get(flag, 0), list(broken_by).count(name))
+    return tuple(raised(flag, n, threshold) for flag, n in most.items() if n > threshold)

@@ -42,16 +42,26 @@ def check_target(target: Path, on_cost: Callable[[str], None]) -> tuple[Verified
             "results/records/.../NAME.json, or the folder results"
         )
     check_is_record(target)
-    place = target.absolute()
-    out = next((one.parent for one in place.parents if one.name == "records"), None)
-    if out is None:
-        raise RecordError(
-            f"record {target} lies in no folder called records, which its evidence is beside; give "
-            "one such as results/records/.../NAME.json"
-        )
+    place, out = _place(target)
     on_cost(_cost([place], out))
     stored, problems = check_files(place, out)
     return _verified([] if stored is None else [stored], problems, 1), [stored] if stored else []
+
+
+def _place(record: Path) -> tuple[Path, Path]:
+    """Return a record's path, as given where possible, and the folder of its results.
+
+    Raises:
+        RecordError: It lies in no folder called records.
+    """
+    for path in (record, record.absolute()):
+        for folder in path.parents:
+            if folder.name == "records":
+                return path, folder.parent
+    raise RecordError(
+        f"record {record} lies in no folder called records, which its evidence is beside; give "
+        "one such as results/records/.../NAME.json"
+    )
 
 
 def check_folder(out: Path) -> tuple[Verified, list[Stored]]:

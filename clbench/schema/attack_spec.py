@@ -35,6 +35,10 @@ _SPELLINGS = (
 _WORDS = {"true": True, "false": False}
 
 
+TRANSFER = "transfer"
+"""The component that asks about adversarial images of other runs, whose hashes it has."""
+
+
 @dataclass(frozen=True)
 class Component:
     """One attack of a cascade, with every effective parameter that it is run with.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 RANDOMIZED, BATCH_DEPENDENT, GRADIENT_MODE = "randomized", "batch_dependent", "gradient_mode"
 WRONG_GRADIENT, NO_DERIVATIVE = "wrong_gradient", "no_derivative"
 AT_CHANCE, SQUARE_IMPROVES, UPPER_BOUND = "chance_accuracy", "square_improves", "upper_bound"
+TRANSFER_IMPROVES = "transfer_improves"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ FLAGS: dict[str, Flag] = {
     SQUARE_IMPROVES: Flag(
         "an attack without gradients broke images that the gradient attacks before it could not",
         remedy="square,n_queries=20000", unit="images",
+    ),
+    TRANSFER_IMPROVES: Flag(
+        "adversarial images of another network broke images that the attacks before them could "
+        "not, so that gradients seem to be masked",
+        remedy="best", unit="images",
     ),
     "single_step_improves": Flag(
         "a single step along the gradient broke images that the attack could not, which has more "

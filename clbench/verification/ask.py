@@ -17,6 +17,9 @@ from clbench.schema.threat_model import parse_norm
 from clbench.verification.findings import RESCORED, Problem, Stored
 from clbench.verification.request import Given
 
+_TOLD = ("scheme", "scenario", "backbone", "preprocessing", "recipe_sha256")
+"""What a record says of its network besides, as far as the network tells it again."""
+
 _PACKAGED = re.compile(r"(timm|robustbench):([A-Za-z0-9_]+/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 """Names that run no code but that of the package before the colon."""
 
@@ -110,8 +113,10 @@ def of_weights(stored: Stored, loaded: LoadedModel) -> list[Problem]:
     for file in files:
         both = ((one.files or {}).get(file, "missing") for one in (had, has))
         pairs[f"model.files.{file}"] = (next(both), next(both))
-    if had.preprocessing is not None:
-        pairs["model.preprocessing"] = (had.preprocessing, str(has.preprocessing))
+    for field in _TOLD:
+        told = str(getattr(had, field) or ""), str(getattr(has, field) or "")
+        if all(told):  # else one of them does not tell
+            pairs[f"model.{field}"] = told
     return [
         Problem(RESCORED, stored.path, field, found, f"{expected} by the network")
         for field, (found, expected) in pairs.items()

@@ -72,9 +72,17 @@ def _shown(value: object) -> str:
 
 
 def _n_classes(stored: Stored) -> int:
-    """Return among how many classes the network chooses, 0 where evidence does not tell."""
+    """Return among how many classes the network chooses, at least; 0 where nothing tells.
+
+    Evidence of version 0.1 has no logits, and shows classes by what is labelled and predicted.
+    """
     evidence = stored.evidence
-    return 0 if evidence is None or evidence.logits is None else evidence.logits.shape[1]
+    if evidence is None:
+        return 0
+    if evidence.logits is not None:
+        return int(evidence.logits.shape[1])
+    shown = (evidence.label, evidence.clean_pred, evidence.adv_pred)
+    return max(int(one.max(initial=-1)) for one in shown) + 1
 
 
 def _of_name(stored: Stored, attack: AttackEntry) -> Iterator[Problem]:
@@ -105,10 +113,11 @@ def _of_parameters(
         had, its = (" + ".join(one) or "nothing" for one in (attack.parameters, wanted))
         yield problem("attack.parameters", had, f"{its}, which {name} stands for")
         return
+    sure = stored.evidence is not None and stored.evidence.logits is not None
     for component, values in wanted.items():
         given = attack.parameters[component]
         for key in sorted({*values, *given}):
-            if given.get(key) != values.get(key):
+            if given.get(key) != values.get(key) and (sure or key != "n_target_classes"):
                 field, expected = f"attack.parameters.{component}.{key}", values.get(key)
                 yield problem(field, str(given.get(key)), f"{expected}, which {name} stands for")
 

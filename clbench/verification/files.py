@@ -6,13 +6,15 @@ from pathlib import Path
 
 from clbench.attacks.grammar import COMPONENTS
 from clbench.evaluation.evidence import Evidence, read_evidence
-from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, square_improves
+from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, improvements
+from clbench.schema.attack_spec import TRANSFER
 from clbench.schema.errors import RecordError
-from clbench.schema.flags import SQUARE_IMPROVES, is_unreliable
+from clbench.schema.flags import SQUARE_IMPROVES, TRANSFER_IMPROVES, is_unreliable
 from clbench.schema.records import (
     SCHEMA_VERSION,
     EvaluationRecord,
     evidence_of,
+    left_after,
     read_record,
     run_paths,
 )
@@ -76,7 +78,7 @@ def not_checked(records: list[EvaluationRecord]) -> tuple[str, ...]:
         measure.name
         for record in records
         for measure in record.measures
-        if measure.name not in follow and not measure.name.startswith("acc_after_")
+        if measure.name not in follow and not measure.name.startswith(left_after(""))
     )
     flags = dict.fromkeys(
         f"flag {name}"
@@ -100,6 +102,9 @@ def _of_measures(stored: Stored, evidence: Evidence) -> Iterator[Problem]:
     names = [one.name for one in record.measures]
     for name in sorted({one for one in names if names.count(one) > 1}):
         yield problem(f"measures.{name}", f"there {names.count(name)} times", "one")
+    left = {left_after(component) for component in record.components}
+    for name in sorted({one for one in names if one.startswith(left_after(""))} - left):
+        yield problem(f"measures.{name}", "there", "none, as its attack has no such component")
     for expected in accuracies(record.components, evidence.broken_by.tolist()):
         if expected.name == "robust_acc" and record.attack is None:
             continue
@@ -128,19 +133,22 @@ def _of_flags(stored: Stored, evidence: Evidence) -> Iterator[Problem]:
         yield problem("unreliable", str(record.unreliable), f"{not record.unreliable} by its flags")
     if black_box is None:
         return
-    expected = square_improves(record.components, black_box, evidence.broken_by.tolist())
-    found = tuple(flag for flag in record.flags if flag.name == SQUARE_IMPROVES)
-    if found == expected or (found and record.schema_version < SCHEMA_VERSION):
-        return
-    said, gives = (
-        f"{flags[0].value} above {flags[0].threshold}" if flags else "not raised"
-        for flags in (found, expected)
-    )
-    yield problem(f"flags.{SQUARE_IMPROVES}", said, f"{gives} by its evidence")
+    gives = improvements(record.components, black_box, evidence.broken_by.tolist())
+    for name in (SQUARE_IMPROVES, TRANSFER_IMPROVES):
+        found, expected = (
+            tuple(flag for flag in flags if flag.name == name) for flags in (record.flags, gives)
+        )
+        if found == expected or (found and record.schema_version < SCHEMA_VERSION):
+            continue
+        said, should = (
+            f"{flags[0].value} above {flags[0].threshold}" if flags else "not raised"
+            for flags in (found, expected)
+        )
+        yield problem(f"flags.{name}", said, f"{should} by its evidence")
 
 
 def _black_box(record: EvaluationRecord) -> list[bool] | None:
     """Return which components use no gradients; None where one is not known here."""
-    if any(name not in COMPONENTS for name in record.components):
+    if any(name not in {*COMPONENTS, TRANSFER} for name in record.components):
         return None
-    return [COMPONENTS[name].black_box for name in record.components]
+    return [name == TRANSFER or COMPONENTS[name].black_box for name in record.components]

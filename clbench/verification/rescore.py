@@ -57,7 +57,7 @@ def rescore(stored: Stored, evidence: Evidence, asked: Asked) -> Rescored:
 
     Predictions that differ by rounding alone, as batches of another size or another device round
     otherwise, are no problem. Those of networks that draw random numbers or depend on the batch are
-    none either where the record says so itself.
+    none either where the record says so itself, and the network shows it.
     """
     network = asked.model.network
     with exact_arithmetic(), left_as_found(network, seed=0):
@@ -66,7 +66,7 @@ def rescore(stored: Stored, evidence: Evidence, asked: Asked) -> Rescored:
         flags = asking.flags()
     problems = [problem for one in compared for problem in one.problems]
     remarks = [remark for one in compared for remark in one.remarks]
-    if _UNREPEATABLE & set(stored.record.flag_names):
+    if _UNREPEATABLE & set(stored.record.flag_names) & flags:
         remarks += [f"{one}; but its flag says that nobody can repeat it" for one in problems]
         problems = []
     of_flags = _of_flags(stored, flags)
