@@ -73,13 +73,18 @@ def certificate(tmp_path, newly):
     return write
 
 
+def of_external(folder):
+    """Return the problems that are about it; these records are of no real run."""
+    return [one for one in check(folder).problems if one.field.startswith("external")]
+
+
 def test_a_lower_accuracy_is_added_and_nothing_else_changes(put, tmp_path):
     path = put()
     before = read_record(path)
     changed = clbench.add_external(path, source=SOURCE, robust_acc="0.30")
     assert changed == read_record(path) == replace(before, external=External(0.3, SOURCE))
     assert changed.run == before.run
-    assert not check(tmp_path).problems
+    assert not of_external(tmp_path)
     assert pd.read_csv(tmp_path / table.CSV_NAME)["external"].tolist() == [0.3]
 
 
@@ -295,7 +300,7 @@ def test_a_record_with_one_that_is_not_lower_is_a_problem(put, tmp_path):
     path = put()
     write_record(replace(read_record(path), external=External(0.9, "x")), path)
     table.build(tmp_path)
-    (problem,) = check(tmp_path).problems
+    (problem,) = of_external(tmp_path)
     assert str(problem) == f"{path}: external.robust_acc is 0.9, expected below robust_acc"
 
 
