@@ -167,7 +167,7 @@ def evaluate(
         result = None
         if known is None or known.evidence is None:
             finishes = FAST if finish else ""
-            result = session.attack(on_progress, adversarial=keep, finishes=finishes)
+            result = session.attack(on_progress, adversarial=keep, known=known, finishes=finishes)
         if part is not None:
             return session.part(known, result)
         rows = probes_to_run(known.record if known else None, cka=probe, linear=linear_probes)

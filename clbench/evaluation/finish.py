@@ -20,17 +20,21 @@ def finished(
     Args:
         draft: What was known before.
         result: What they found.
-        before: An earlier record of the run, whose other measures stay.
+        before: An earlier record of the run, whose other measures stay. Its passes and time do,
+            too, where it was repeated for images alone, which takes fewer.
     """
     others = () if before is None else _not_verdicts(before, result)
+    counts, wall_s = Counts(result.forward_passes, result.backward_passes), result.seconds
+    if before is not None and counts.forward < before.counts.forward:
+        counts, wall_s = before.counts, before.wall_s
     flags = merged((*draft.flags, *result.flags))
     return replace(
         draft,
         measures=(*result.measures, *others),
         flags=flags,
         unreliable=is_unreliable(flags),
-        counts=Counts(result.forward_passes, result.backward_passes),
-        wall_s=result.seconds,
+        counts=counts,
+        wall_s=wall_s,
         created=utc_now(),
     )
 

@@ -17,6 +17,7 @@ from clbench.data.image_set import ImageSet
 from clbench.evaluation.certificates import kind_for
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.finish import evidence_of, finished
+from clbench.evaluation.head_starts import of_another_attack, of_same_attack
 from clbench.evaluation.leftovers import at_work
 from clbench.evaluation.parts import Part
 from clbench.evaluation.progress import OnProgress
@@ -28,15 +29,13 @@ from clbench.evaluation.run import (
 )
 from clbench.evaluation.shard_images import ShardImages, write_images
 from clbench.evaluation.slow_precision import tell_if_slow
-from clbench.evaluation.state import NOTHING_KNOWN, HeadStart
+from clbench.evaluation.state import HeadStart
 from clbench.evaluation.store import Known, RunStore, cost_of
 from clbench.evaluation.transfer import read_source, with_transfer
-from clbench.evaluation.verdicts import BY_NOTHING
 from clbench.models.interface import LoadedModel
 from clbench.runtime.devices import device_name
 from clbench.runtime.precision import settle
 from clbench.schema.dataclass_io import to_json
-from clbench.schema.errors import BadValueError
 from clbench.schema.estimate import Estimate
 from clbench.schema.flags import is_unreliable
 from clbench.schema.names import EVIDENCE_KINDS, EvidenceKind
@@ -54,7 +53,6 @@ from clbench.schema.records import (
     ThreatEntry,
 )
 from clbench.schema.shard import Shard
-from clbench.schema.text import shown
 from clbench.schema.threat_model import format_eps
 
 log = logging.getLogger(__name__)
@@ -215,10 +213,10 @@ class Session:
             return known
         if adversarial and known.evidence.adversarial is None:
             log.warning("adversarial images were not kept; %s", cost_of(known.record))
-            return Known(known.record, None)
+            return Known(known.record, None, known.evidence)
         if self._proves_less(known.evidence):
             log.warning("certificates were not kept; %s", cost_of(known.record))
-            return Known(known.record, None)
+            return Known(known.record, None, known.evidence)
         if self.shard is None:
             self.store.discard_progress()  # a kill may have left it behind
         return known
@@ -229,41 +227,32 @@ class Session:
         order = EVIDENCE_KINDS.index
         return wanted is not None and order(evidence.kind) < order(wanted)
 
-    def _head_start(self, attack: str) -> HeadStart:
-        """Return what the finished run with another attack knows, whose components come first here.
-
-        Raises:
-            BadValueError: There is no such run of this network on these images.
-        """
+    def _head_start(self, known: Known | None, finishes: str) -> HeadStart:
+        """Return what need not be found again."""
+        if not finishes:
+            return of_same_attack(known, self._draft(), self.plan)
         norm, n_classes = self.protocol.threat_model.norm, self.images.n_classes
-        first = replace(self, plan=plan_attack(attack, norm, n_classes), shard=None)
-        known = None
-        if first.store is not None:
-            known = first.store.find(first_logits(self.model.network, self.images, self.device))
-        if first.store is None or known is None or known.evidence is None:
-            raise BadValueError(
-                f"there is no finished {attack} evaluation to go on from, of {self.model.name} on "
-                f"these images with these settings, in {shown(str(self.out))}; run the same "
-                f"command with --attack {attack} instead of --finish, and after shards of it "
-                "clbench merge"
-            )
-        then, now = _made_with(known.record), _made_with(self._draft())
-        if then != now:  # what was broken might not be broken again
-            raise BadValueError(
-                f"the {attack} evaluation in {first.store.paths.record} was made with "
-                f"{' and '.join(then)}, and here is {' and '.join(now)}; run it again with "
-                f"--attack {attack} --restart"
-            )
-        robust = from_numpy(known.evidence.index[known.evidence.broken_by == BY_NOTHING])
-        counts = known.record.counts
-        return HeadStart(robust, len(first.plan.spec.components), counts.forward, counts.backward)
+        first = replace(self, plan=plan_attack(finishes, norm, n_classes), shard=None)
+        logits = first_logits(self.model.network, self.images, self.device)
+        found = first.store.find(logits) if first.store else None
+        n_components = len(first.plan.spec.components)
+        return of_another_attack(found, self._draft(), finishes, n_components, self.out)
 
     def attack(
-        self, on_progress: OnProgress | None, *, adversarial: bool, finishes: str = ""
+        self,
+        on_progress: OnProgress | None,
+        *,
+        adversarial: bool,
+        known: Known | None = None,
+        finishes: str = "",
     ) -> EvaluationResult:
-        """Attack, from the beginning, from where it was stopped, or from what another attack left.
+        """Attack, from the beginning, from where it was stopped, or from what is known.
 
-        The ``adversarial`` images are kept where they are wanted.
+        Args:
+            on_progress: Told how far it is.
+            adversarial: Whether the adversarial images are kept.
+            known: The same run, finished, where it lacks images.
+            finishes: The attack whose run it goes on from, if any.
 
         Raises:
             BadValueError: The run of the attack that it ``finishes`` is not there.
@@ -285,7 +274,7 @@ class Session:
             keep_adversarial=adversarial,
             evidence=self.evidence_kind,
             draft=to_json(self._draft()).decode(),
-            head_start=self._head_start(finishes) if finishes else NOTHING_KNOWN,
+            head_start=self._head_start(known, finishes),
             on_progress=on_progress,
         )
 
@@ -361,9 +350,3 @@ class Session:
             commit=commit(),
             created=utc_now(),
         )
-
-
-def _made_with(record: EvaluationRecord) -> tuple[str, ...]:
-    """Return what must be the same for the same attack to find the same to the bit."""
-    parts = (f"{name} {record.versions.get(name, 'unknown')}" for name in ("clbench", "torch"))
-    return *parts, record.device

@@ -28,10 +28,14 @@ log = logging.getLogger(__name__)
 
 
 class Known(NamedTuple):
-    """A finished run that was found; ``evidence`` is None where it must be made again."""
+    """A finished run that was found; ``evidence`` is None where it must be made again.
+
+    Its ``verdicts`` are then known all the same, where all that it lacks are images.
+    """
 
     record: EvaluationRecord
     evidence: Evidence | None
+    verdicts: Evidence | None = None
 
 
 @dataclass(frozen=True)
@@ -153,4 +157,6 @@ class RunStore:
 def cost_of(record: EvaluationRecord) -> str:
     """Return a sentence on what it costs to make a record's evidence again."""
     forward, backward = record.counts.forward, record.counts.backward
-    return f"attacking again: {forward:,} forward and {backward:,} backward passes of an image"
+    return (
+        f"attacking again: at most {forward:,} forward and {backward:,} backward passes of an image"
+    )

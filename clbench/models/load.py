@@ -38,6 +38,9 @@ _SOURCES: dict[str, Callable[[str, Wanted], LoadedModel]] = {
 PICTURES = "imagenet"
 """The data set of pictures of all sizes, which networks see prepared in several ways."""
 
+IN_MEMORY = "in memory"
+"""What ends the source of a network that was given as such."""
+
 _FEWEST_CLASSES = 2
 
 _VALIDATED_ON = 16
@@ -205,7 +208,7 @@ def _from_memory(network: nn.Module, weights: Path | None) -> LoadedModel:
         name=kind.__name__,
         backbone=kind.__name__,
         weights_sha256=state_sha256(network),
-        source=f"{kind.__module__}.{kind.__qualname__} in memory",
+        source=f"{kind.__module__}.{kind.__qualname__} {IN_MEMORY}",
     )
 
 

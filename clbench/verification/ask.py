@@ -9,8 +9,9 @@ from clbench.data.datasets import TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.data.load import load_images
 from clbench.models.interface import LoadedModel
-from clbench.models.load import load_for, preprocessing_of
+from clbench.models.load import IN_MEMORY, load_for, preprocessing_of
 from clbench.models.zoo import zoo_names
+from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import DataError, ModelError
 from clbench.schema.records import EvaluationRecord
 from clbench.schema.threat_model import parse_norm
@@ -106,13 +107,20 @@ def of_content(stored: Stored, images: ImageSet) -> list[Problem]:
 
 
 def of_weights(stored: Stored, loaded: LoadedModel) -> list[Problem]:
-    """Return problems where the network has other weights, or was made by other code."""
+    """Return problems where the network has other weights, or was made by other code.
+
+    A network in memory was made by nobody knows what, and a record may have the hash of a file that
+    is not at hand: whether it is the same, its predictions tell.
+    """
     had, has = stored.record.model, loaded.entry
-    pairs = {"model.weights_sha256": (had.weights_sha256, has.weights_sha256)}
-    files = sorted({*(had.files or {}), *(has.files or {})})
-    for file in files:
-        both = ((one.files or {}).get(file, "missing") for one in (had, has))
-        pairs[f"model.files.{file}"] = (next(both), next(both))
+    pairs: dict[str, tuple[str, str]] = {}
+    if not loaded.source.endswith(IN_MEMORY):
+        same = {has.weights_sha256, has.file_sha256, state_sha256(loaded.network)}
+        if had.weights_sha256 not in same:  # of a file, or of what it holds
+            pairs["model.weights_sha256"] = had.weights_sha256, has.weights_sha256
+        for file in sorted({*(had.files or {}), *(has.files or {})}):
+            both = [(one.files or {}).get(file, "missing") for one in (had, has)]
+            pairs[f"model.files.{file}"] = both[0], both[1]
     for field in _TOLD:
         told = str(getattr(had, field) or ""), str(getattr(has, field) or "")
         if all(told):  # else one of them does not tell

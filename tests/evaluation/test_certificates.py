@@ -330,6 +330,19 @@ def test_a_finished_run_is_attacked_again_only_for_more_than_it_proves(
     assert clbench.verify(tmp_path).problems == ()
 
 
+def test_only_what_was_broken_is_attacked_again(run, tmp_path):
+    whole = run(tmp_path / "at once", evidence="full")
+    run(tmp_path / "later", evidence="verdicts")
+    told = []
+    later = run(tmp_path / "later", evidence="full", on_progress=told.append)
+    assert later.paths.evidence.read_bytes() == whole.paths.evidence.read_bytes()
+    assert later.record.counts == whole.record.counts
+    robust = whole.record.measure("robust_acc").value
+    assert min(one.accuracy_left for one in told) == robust
+    stood = (whole.examples.broken_by == "").sum()
+    assert min(one.done for one in told if one.step == 1) >= stood > 0
+
+
 def test_without_a_folder_nothing_is_packed_or_written(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = run(None)

@@ -25,6 +25,9 @@ class Safe(nn.Module):
 OF_AUTOATTACK = 9_762
 """Passes that AutoAttack standard makes with an image that nothing breaks."""
 
+WITH_GRADIENT = 1_910
+"""How many of them have a gradient."""
+
 
 @pytest.fixture(scope="module")
 def setting():
@@ -105,7 +108,7 @@ def test_a_plain_autoattack_takes_nothing_from_a_first_look(looked, finished, be
     assert set(beside.examples.broken_by) <= {"", "clean", *beside.record.components}
     robust = int((beside.examples.broken_by == "").sum())
     counts = beside.record.counts
-    assert counts.forward + counts.backward >= OF_AUTOATTACK * 0.98 * robust
+    assert counts.backward >= WITH_GRADIENT * robust
 
 
 @pytest.mark.parametrize(
