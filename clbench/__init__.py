@@ -11,10 +11,13 @@ from clbench.schema.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from clbench.analysis.run import compare_models as probe
+    from clbench.api import add_external as add_external
     from clbench.api import build_leaderboard as build_leaderboard
     from clbench.api import compare as compare
     from clbench.api import diagnose as diagnose
     from clbench.api import evaluate as evaluate
+    from clbench.api import evaluate_corruptions as evaluate_corruptions
+    from clbench.api import export_leaderboard as export_leaderboard
     from clbench.api import list_layers as list_layers
     from clbench.api import load_data as load_data
     from clbench.api import load_model as load_model
@@ -27,10 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "add_external",
     "build_leaderboard",
     "compare",
     "diagnose",
     "evaluate",
+    "evaluate_corruptions",
+    "export_leaderboard",
     "list_layers",
     "load_data",
     "load_model",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clbench.evaluation.progress import Progress
     from clbench.evaluation.session import Evaluation, Session
     from clbench.leaderboard.compare import Comparison
+    from clbench.leaderboard.export.write import Exported
     from clbench.models.interface import LoadedModel
     from clbench.models.load import Model
     from clbench.probes.listing import LayerRow
@@ -293,7 +294,7 @@ def _session(
 
     from clbench.data.load import evaluated_images
     from clbench.evaluation.session import begin
-    from clbench.models.load import load_for, tell_of_default_images
+    from clbench.models.load import load_for, preprocessing_of, tell_of_default_images
     from clbench.runtime.devices import find_device
 
     place = find_device(device)
@@ -304,6 +305,7 @@ def _session(
         n_examples=n_examples,
         data_dir=data_dir,
         download=download,
+        preprocessing=preprocessing_of(model, settled.dataset, settled.threat_model.norm),
     )
     loaded, images = load_for(
         model,
@@ -328,6 +330,74 @@ def _session(
         evidence=evidence,
         transfer_from=transfer_from,
     )
+
+
+def evaluate_corruptions(
+    model: "Model",
+    *,
+    dataset: str,
+    data_dir: AnyPath,
+    weights: AnyPath | None = None,
+    n_examples: int | None = None,
+    baseline: AnyPath | None = None,
+    device: str = "auto",
+    out: AnyPath | None = None,
+    on_probe: OnProgress | None = None,
+) -> "Evaluation":
+    """Look at a model's answers to corrupted images: every corruption in five severities.
+
+    Args:
+        model: As for ``evaluate``; ``robustbench:NAME`` is of RobustBench's table of corruptions.
+        dataset: cifar10-c, cifar100-c, imagenet-c or imagenet-3dcc.
+        data_dir: The folder that holds it in its public layout, and the clean images.
+        weights: A file instead of the model's own weights.
+        n_examples: The first so many images.
+        baseline: A file of another network's accuracies, laid out as RobustBench's
+            ``unaggregated_results.csv``; with it comes the mean corruption error.
+        device: Where to run.
+        out: Folder for record, evidence and leaderboard.csv; None writes nothing.
+        on_probe: Told how much is done, and how much there is.
+
+    Raises:
+        ClbenchError: Anything that the user can mend.
+    """
+    from clbench.data.load import load_test_set
+    from clbench.evaluation.corrupted_record import evaluate_corrupted
+    from clbench.leaderboard.table import build
+    from clbench.models.load import load_for, of_threat_model, preprocessing_of
+    from clbench.runtime.devices import find_device
+    from clbench.schema.corruptions import CORRUPTED
+    from clbench.schema.names import look_up
+
+    of, folder = look_up(CORRUPTED, dataset, "set of corrupted images"), path_or_none("out", out)
+    place, named = find_device(device), of_threat_model(model, of.threat_model)
+    clean = load_test_set(
+        of.dataset,
+        n_examples=n_examples or of.n_examples,
+        data_dir=as_path("data_dir", data_dir),
+        preprocessing=preprocessing_of(named, of.dataset, "Linf"),
+    )
+    loaded, clean = load_for(
+        named,
+        clean,
+        dataset=of.dataset,
+        norm="Linf",
+        device=place,
+        weights=path_or_none("weights", weights),
+    )
+    done = evaluate_corrupted(
+        loaded,
+        of,
+        clean,
+        data_dir=as_path("data_dir", data_dir),
+        device=place,
+        baseline=path_or_none("baseline", baseline),
+        out=folder,
+        on_progress=on_probe,
+    )
+    if folder is not None:
+        build(folder)
+    return done
 
 
 def merge(
@@ -578,6 +648,72 @@ def build_leaderboard(out: AnyPath = "results") -> Path:
     from clbench.leaderboard.table import build
 
     return build(as_path("out", out))
+
+
+def export_leaderboard(
+    to: AnyPath, *, form: str, out: AnyPath = "results", about: AnyPath | None = None
+) -> "Exported":
+    """Write the records under a folder as the files of another leaderboard.
+
+    Args:
+        to: The folder to write; what is there already is never overwritten by something else.
+        form: robustbench, every-eval-ever or hf-model-index.
+        out: The folder that holds the records.
+        about: A TOML file with what records do not know: papers, authors, additional data.
+
+    Raises:
+        ClbenchError: There are no records, none has a place there, or nothing can be written.
+    """
+    from clbench.leaderboard.export.write import export
+
+    return export(
+        as_path("to", to), form=form, out=as_path("out", out), about=path_or_none("about", about)
+    )
+
+
+def add_external(
+    record: AnyPath,
+    *,
+    source: str,
+    robust_acc: float | str | None = None,
+    certificate: AnyPath | None = None,
+    model: "Model | None" = None,
+    weights: AnyPath | None = None,
+    data: "Data | None" = None,
+    data_dir: AnyPath | None = None,
+) -> "EvaluationRecord":
+    """Add to a record a lower robust accuracy that somebody else's attack found, and rank by it.
+
+    What the record measured stays as it is.
+
+    Args:
+        record: Its file.
+        source: Whose attack it was: a paper, an address, a name.
+        robust_acc: The share of images that stay robust, below the record's own; with a
+            certificate, what that shows.
+        certificate: A .npz file with ``index`` [m], places in the data set, and ``adversarial``
+            [m, c, h, w], floats in [0, 1]: each is asked whether it is in the ball and broken.
+        model: The network, as for ``evaluate``, where the record's own name does not lead to it.
+        weights: A file of its weights, likewise.
+        data: The images, likewise.
+        data_dir: The folder with the public archives of a data set.
+
+    Raises:
+        ClbenchError: The accuracy is not lower, or the certificate does not show it; the record
+            stays as it was.
+    """
+    from clbench.leaderboard.external import add_external
+    from clbench.verification.request import Given
+
+    return add_external(
+        as_path("record", record),
+        source=source,
+        robust_acc=robust_acc,
+        certificate=path_or_none("certificate", certificate),
+        given=Given(
+            model, path_or_none("weights", weights), data, path_or_none("data_dir", data_dir)
+        ),
+    )
 
 
 def diagnose() -> "list[Row]":

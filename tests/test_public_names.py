@@ -17,6 +17,9 @@ COMMANDS = {
     "plan": ("plan", {"json"}),
     "probe": ("probe", {"json", "quiet", "kind", "tap", "extent", "layer_probes"}),
     "train": ("train", {"tensorboard", "json", "quiet"}),
+    "corruptions": ("evaluate_corruptions", {"json"}),
+    "leaderboard export": ("export_leaderboard", {"json"}),
+    "leaderboard external": ("add_external", {"json"}),
     "verify": ("verify", {"json"}),
 }
 """By command: its function, and the options that are about showing, or old spellings."""
@@ -24,6 +27,7 @@ COMMANDS = {
 CALLED = {
     "probe": {"model": "models", "comparison": "comparisons", "layer": "layers"},
     "train": {"set": "changes", "from": "pretrained"},
+    "leaderboard export": {"format": "form"},
 }
 """Options that a function calls otherwise: several values, or a word of Python."""
 
@@ -83,10 +87,12 @@ def options_of(command):
 
     from clbench.cli import app
 
-    group = typer.main.get_command(app)
-    context = typer.Context(group)
-    found = group.get_command(context, command)
-    parameters = found.get_params(typer.Context(found, parent=context))
+    found = typer.main.get_command(app)
+    context = typer.Context(found)
+    for part in command.split():
+        found = found.get_command(context, part)
+        context = typer.Context(found, parent=context)
+    parameters = found.get_params(context)
     named = [max(one.opts, key=len).lstrip("-").replace("-", "_") for one in parameters]
     return set(named) - {"help"}
 

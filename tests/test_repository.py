@@ -8,7 +8,7 @@ import pytest
 
 import clbench
 from clbench.attacks.registry import plan_attack
-from clbench.data.datasets import DATASETS
+from clbench.data.datasets import TEST_SETS
 from clbench.leaderboard.check import check
 from clbench.models import ZOO
 from clbench.models.zoo import WEIGHTS_DIR
@@ -31,6 +31,8 @@ FLAGS = {
         --json --help""",
     "plan": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
         --attack --backend --batch-size --device --precision --seed --json --help""",
+    "corruptions": """--model --dataset --data-dir --weights --n-examples --baseline --device --out
+        --json --help""",
     "models": "--json --help",
     "layers": "--protocol --data --data-dir --weights --json --help",
     "attacks": "--json --help",
@@ -47,8 +49,11 @@ FLAGS = {
     "show": "--json --help",
     "leaderboard build": "--out --json --help",
     "leaderboard check": "--out --json --help",
-    "leaderboard show": "--out --format --columns --json --help",
+    "leaderboard show": "--out --format --columns --with-robustbench --json --help",
     "leaderboard upgrade": "--out --json --help",
+    "leaderboard export": "--format --out --about --json --help",
+    "leaderboard external": """--source --robust-acc --certificate --model --weights --data
+        --data-dir --json --help""",
     "clean": "--remove --json --help",
 }
 """Scripts depend on these: one more or one less is a decision, not an accident."""
@@ -57,9 +62,9 @@ FLAGS = {
 @pytest.mark.parametrize("name", sorted(protocols()))
 def test_every_protocol_names_an_attack_that_can_be_planned(name):
     protocol = protocols()[name]
-    n_classes = DATASETS[protocol.dataset].n_classes
+    n_classes = TEST_SETS[protocol.dataset].n_classes
     assert plan_attack(protocol.attack, protocol.threat_model.norm, n_classes).spec.components
-    assert 1 <= protocol.n_examples <= DATASETS[protocol.dataset].n_test
+    assert 1 <= protocol.n_examples <= TEST_SETS[protocol.dataset].n_test
 
 
 @pytest.mark.parametrize("command", FLAGS)

@@ -20,6 +20,7 @@ from clbench.cli.command import (
     show_help_unless_asked,
 )
 from clbench.cli.compare import compare
+from clbench.cli.corruptions import corruptions
 from clbench.cli.doctor import doctor
 from clbench.cli.eval import EXAMPLES as EVAL_EXAMPLES
 from clbench.cli.eval import evaluate_model
@@ -65,7 +66,11 @@ app = typer.Typer(
 app.command("eval", cls=Command, epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", cls=Command, epilog=TRAIN_EXAMPLES)(train)
 app.command("verify", cls=Command, epilog=VERIFY_EXAMPLES)(verify)
-for command in (plan, merge, show, compare, models, layers, attacks, protocols, doctor, clean):
+COMMANDS = (
+    *(plan, corruptions, merge, show, compare, models, layers),
+    *(attacks, protocols, doctor, clean),
+)
+for command in COMMANDS:
     app.command(cls=Command)(command)
 app.add_typer(probe, name="probe")
 app.add_typer(leaderboard, name="leaderboard")

@@ -32,6 +32,11 @@ _ROWS: Mapping[str, tuple[Useless, ...]] = {
     "plan": (Useless("download", beside=("data",)), Useless("data_dir", beside=("data",))),
     "verify": (Useless("data_dir", beside=("data",)),),
     "layers": (Useless("data_dir", beside=("data",)),),
+    "external": (
+        Useless("data_dir", beside=("data",)),
+        *(Useless(one, without=("certificate",)) for one in ("model", "weights", "data")),
+        Useless("data_dir", without=("certificate",)),
+    ),
     "findings": (
         Useless("compared", beside=("compare",)),
         Useless("restart", without=("compare",)),
@@ -46,6 +51,9 @@ _FLAGS = {"compared": "--probe"}
 
 _PROTOCOL, _DATASET = "protocol", "dataset"
 """Options that say of which data set the images are."""
+
+_NAMED_BY = {"train": _DATASET, "corruptions": _DATASET, "external": ""}
+"""By command, where that is not the protocol; "" where a record says it."""
 
 
 def useless(command: str, given: Mapping[str, Any]) -> Iterator[BadValueError]:
@@ -71,7 +79,7 @@ def useless(command: str, given: Mapping[str, Any]) -> Iterator[BadValueError]:
             yield BadValueError(f"{flag} has no effect without {other}; add {other}")
     archives = [one for one in ("data_dir", "download") if one in given and one not in told]
     if archives:
-        yield from _of_archives(archives, _DATASET if command == "train" else _PROTOCOL, given)
+        yield from _of_archives(archives, _NAMED_BY.get(command, _PROTOCOL), given)
 
 
 def _of_archives(options: list[str], by: str, given: Mapping[str, Any]) -> Iterator[BadValueError]:
@@ -102,6 +110,8 @@ def _of_archives(options: list[str], by: str, given: Mapping[str, Any]) -> Itera
 
 def _dataset(by: str, given: Mapping[str, Any]) -> str:
     """Return the data set that a command is about, "" where that is wrong itself."""
+    if not by:
+        return ""
     if by == _DATASET:
         return str(given.get(by, "digits"))
     from clbench.schema.protocol import DEFAULT_PROTOCOL, find_protocol

@@ -96,6 +96,13 @@ def shard(text: str) -> str:
     return text
 
 
+def robust_acc(text: str | float) -> float:
+    """Return a share."""
+    from clbench.schema.numbers import share
+
+    return share("--robust-acc", text)
+
+
 def attack_steps(text: str | int) -> int:
     """Return a number of steps."""
     from clbench.schema.numbers import LARGEST_COUNT, whole

@@ -1,8 +1,12 @@
 """The table of data sets: one row each."""
 
+from collections import ChainMap
+from collections.abc import Mapping
+
 from clbench.data.interface import DatasetInfo
 from clbench.data.readers.cifar import read_cifar
 from clbench.data.readers.digits import read_digits
+from clbench.data.readers.imagenet import read_imagenet
 
 _CIFAR10_HEAD = "26605548371b38d65b0f5646b7b1aa8b625e2d5c97f2a5109549668420a8bddf"
 """The first 512 test images."""
@@ -16,6 +20,11 @@ DATASETS: dict[str, DatasetInfo] = {
     )
 }
 """A new data set is a reader, and its row here."""
+
+TEST_SETS: Mapping[str, DatasetInfo] = ChainMap(
+    DATASETS, {"imagenet": DatasetInfo("imagenet", (3, 224, 224), 1000, 5_000, read_imagenet)}
+)
+"""What networks can be evaluated on: these, and data sets that nobody trains on here."""
 
 
 def name_by_content(sha256: str, otherwise: str) -> str:

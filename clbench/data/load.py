@@ -1,11 +1,12 @@
 """Images to evaluate on and to train with; every set is checked and hashed."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from clbench.data.checks import check_labels
-from clbench.data.datasets import DATASETS, name_by_content
+from clbench.data.datasets import DATASETS, TEST_SETS, name_by_content
 from clbench.data.image_set import (
     ImageSet,
     count_examples,
@@ -14,6 +15,7 @@ from clbench.data.image_set import (
 from clbench.data.interface import DatasetInfo, Examples, Split
 from clbench.data.readers.files import read_file
 from clbench.data.readers.folder import class_names, name_of
+from clbench.data.readers.imagenet import read_imagenet
 from clbench.data.readers.memory import WANTED, read_memory
 from clbench.data.stored import first
 from clbench.runtime.user_code import is_own, load_own
@@ -26,7 +28,7 @@ ENTRY_POINT_GROUP = "clbench.readers"
 """Where other packages register a name for a function that returns images and labels."""
 
 Data = str | Path | ImageSet | tuple[Any, Any] | list[Any]
-"""A name of ``DATASETS``, a file, an image set, or images [n, c, h, w] and labels [n]."""
+"""A name of ``TEST_SETS``, a file, an image set, or images [n, c, h, w] and labels [n]."""
 
 
 def load_images(
@@ -36,19 +38,20 @@ def load_images(
     n_classes: int | None = None,
     data_dir: Path | None = None,
     download: bool = False,
+    preprocessing: str = "",
 ) -> ImageSet:
     """Return the images that ``data`` says, the first ones in its order.
 
     Args:
-        data: A name of ``DATASETS``; a file (see ``load_file``), which bears the name of a data set
-            where it holds its first test images; ``FILE.py:NAME`` or a name registered
-            under ``clbench.readers``, a function that returns images and labels; an image set; or
-            images, uint8 or floats in [0, 1] of
-            shape [n, c, h, w], and labels [n], as arrays or tensors.
+        data: A name of ``TEST_SETS``; a file (see ``load_file``), which bears the name of a data
+            set where it holds its first test images; ``FILE.py:NAME`` or a name registered under
+            ``clbench.readers``, a function that returns images and labels; an image set; or images,
+            uint8 or floats in [0, 1] of shape [n, c, h, w], and labels [n], as arrays or tensors.
         n_examples: How many to take; all of them where None.
         n_classes: How many classes there are; where None, the largest label plus 1.
         data_dir: As for ``load_test_set``.
         download: Likewise.
+        preprocessing: Likewise.
 
     Raises:
         UnknownNameError: No such data set.
@@ -58,8 +61,14 @@ def load_images(
     match data:
         case ImageSet():
             return data if n_examples is None else data.head(n_examples)
-        case str() if data in DATASETS:
-            return load_test_set(data, n_examples=n_examples, data_dir=data_dir, download=download)
+        case str() if data in TEST_SETS:
+            return load_test_set(
+                data,
+                n_examples=n_examples,
+                data_dir=data_dir,
+                download=download,
+                preprocessing=preprocessing,
+            )
         case str() | Path() if is_own(str(data), ENTRY_POINT_GROUP):
             return _from_own_code(str(data), n_examples, n_classes)
         case str() | Path():
@@ -109,6 +118,7 @@ def evaluated_images(
     n_examples: int | None,
     data_dir: Path | None = None,
     download: bool = False,
+    preprocessing: str = "",
 ) -> tuple[ImageSet, str | None]:
     """Return the images that a user asked for, and the data set whose classes they are of.
 
@@ -119,6 +129,7 @@ def evaluated_images(
         n_examples: How many of these to take; all of them where None.
         data_dir: As for ``load_test_set``.
         download: Likewise.
+        preprocessing: Likewise.
 
     Raises:
         ClbenchError: As ``load_images``.
@@ -127,9 +138,10 @@ def evaluated_images(
     images = load_images(
         protocol.dataset if data is None else data,
         n_examples=protocol.n_examples if data is None else n_examples,
-        n_classes=DATASETS[dataset].n_classes if dataset else None,
+        n_classes=TEST_SETS[dataset].n_classes if dataset else None,
         data_dir=data_dir,
         download=download,
+        preprocessing=preprocessing,
     )
     return images, dataset
 
@@ -166,21 +178,26 @@ def load_test_set(
     n_examples: int | None = None,
     data_dir: Path | None = None,
     download: bool = False,
+    preprocessing: str = "",
 ) -> ImageSet:
     """Return the first test images of a data set, in the order that protocols count in.
 
     Args:
-        dataset: A name of ``DATASETS``.
+        dataset: A name of ``TEST_SETS``.
         n_examples: How many to take; all of them where None.
         data_dir: The folder that holds the data set's own folder; ``digits`` needs none.
         download: Whether to fetch what is missing in ``data_dir``; never done unasked.
+        preprocessing: What is done to pictures of ImageNet first, by RobustBench's name of it;
+            "" for the usual. Other data sets have none.
 
     Raises:
         UnknownNameError: No such data set.
         BadValueError: ``n_examples`` is not from 1 to what there is, or ``data_dir`` is wanting.
         DataError: The data are missing, damaged, or cannot be downloaded.
     """
-    info = look_up(DATASETS, dataset, "dataset")
+    info = look_up(TEST_SETS, dataset, "dataset")
+    if preprocessing:
+        info = replace(info, reader=partial(read_imagenet, preprocessing=preprocessing))
     found = _read(info, "test", data_dir, download=download)
     n = count_examples(dataset, n_examples, available=len(found.labels))
     return make_image_set(dataset, first(found.images, n), found.labels[:n], info.n_classes)

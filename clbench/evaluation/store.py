@@ -15,6 +15,7 @@ from clbench.schema.errors import RecordError
 from clbench.schema.files import make_folder, set_aside, sha256_of_file, write_atomically
 from clbench.schema.records import (
     EvaluationRecord,
+    External,
     RunIdentity,
     RunPaths,
     read_record,
@@ -126,17 +127,31 @@ class RunStore:
     def write(self, record: EvaluationRecord, evidence: Evidence) -> EvaluationRecord:
         """Write evidence and record, which names it, and return the record; progress goes last.
 
-        Whatever ends this early, the same command completes it.
+        Whatever ends this early, the same command completes it. A lower external accuracy that was
+        added to the record stays.
 
         Raises:
             StorageError: A file cannot be written; what was there before still is.
         """
         assert record.run.hash == self.run.hash, "a record is of the run that its file is named by"
         write_atomically(self.paths.evidence, evidence.write_to)
-        bound = replace(record, evidence_sha256=sha256_of_file(self.paths.evidence))
+        bound = replace(
+            record,
+            evidence_sha256=sha256_of_file(self.paths.evidence),
+            external=record.external or self._external_below(record),
+        )
         write_record(bound, self.paths.record)
         self.discard_progress()
         return bound
+
+    def _external_below(self, record: EvaluationRecord) -> External | None:
+        """Return the external accuracy of the record that is there, where it is still the lower."""
+        robust = record.measure("robust_acc")
+        try:
+            found = self._read_record().external if self.paths.record.exists() else None
+        except RecordError:
+            return None  # it was not read as a record before either
+        return found if found and robust and found.robust_acc < robust.value else None
 
 
 def cost_of(record: EvaluationRecord) -> str:

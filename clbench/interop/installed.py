@@ -123,6 +123,21 @@ def find_installed(module: str) -> ModuleSpec | None:
     return next((spec for spec in specs if spec and spec.origin), None)
 
 
+def robustbench_helper(name: str) -> str:
+    """Return one of the text files that robustbench's wheel brings, without importing it.
+
+    Raises:
+        InstallationError: It is not there.
+    """
+    spec = find_installed(ROBUSTBENCH)
+    folder = Path(spec.origin).parent if spec and spec.origin else Path(ROBUSTBENCH)
+    try:
+        return (folder / "helper_files" / name).read_text(encoding="utf-8")
+    except OSError as error:
+        line = install_line(requirement_of(ROBUSTBENCH))
+        raise InstallationError(f"robustbench's {name} is not there; run: {line}") from error
+
+
 def robustbench_files() -> RobustbenchFiles:
     """Return which files of robustbench are not its own, by the hashes in its own RECORD.
 

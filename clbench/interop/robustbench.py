@@ -7,14 +7,15 @@ cannot work, with the command that mends it.
 
 import contextlib
 import importlib
+import math
 import pickle
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -29,6 +30,9 @@ _KNOWN_WARNINGS = (
     "Overwriting .* in registry",
 )
 """What robustbench's imports warn of, which its users cannot mend."""
+
+_OLD_CALLS = ("The parameter 'pretrained' is deprecated", "Arguments other than a weight enum")
+"""What torchvision warns of when robustbench builds a network, likewise."""
 
 
 def _import_robustbench() -> ModuleType:
@@ -58,24 +62,76 @@ _NOT_ITS_WEIGHTS = (
 """What comes of a file that is cut off, a web page, or the weights of another network."""
 
 
-def load_model(name: str, dataset: str, norm: str, model_dir: Path) -> nn.Module:
+class Entry(NamedTuple):
+    """A row of RobustBench's model zoo.
+
+    ``preprocessing`` is what is done to a picture before it is attacked, as RobustBench names it;
+    "" where nothing is.
+    """
+
+    name: str
+    dataset: str
+    threat_model: str
+    preprocessing: str
+
+
+def entries() -> list[Entry]:
+    """Return every row of the model zoo."""
+    by_dataset = _by_value(_ROBUSTBENCH.model_zoo.model_dicts)
+    return [
+        Entry(name, dataset, threat_model, _preprocessing(name, dataset, threat_model, row))
+        for dataset, by_threat_model in by_dataset.items()
+        for threat_model, rows in _by_value(by_threat_model).items()
+        for name, row in rows.items()
+    ]
+
+
+def entry(name: str, dataset: str, threat_model: str) -> Entry | None:
+    """Return a row of the model zoo; None where there is none, though timm may have the model."""
+    found = (one for one in entries() if one[:3] == (name, dataset, threat_model))
+    return next(found, None)
+
+
+def _preprocessing(name: str, dataset: str, threat_model: str, row: Mapping[str, Any]) -> str:
+    timm = _ROBUSTBENCH.utils.timm
+    registered = f"{name.lower().replace('-', '_')}_{dataset}_{threat_model.lower()}"
+    if dataset != "imagenet" or not timm.is_model(registered):
+        return row.get("preprocessing") or ""
+    cfg = timm.get_pretrained_cfg(registered)  # robustbench prepares them as timm says
+    how = "" if cfg.interpolation == "bilinear" else cfg.interpolation.capitalize()
+    size = cfg.input_size[1]
+    return f"{how}Res{math.floor(size / cfg.crop_pct)}Crop{size}"
+
+
+def load_model(
+    name: str, dataset: str, threat_model: str, model_dir: Path, read: Callable[[Path], object]
+) -> nn.Module:
     """Return a model of RobustBench's zoo, in eval mode on the CPU.
 
-    A model that is registered in timm as ``<name>_<dataset>_<norm>``, in lower case, comes first.
-    Weights are read from ``<model_dir>/<dataset>/<norm>/<name>.pt``; where that is missing,
-    robustbench fetches it. What it prints goes to stderr.
+    A model that is registered in timm as ``<name>_<dataset>_<threat model>``, in lower case, comes
+    first. Weights are read from ``<model_dir>/<dataset>/<threat model>/<name>.pt``; where that is
+    missing, robustbench fetches it. What it prints goes to stderr.
+
+    Args:
+        name: As in the table of the data set and threat model.
+        dataset: A data set of RobustBench's.
+        threat_model: One of it.
+        model_dir: Where weights are.
+        read: Reads a file of weights. RobustBench's own reader either runs what is in it, or, with
+            the torch of today, refuses most files that hold more than tensors.
 
     Raises:
         UnknownNameError: RobustBench has no such data set, threat model or model.
         WeightsError: The weights cannot be fetched, or are not those of this model.
     """
-    rows = _rows(dataset, norm)
-    file = _place(rows.get(name, {}).get("gdrive_id"), model_dir / dataset / norm / f"{name}.pt")
+    rows = _rows(dataset, threat_model)
+    folder = model_dir / dataset / threat_model.removesuffix("_3d")
+    file = _place(rows.get(name, {}).get("gdrive_id"), folder / f"{name}.pt")
     fetching = (OSError, _ROBUSTBENCH.utils.gdown.exceptions.FileURLRetrievalError)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), _as_it_expects(read):
             network: nn.Module = _ROBUSTBENCH.load_model(
-                name, model_dir=model_dir, dataset=dataset, threat_model=norm
+                name, model_dir=model_dir, dataset=dataset, threat_model=threat_model
             )
     except ClbenchError:
         raise
@@ -86,7 +142,7 @@ def load_model(name: str, dataset: str, norm: str, model_dir: Path) -> nn.Module
         ) from error
     except _NOT_ITS_WEIGHTS as error:
         if isinstance(error, KeyError) and name not in rows:
-            raise _unknown(name, rows, f"{dataset} {norm}") from error
+            raise _unknown(name, rows, f"{dataset} {threat_model}") from error
         raise WeightsError(
             f"weights of RobustBench's {name!r} cannot be used: {_brief(error)}; "
             f"move {file} away and put the right file there"
@@ -94,7 +150,29 @@ def load_model(name: str, dataset: str, norm: str, model_dir: Path) -> nn.Module
     return network
 
 
-def _rows(dataset: str, norm: str) -> Mapping[str, Any]:
+@contextlib.contextmanager
+def _as_it_expects(read: Callable[[Path], object]) -> Iterator[None]:
+    """Let robustbench read files of weights by ``read``, and build without a GPU, for a while.
+
+    Some of its networks put tensors on one when they are built.
+    """
+    utils, torch = _ROBUSTBENCH.utils, _ROBUSTBENCH.utils.torch
+    answering = ModuleType("torch")
+    vars(answering).update(vars(torch) | {"load": lambda file, **_: read(Path(file))})
+    cuda = torch.Tensor.cuda
+    try:
+        utils.torch = answering
+        if not torch.cuda.is_available():
+            torch.Tensor.cuda = lambda tensor, *_, **__: tensor
+        with warnings.catch_warnings():
+            for message in _OLD_CALLS:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        utils.torch, torch.Tensor.cuda = torch, cuda
+
+
+def _rows(dataset: str, threat_model: str) -> Mapping[str, Any]:
     """Return RobustBench's models for a data set and threat model, by name."""
     by_dataset = _by_value(_ROBUSTBENCH.model_zoo.model_dicts)
     if dataset not in by_dataset:
@@ -102,8 +180,9 @@ def _rows(dataset: str, norm: str) -> Mapping[str, Any]:
             f"RobustBench has no models of {dataset!r}, but of {', '.join(by_dataset)}; "
             "give --protocol cifar10-linf, or another of these data sets"
         )
-    by_norm = _by_value(by_dataset[dataset])
-    models: Mapping[str, Any] = look_up(by_norm, norm, f"RobustBench threat model of {dataset}")
+    tables = _by_value(by_dataset[dataset])
+    what = f"RobustBench threat model of {dataset}"
+    models: Mapping[str, Any] = look_up(tables, threat_model.removesuffix("_3d"), what)
     return models
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from clbench.leaderboard.headings import headings
 from clbench.leaderboard.outcomes import NOT_KNOWN, ByRun
-from clbench.leaderboard.table import Cell, columns, in_order, table
+from clbench.leaderboard.table import EXTERNAL, Cell, columns, in_order, table
 from clbench.schema.errors import BadValueError
 from clbench.schema.group import Group
 from clbench.schema.names import look_up
@@ -53,14 +53,16 @@ def rows(
         UnknownNameError: A column that these records do not have; the message suggests the nearest.
         BadValueError: A column is there twice.
     """
-    known = {name: name for name in columns(records)}
+    known = {name: name for name in (*columns(records), EXTERNAL)}
     chosen = [look_up(known, name, "column") for name in wanted or DEFAULT_COLUMNS]
     if twice := [name for name in chosen if chosen.count(name) > 1]:
         raise BadValueError(f"--columns has each column once, got {twice[0]!r} twice")
     board = table(records, outcomes)
     return [
         {name: _plain(value) for name, value in zip(chosen, values, strict=True)}
-        for values in board[chosen].astype(object).itertuples(index=False, name=None)
+        for values in board.reindex(columns=chosen)
+        .astype(object)
+        .itertuples(index=False, name=None)
     ]
 
 

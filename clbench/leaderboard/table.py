@@ -21,6 +21,7 @@ from clbench.schema.records import (
     CKA_COLUMNS,
     EvaluationRecord,
     left_after,
+    ranked_accuracy,
     record_files,
     records_by_path,
 )
@@ -30,6 +31,9 @@ from clbench.schema.threat_model import parse_eps
 Cell = str | int | float | bool
 
 CSV_NAME = "leaderboard.csv"
+
+EXTERNAL = "external"
+"""The column of lower robust accuracies that others found; only there where one is."""
 
 _ACCURACIES = ("clean_acc", "robust_acc")
 
@@ -112,8 +116,7 @@ def table(records: Sequence[EvaluationRecord], outcomes: ByRun = NOT_KNOWN) -> p
 
 def _rank(board: pd.DataFrame, ordered: Sequence[EvaluationRecord], outcomes: ByRun) -> None:
     """Fill in ranks and their bands, of rows that have a robust accuracy and no upper bound."""
-    is_ranked = pd.Series([not record.is_upper_bound for record in ordered])
-    ranked = board["robust_acc"].where(is_ranked)
+    ranked = pd.Series([ranked_accuracy(record) for record in ordered])
     groups = pd.Series(_numbered([record.group for record in ordered]))
     board["rank"] = ranked.groupby(groups).rank(method="min", ascending=False).astype("Int64")
     found: dict[int, Band] = {}
@@ -156,6 +159,7 @@ def columns(records: Sequence[EvaluationRecord]) -> list[str]:
         *("rank", "rank_low", "rank_high", "model", "scheme", "scenario", "backbone"),
         *("dataset", "norm", "eps", "eps_value", "n_examples"),
         *(f"{accuracy}{bound}" for accuracy in _ACCURACIES for bound in ("", "_low", "_high")),
+        *([EXTERNAL] if any(record.external for record in records) else []),
         *("attack", "attack_backend", "attack_hash"),
         *attacks,
         *CKA_COLUMNS,
@@ -195,6 +199,8 @@ def row(record: EvaluationRecord) -> dict[str, Cell]:
         "device": record.device,
         "wall_s": round(record.wall_s, 1),
     }
+    if record.external is not None:
+        cells[EXTERNAL] = record.external.robust_acc
     for measure in record.measures:
         cells[visible(measure.name)] = measure.value
         if measure.name in _ACCURACIES:
@@ -208,17 +214,21 @@ def _digits(value: object) -> str:
 
 
 def _order(record: EvaluationRecord) -> tuple[object, ...]:
-    def descending(name: str) -> float:
+    def descending(value: float) -> float:
+        return math.inf if math.isnan(value) else -value
+
+    def measured(name: str) -> float:
         measure = record.measure(name)
-        return math.inf if measure is None or math.isnan(measure.value) else -measure.value
+        return math.nan if measure is None else measure.value
 
     group = record.group
     return (
         record.data.name,
         group.n_examples,
         *group,
-        descending("robust_acc"),
-        descending("clean_acc"),
+        descending(ranked_accuracy(record)),
+        descending(measured("robust_acc")),
+        descending(measured("clean_acc")),
         record.model.name,
         record.run.hash,
     )

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from clbench.data.checks import check_labels
-from clbench.data.datasets import DATASETS
+from clbench.data.datasets import DATASETS, TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.models.argument import is_weights_file, read_argument
 from clbench.models.interface import LoadedModel, Wanted
@@ -34,6 +34,9 @@ _SOURCES: dict[str, Callable[[str, Wanted], LoadedModel]] = {
     "robustbench": robustbench.load,
 }
 """By what stands before the colon of a name."""
+
+PICTURES = "imagenet"
+"""The data set of pictures of all sizes, which networks see prepared in several ways."""
 
 IN_MEMORY = "in memory"
 """What ends the source of a network that was given as such."""
@@ -92,6 +95,32 @@ def load_model(
     in_eval_mode(loaded.network)
     check_name(given.name, loaded)
     return replace(loaded, name=given.name or loaded.name)
+
+
+def preprocessing_of(model: Model, dataset: str | None, norm: NormName) -> str:
+    """Return what RobustBench does to pictures before a network of its zoo sees them.
+
+    By its name of it; "" where that is nothing, or the usual, or the network is another's.
+    """
+    if dataset != PICTURES or isinstance(model, nn.Module):
+        return ""
+    prefix, colon, rest = read_argument(str(model)).what.partition(":")
+    is_theirs = prefix == "robustbench" and colon
+    return robustbench.preprocessing(rest, dataset, norm) if is_theirs else ""
+
+
+def of_threat_model(model: Model, threat_model: str) -> Model:
+    """Return a name of RobustBench's zoo with this table, where it names none; others as they are.
+
+    >>> of_threat_model("robustbench:AlexNet", "corruptions")
+    'robustbench:corruptions/AlexNet'
+    """
+    if isinstance(model, nn.Module):
+        return model
+    what = read_argument(str(model)).what
+    if not what.startswith("robustbench:") or "/" in what:
+        return model
+    return str(model).replace("robustbench:", f"robustbench:{threat_model}/", 1)
 
 
 def check_name(name: str, loaded: LoadedModel) -> None:
@@ -198,7 +227,7 @@ def _what_is_wanted(
         alike = (i.name for i in DATASETS.values() if (i.shape, i.n_classes) == (shape, n_classes))
         return Wanted(next(alike, None), shape, n_classes, norm, weights, or_more=True)
     if n_classes is None or shape is None:
-        info = look_up(DATASETS, dataset, "dataset")
+        info = look_up(TEST_SETS, dataset, "dataset")
         shape, n_classes = shape or info.shape, n_classes or info.n_classes
     return Wanted(dataset, shape, n_classes, norm, weights)
 

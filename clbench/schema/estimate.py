@@ -91,6 +91,25 @@ def _score(difference: float, gained: int, lost: int, n: int) -> float:
     return (n * difference - gained + lost) / math.sqrt(variance) if variance > 0 else math.inf
 
 
+def mean_of(name: str, values: Sequence[float], value_range: tuple[float, float]) -> Estimate:
+    """Return the mean of independent values with its normal 95 % interval.
+
+    Where all are equal, and their spread tells nothing, the interval is Wilson's of as many that
+    are all right or all wrong, as far as the range goes.
+
+    >>> found = mean_of("acc", [0.0, 1.0] * 50, (0.0, 1.0))
+    >>> found.value, round(found.low, 3), round(found.high, 3)
+    (0.5, 0.401, 0.599)
+    """
+    n, (least, most) = len(values), value_range
+    mean = math.fsum(values) / n
+    spread = math.fsum((one - mean) ** 2 for one in values)
+    half = Z95 * math.sqrt(spread / max(1, n - 1) / n)
+    if not spread:
+        half = (most - least) * (1 - proportion(name, n, n).low)
+    return within(value_range, Estimate(name, mean, n, mean - half, mean + half))
+
+
 def jackknife(name: str, value: float, leave_one_out: Sequence[float], n: int) -> Estimate:
     """Return ``value`` with the normal 95 % interval of its jackknife standard error.
 

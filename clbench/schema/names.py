@@ -8,6 +8,8 @@ from clbench.schema.errors import UnknownNameError
 from clbench.schema.text import shown
 
 NormName = Literal["Linf", "L2", "L1"]
+RobustBenchThreatModel = Literal["Linf", "L2", "corruptions", "corruptions_3d"]
+"""Its tables of models; there are no models of corruptions_3d alone, those of corruptions stand."""
 Scheme = Literal["simclr", "supcon", "supervised"]
 Scenario = Literal["st", "at", "partial_at", "full_at"]
 Precision = Literal["float32", "bfloat16"]

@@ -1,5 +1,6 @@
-"""Whole numbers as users type them: plain digits in a range, or a line that says the range."""
+"""Numbers as users type them: plain digits in a range, or a line that says the range."""
 
+import math
 import re
 from contextlib import suppress
 from operator import index
@@ -45,6 +46,27 @@ def whole(name: str, value: object, least: int, most: int, *, words: str = "") -
             f"{name} must be {words}a whole number from {least} {upper}, got {shown(value)}"
         )
     return number
+
+
+_DECIMAL = re.compile(r"[0-9]{1,20}(\.[0-9]{0,20})?|\.[0-9]{1,20}")
+
+
+def share(name: str, value: object) -> float:
+    """Return the share from 0 to 1 that ``value`` is, or writes as a decimal.
+
+    Raises:
+        BadValueError: It is none; a percentage is asked about.
+
+    >>> share("--robust-acc", "0.584")
+    0.584
+    """
+    text = repr(value) if isinstance(value, float) else str(value)
+    is_number = _DECIMAL.fullmatch(text) or isinstance(value, float)
+    number = float(text) if is_number else math.nan
+    if 0 <= number <= 1:
+        return number
+    hint = f"; did you mean {number / 100:.6g}?" if 1 < number <= 100 else ""  # noqa: PLR2004 - percent
+    raise BadValueError(f"{name} must be a share from 0 to 1, got {shown(value)}{hint}")
 
 
 AUTO = "auto"

@@ -1,14 +1,16 @@
 """One run as JSON: the source of truth that the leaderboard is generated from."""
 
 import json
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clbench.schema.attack_spec import HASH_DIGITS, Parameter
+from clbench.schema.corruptions import ACCURACY
 from clbench.schema.dataclass_io import read_json, to_json
-from clbench.schema.errors import RecordError
+from clbench.schema.errors import BadValueError, RecordError
 from clbench.schema.estimate import Estimate
 from clbench.schema.files import ASIDE, safe_name, sha256_of, write_atomically
 from clbench.schema.flags import UPPER_BOUND, RaisedFlag
@@ -119,6 +121,28 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class External:
+    """A lower robust accuracy, as a share, that an attack of somebody else found.
+
+    ``source`` says whose. ``certificate_sha256`` is of the file with the adversarial images that
+    were checked; "" where there are none, so that only the source vouches for it.
+
+    Raises:
+        BadValueError: It is no share, or nobody vouches for it.
+    """
+
+    robust_acc: float
+    source: str
+    certificate_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.robust_acc <= 1:  # NaN neither
+            raise BadValueError(f"robust_acc must be a share from 0 to 1, got {self.robust_acc!r}")
+        if not self.source.strip():
+            raise BadValueError(f"source must say whose attack it was, got {self.source!r}")
+
+
+@dataclass(frozen=True)
 class RunIdentity:
     """What decides the verdicts, known before the first attack: equal runs end equally."""
 
@@ -152,6 +176,7 @@ class EvaluationRecord:
 
     Where nothing was attacked, there is neither a threat model nor an attack. ``evidence_sha256``
     is that of the file beside it that says what happened to every example; "" in older records.
+    ``external`` is what was added to it later, and no part of what this run measured.
     """
 
     schema_version: int
@@ -173,6 +198,7 @@ class EvaluationRecord:
     commit: str
     created: str
     evidence_sha256: str = ""
+    external: External | None = None
 
     @property
     def run(self) -> RunIdentity:
@@ -231,6 +257,19 @@ class EvaluationRecord:
         return next((measure for measure in self.measures if measure.name == name), None)
 
 
+def ranked_accuracy(record: EvaluationRecord) -> float:
+    """Return the robust accuracy that ranks a record: a lower external one wins over its own.
+
+    Where nothing was attacked it is the accuracy on corrupted images; NaN where there are none, or
+    where it is an upper bound.
+    """
+    names = ("robust_acc", ACCURACY, f"{ACCURACY}_3d")
+    robust = next((one for name in names if (one := record.measure(name))), None)
+    if robust is None or record.is_upper_bound:
+        return math.nan
+    return min(robust.value, record.external.robust_acc) if record.external else robust.value
+
+
 class RunPaths(NamedTuple):
     """Where the files of one run belong."""
 
@@ -259,8 +298,16 @@ def run_paths(out: Path, run: RunIdentity) -> RunPaths:
 
 def evidence_of(record: Path, out: Path) -> Path:
     """Return where the evidence of a record's file lies."""
-    inside = record.relative_to(out / "records")
-    return (out / "evidence" / inside).with_suffix(".npz")
+    return _beside(record, out, "evidence")
+
+
+def certificate_of(record: Path, out: Path) -> Path:
+    """Return where the adversarial images behind a record's external accuracy lie."""
+    return _beside(record, out, "external")
+
+
+def _beside(record: Path, out: Path, kind: str) -> Path:
+    return (out / kind / record.relative_to(out / "records")).with_suffix(".npz")
 
 
 def folder_of(record: Path) -> Path | None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from clbench.data.datasets import DATASETS
+from clbench.data.datasets import TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.data.load import load_images
 from clbench.models.interface import LoadedModel
-from clbench.models.load import IN_MEMORY, load_for
+from clbench.models.load import IN_MEMORY, load_for, preprocessing_of
 from clbench.models.zoo import zoo_names
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import DataError, ModelError
@@ -21,7 +21,7 @@ from clbench.verification.request import Given
 _TOLD = ("scheme", "scenario", "backbone", "preprocessing", "recipe_sha256")
 """What a record says of its network besides, as far as the network tells it again."""
 
-_PACKAGED = re.compile(r"(timm|robustbench):[A-Za-z0-9][A-Za-z0-9._-]*")
+_PACKAGED = re.compile(r"(timm|robustbench):([A-Za-z0-9_]+/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 """Names that run no code but that of the package before the colon."""
 
 
@@ -44,10 +44,15 @@ def find_images(stored: Stored, given: Given) -> ImageSet:
         ClbenchError: They are not there, or there are fewer.
     """
     record, data = stored.record, given.data
-    info = DATASETS.get(record.data.name)
+    info = TEST_SETS.get(record.data.name)
     if info is not None and (info.packaged or data is None):
         data_dir = None if info.packaged else given.data_dir
-        return load_images(info.name, n_examples=record.data.n, data_dir=data_dir)
+        return load_images(
+            info.name,
+            n_examples=record.data.n,
+            data_dir=data_dir,
+            preprocessing=_preprocessing(record, given),
+        )
     if data is None:
         raise DataError(
             f"the images of {stored.path} are its maker's own, {record.data.name!r}; give them "
@@ -56,6 +61,14 @@ def find_images(stored: Stored, given: Given) -> ImageSet:
     n_classes = info.n_classes if info else None
     found = load_images(data, n_examples=record.data.n, n_classes=n_classes)
     return found if info is None else found.named(info.name)
+
+
+def _preprocessing(record: EvaluationRecord, given: Given) -> str:
+    """Return what is done to pictures first, as the network of a record asks for it."""
+    named = given.model if given.model is not None else _named_by(record)
+    if named is None or record.threat_model is None:
+        return ""
+    return preprocessing_of(named, record.data.name, parse_norm(record.threat_model.norm))
 
 
 def find_model(stored: Stored, given: Given, images: ImageSet, device: torch.device) -> Asked:
@@ -77,7 +90,7 @@ def find_model(stored: Stored, given: Given, images: ImageSet, device: torch.dev
     loaded, adapted = load_for(
         named,
         images,
-        dataset=record.data.name if record.data.name in DATASETS else None,
+        dataset=record.data.name if record.data.name in TEST_SETS else None,
         norm=parse_norm(record.threat_model.norm),
         device=device,
         weights=given.weights,

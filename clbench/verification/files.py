@@ -20,6 +20,7 @@ from clbench.schema.records import (
 )
 from clbench.verification.arrays import of_evidence, of_images
 from clbench.verification.attack_claims import of_attack, of_protocol
+from clbench.verification.external import of_external
 from clbench.verification.findings import FILES, Problem, Stored
 
 _ROUNDING = 1e-9
@@ -39,7 +40,7 @@ def check_record(record: EvaluationRecord, path: Path, out: Path) -> tuple[Store
     """Return a record with its evidence, and what is wrong with it, its name and its evidence."""
     place = evidence_of(path, out)
     alone = Stored(path, record, place, None)
-    found = list(_of_name(alone, out))
+    found = [*_of_name(alone, out), *of_external(alone, out)]
     if not record.is_bound and not place.exists():
         return alone, found  # version 0.1 let records go about alone
     try:

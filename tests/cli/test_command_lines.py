@@ -135,6 +135,16 @@ OTHERS = {
     "leaderboard check --out nowhere --json": "no records under nowhere",
     "leaderboard build --out ''": "--out must not be empty",
     "leaderboard nope": "no such command",
+    "leaderboard export to --format robustbench --out nowhere": "no records under nowhere",
+    "leaderboard export to --format csv": "'csv' is not one of",
+    "leaderboard export to": "missing option '--format'",
+    "leaderboard export --format robustbench": "missing argument",
+    "leaderboard export '' --format robustbench": "must not be empty",
+    "leaderboard external r.json --source x --robust-acc 58.4": "did you mean 0.584?",
+    "leaderboard external r.json --source x --robust-acc 1/2": "must be a share from 0 to 1",
+    "leaderboard external r.json --robust-acc 0.1": "missing option '--source'",
+    "leaderboard external r.json --source x --robust-acc 0.1 --model simclr_at": "--certificate",
+    "leaderboard external nowhere.json --source x --robust-acc 0.1": "cannot be read",
     "eval simclr_at": "missing option '--model'; did you mean --model simclr_at?; see clbench eval",
     "eval simclr_at --out x --quiet": "missing option '--model'; did you mean --model simclr_at?",
     "eval --out x": "missing option '--model'; see clbench eval --help",
@@ -244,7 +254,10 @@ LISTS = (
         f"{command} -h"
         for command in ("show", "compare", "models", "attacks", "protocols", "clean")
     ),
-    *(f"leaderboard {command} --help" for command in ("build", "check", "show", "upgrade")),
+    *(
+        f"leaderboard {command} --help"
+        for command in ("build", "check", "show", "upgrade", "export")
+    ),
     *("models", "protocols", "attacks", "leaderboard --help"),
 )
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torchvision.datasets import CIFAR10
 
+import clbench
 from clbench.attacks.registry import bind, plan_attack
 from clbench.data.load import load_test_set
 from clbench.evaluation.run import evaluate
@@ -105,6 +106,24 @@ def test_robustbench_and_clbench_agree_within_one_example(run, network, data_dir
     assert abs(robust - outcome.robust_acc.value) <= 1 / N
     assert 0 < robust < clean
     assert f"robust accuracy: {robust:.2%}" in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.slow
+def test_robustbench_and_clbench_eval_give_the_same_verdicts(run, network, data_dir, tmp_path):
+    state, n = tmp_path / "state.json", 16
+    run(n, aa_state_path=state)
+    done = clbench.evaluate(
+        network,
+        protocol="cifar10-linf",
+        data_dir=data_dir,
+        n_examples=n,
+        backend="pyautoattack",
+        batch_size=n,
+        probe=False,
+    )
+    robust = json.loads(state.read_text())["_robust_flags"]
+    assert 0 < sum(robust) < n
+    assert (done.examples.broken_by == "").tolist() == robust
 
 
 class Stopped(nn.Module):

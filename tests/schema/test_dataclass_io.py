@@ -21,7 +21,7 @@ from clbench.schema.dataclass_io import (
 from clbench.schema.errors import BadValueError, RecordError, UnknownNameError
 from clbench.schema.flags import RaisedFlag
 from clbench.schema.names import NORM_NAMES
-from clbench.schema.records import EvaluationRecord, ThreatEntry
+from clbench.schema.records import EvaluationRecord, External, ThreatEntry
 from clbench.schema.training_record import TrainingRecord
 
 
@@ -188,6 +188,15 @@ def fits(value):
             return not is_dataclass(value) or fits(vars(value))
 
 
+st.register_type_strategy(
+    External,
+    st.builds(
+        External,
+        robust_acc=st.floats(0, 1),
+        source=st.text(min_size=1).filter(str.strip),
+        certificate_sha256=st.text(),
+    ),
+)
 st.register_type_strategy(
     ThreatEntry,
     st.builds(

@@ -1,8 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 
 from clbench.schema.errors import BadValueError
-from clbench.schema.numbers import LARGEST, read_batch_size, whole
+from clbench.schema.numbers import LARGEST, read_batch_size, share, whole
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,41 @@ def test_a_range_is_said():
 
 def test_a_batch_size_may_be_left_open():
     assert [read_batch_size(one) for one in (None, "auto", "4", 4)] == [None, None, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("0", 0), ("1", 1), (".5", 0.5), ("0.584", 0.584), (0.25, 0.25), (0, 0), (1, 1), (1e-9, 1e-9)],
+)
+def test_a_share_is_a_number_from_0_to_1(value, expected):
+    assert share("--robust-acc", value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "-0.1",
+        "1.1",
+        "1e-1",
+        "0,5",
+        "1/2",
+        "nan",
+        "inf",
+        "\u0660.\u0665",
+        " 0.5",
+        True,
+        None,
+        math.nan,
+        [],
+        2,
+    ],
+)
+def test_what_is_no_share_is_refused_with_what_came(value):
+    with pytest.raises(BadValueError, match=r"^--robust-acc must be a share from 0 to 1, got "):
+        share("--robust-acc", value)
+
+
+def test_a_percentage_is_asked_about():
+    with pytest.raises(BadValueError, match=r"got '58.4'; did you mean 0.584\?$"):
+        share("--robust-acc", "58.4")

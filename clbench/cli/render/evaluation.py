@@ -14,10 +14,11 @@ from clbench.evaluation.session import Evaluation
 from clbench.leaderboard.table import CSV_NAME
 from clbench.probes.layers import NO_LAYER
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
+from clbench.schema.corruptions import of_corruption
 from clbench.schema.dataclass_io import to_json, to_table
 from clbench.schema.estimate import Estimate
 from clbench.schema.flags import meaning
-from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, left_after
+from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, External, left_after
 from clbench.schema.shard import Shard, named
 from clbench.schema.text import visible
 
@@ -89,8 +90,16 @@ def show_record(record: EvaluationRecord) -> None:
     for flag in record.flags:
         line = Text.assemble((f"flag {visible(flag.name)}", "yellow"), f": {meaning(flag, attack)}")
         console.print(line)
+    if record.external is not None:
+        console.print(_external(record.external), soft_wrap=True)
     if record.unreliable:
         console.print("the robust accuracy is unreliable", style="yellow")
+
+
+def _external(found: External) -> Text:
+    known = Text(f"best known robust accuracy {found.robust_acc:.2%}".replace("%", " %"), "bold")
+    checked = "its images were checked" if found.certificate_sha256 else "no certificate"
+    return Text.assemble(known, f", by {visible(found.source)} ({checked})")
 
 
 def _title(record: EvaluationRecord) -> Text:
@@ -109,6 +118,13 @@ def _accuracies(record: EvaluationRecord, console: PlainConsole) -> Table:
     for attack in components if len(components) > 1 else ():
         left = cells(record.measure(left_after(attack)))
         table.add_row(f"  left after {visible(attack)}", *left, style="dim")
+    if record.attack is None:
+        for measure in record.measures[1:]:
+            is_each = measure.name.startswith(of_corruption(""))
+            name = measure.name.removeprefix(of_corruption("")).replace("_", " ")
+            shown = _cells(console, measure, percent=True)
+            table.add_row(f"  {name}" if is_each else name, *shown, style="" if is_each else "bold")
+        return table
     label = "robust accuracy, at most" if record.is_upper_bound else "robust accuracy"
     table.add_row(label, *cells(record.measure("robust_acc")), style="bold")
     return table
