@@ -23,7 +23,7 @@ from clbench.data.image_set import ImageSet
 from clbench.evaluation.evidence import read_evidence
 from clbench.evaluation.run import evaluate
 from clbench.models.zoo import ZOO
-from clbench.schema.records import evidence_of, read_record, record_files
+from clbench.schema.record_files import evidence_of, read_record, record_files
 from clbench.schema.threat_model import ThreatModel, parse_eps
 
 RESULTS = Path(__file__).parent / "results" / "fast_agreement"

@@ -633,7 +633,7 @@ def read_records(out: AnyPath = "results") -> "list[EvaluationRecord]":
     Raises:
         RecordError: One of them cannot be read, or two hold one run.
     """
-    from clbench.schema.records import read_records
+    from clbench.schema.record_files import read_records
 
     return read_records(as_path("out", out))
 

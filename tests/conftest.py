@@ -24,6 +24,7 @@ from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.verdicts import accuracies
 from clbench.schema.estimate import proportion
 from clbench.schema.files import sha256_of, write_atomically
+from clbench.schema.record_files import run_paths, write_record
 from clbench.schema.records import (
     SCHEMA_VERSION,
     AttackEntry,
@@ -32,8 +33,6 @@ from clbench.schema.records import (
     EvaluationRecord,
     ModelEntry,
     ThreatEntry,
-    run_paths,
-    write_record,
 )
 
 LONGEST = "tests/test_readme.py"

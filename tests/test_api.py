@@ -15,7 +15,7 @@ import clbench
 from clbench.leaderboard.check import check
 from clbench.schema.errors import BadValueError, DataError, StorageError
 from clbench.schema.protocol import resolve
-from clbench.schema.records import read_record, read_records
+from clbench.schema.record_files import read_record, read_records
 
 ATTACK = "pgd,steps=3"
 

@@ -13,7 +13,7 @@ import clbench
 from clbench.evaluation.evidence import read_evidence
 from clbench.models import build_backbone
 from clbench.schema.estimate import paired_difference
-from clbench.schema.records import read_records
+from clbench.schema.record_files import read_records
 
 BOARD = Path(__file__).parents[1] / "leaderboard"
 PAGE = (BOARD / "README.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clbench.leaderboard.check import check
-from clbench.schema.records import read_records
+from clbench.schema.record_files import read_records
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,7 +12,7 @@ from clbench.data.datasets import TEST_SETS
 from clbench.leaderboard.check import check
 from clbench.models import ZOO
 from clbench.models.zoo import WEIGHTS_DIR
-from clbench.schema import records
+from clbench.schema import record_files as records
 from clbench.schema.flags import FLAGS as FLAG_ROWS
 from clbench.schema.protocol import config_dir, protocols
 

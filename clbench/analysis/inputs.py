@@ -21,7 +21,8 @@ from clbench.schema.estimate import Estimate, undefined
 from clbench.schema.group import Group
 from clbench.schema.names import SCENARIOS, SCHEMES, look_up
 from clbench.schema.probe_record import ProbeRecord
-from clbench.schema.records import EvaluationRecord, ModelEntry, read_records
+from clbench.schema.record_files import read_records
+from clbench.schema.records import EvaluationRecord, ModelEntry
 
 END = "end"
 """The mean of pooled features and logits."""

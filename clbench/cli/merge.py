@@ -32,7 +32,8 @@ def merge(out: Folders = None, as_json: opt.Json = False) -> None:
     from clbench.cli.render.evaluation import record_json, show_record
     from clbench.cli.render.tables import show_json
     from clbench.leaderboard.table import CSV_NAME
-    from clbench.schema.records import CKA_COLUMNS, run_paths
+    from clbench.schema.record_files import run_paths
+    from clbench.schema.records import CKA_COLUMNS
 
     folders = out or [Path("results")]
 

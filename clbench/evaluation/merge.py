@@ -24,7 +24,8 @@ from clbench.evaluation.state_file import DAMAGED, PER_EXAMPLE, TOTALS, unpack
 from clbench.evaluation.store import RunStore
 from clbench.models.validate import same_answers
 from clbench.schema.errors import ClbenchError, RecordError
-from clbench.schema.records import EvaluationRecord, read_record, run_paths
+from clbench.schema.record_files import read_record, run_paths
+from clbench.schema.records import EvaluationRecord
 
 log = logging.getLogger(__name__)
 

@@ -42,6 +42,7 @@ from clbench.schema.names import EVIDENCE_KINDS, EvidenceKind
 from clbench.schema.numbers import read_batch_size
 from clbench.schema.protocol import CUSTOM, Protocol
 from clbench.schema.provenance import commit, utc_now, versions
+from clbench.schema.record_files import RunPaths
 from clbench.schema.records import (
     SCHEMA_VERSION,
     AttackEntry,
@@ -49,7 +50,6 @@ from clbench.schema.records import (
     DataEntry,
     EvaluationRecord,
     RunIdentity,
-    RunPaths,
     ThreatEntry,
 )
 from clbench.schema.shard import Shard

@@ -13,15 +13,8 @@ from clbench.evaluation.parts import images_of, other_cuts, part_at, progress_of
 from clbench.models.validate import same_answers
 from clbench.schema.errors import RecordError
 from clbench.schema.files import make_folder, set_aside, sha256_of_file, write_atomically
-from clbench.schema.records import (
-    EvaluationRecord,
-    External,
-    RunIdentity,
-    RunPaths,
-    read_record,
-    run_paths,
-    write_record,
-)
+from clbench.schema.record_files import RunPaths, read_record, run_paths, write_record
+from clbench.schema.records import EvaluationRecord, External, RunIdentity
 from clbench.schema.shard import Shard
 
 log = logging.getLogger(__name__)

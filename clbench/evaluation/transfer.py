@@ -17,11 +17,9 @@ from clbench.evaluation.certificates import Certificates
 from clbench.evaluation.evidence import read_evidence
 from clbench.schema.attack_spec import TRANSFER, Component
 from clbench.schema.errors import BadValueError, RecordError
-from clbench.schema.records import DataEntry, evidence_of, read_record
+from clbench.schema.record_files import evidence_of, folder_of, read_record
+from clbench.schema.records import DataEntry
 from clbench.schema.threat_model import ThreatModel, format_eps, parse_eps
-
-_ABOVE = 3
-"""Folders between a record and the folder of results: dataset, norm, and ``records``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,14 +64,13 @@ def read_source(path: Path, data: DataEntry, threat_model: ThreatModel) -> Sourc
             f"transfer_from {path} must be of {threat_model.norm} with at most "
             f"{format_eps(threat_model.eps)}, got {was}"
         )
-    try:
-        out = path.resolve().parents[_ABOVE]
-        evidence = read_evidence(evidence_of(path.resolve(), out), record.evidence_sha256)
-    except (IndexError, ValueError) as error:
+    out = folder_of(path)
+    if out is None:
         raise RecordError(
             f"record {path} does not lie in a folder of results, DIR/records/DATA/NORM, beside "
             "whose records the evidence is"
-        ) from error
+        )
+    evidence = read_evidence(evidence_of(path.absolute(), out), record.evidence_sha256)
     if evidence.certificates is None:
         raise BadValueError(
             f"transfer_from {path} has no adversarial images; run its evaluation again with "

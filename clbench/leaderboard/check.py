@@ -8,7 +8,7 @@ from clbench.leaderboard.other_files import check_is_record
 from clbench.leaderboard.outcomes import outcomes_of
 from clbench.leaderboard.table import CSV_NAME, no_records, render
 from clbench.schema.errors import RecordError
-from clbench.schema.records import evidence_of, record_files
+from clbench.schema.record_files import evidence_of, record_files
 from clbench.verification.files import check_files, not_checked, remarks_of
 from clbench.verification.findings import FILES, Problem, Stored, Verified
 

@@ -10,12 +10,8 @@ from clbench.leaderboard.outcomes import Outcomes, read_outcomes
 from clbench.schema.errors import BadValueError, RecordError
 from clbench.schema.group import Group
 from clbench.schema.names import unknown
-from clbench.schema.records import (
-    EvaluationRecord,
-    folder_of,
-    read_record,
-    records_by_path,
-)
+from clbench.schema.record_files import folder_of, read_record, records_by_path
+from clbench.schema.records import EvaluationRecord
 
 log = logging.getLogger(__name__)
 

@@ -11,14 +11,8 @@ from clbench.leaderboard.table import build
 from clbench.schema.errors import BadValueError, RecordError
 from clbench.schema.files import sha256_of, write_atomically
 from clbench.schema.numbers import share
-from clbench.schema.records import (
-    EvaluationRecord,
-    External,
-    certificate_of,
-    evidence_of,
-    read_record,
-    write_record,
-)
+from clbench.schema.record_files import certificate_of, evidence_of, read_record, write_record
+from clbench.schema.records import EvaluationRecord, External
 from clbench.verification.findings import Stored
 from clbench.verification.request import Given
 

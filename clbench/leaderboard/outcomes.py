@@ -12,7 +12,8 @@ from jaxtyping import Bool, Int
 from clbench.evaluation.evidence import read_verdicts
 from clbench.evaluation.verdicts import BY_NOTHING
 from clbench.schema.errors import RecordError
-from clbench.schema.records import EvaluationRecord, evidence_of
+from clbench.schema.record_files import evidence_of
+from clbench.schema.records import EvaluationRecord
 
 
 class Outcomes(NamedTuple):

@@ -8,7 +8,8 @@ from clbench.evaluation.verdicts import accuracies
 from clbench.leaderboard.other_files import check_is_record
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate
-from clbench.schema.records import EvaluationRecord, evidence_of, folder_of, read_record
+from clbench.schema.record_files import evidence_of, folder_of, read_record
+from clbench.schema.records import EvaluationRecord
 
 
 class OfClass(NamedTuple):

@@ -17,14 +17,8 @@ from clbench.leaderboard.outcomes import NOT_KNOWN, ByRun, outcomes_or_say
 from clbench.schema.errors import RecordError, StorageError
 from clbench.schema.files import write_atomically
 from clbench.schema.group import Group
-from clbench.schema.records import (
-    CKA_COLUMNS,
-    EvaluationRecord,
-    left_after,
-    ranked_accuracy,
-    record_files,
-    records_by_path,
-)
+from clbench.schema.record_files import record_files, records_by_path
+from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, left_after, ranked_accuracy
 from clbench.schema.text import no_formula, visible
 from clbench.schema.threat_model import parse_eps
 

@@ -7,15 +7,14 @@ from clbench.evaluation.evidence import read_evidence
 from clbench.leaderboard.table import build
 from clbench.schema.errors import RecordError
 from clbench.schema.files import sha256_of, write_atomically
-from clbench.schema.records import (
-    SCHEMA_VERSION,
-    EvaluationRecord,
+from clbench.schema.record_files import (
     evidence_of,
     read_record,
     record_files,
     run_paths,
     write_record,
 )
+from clbench.schema.records import SCHEMA_VERSION, EvaluationRecord
 from clbench.verification.files import check_record
 
 _BACKENDS = {"clbench": "native"}

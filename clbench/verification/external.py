@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clbench.schema.files import sha256_of_file
-from clbench.schema.records import certificate_of
+from clbench.schema.record_files import certificate_of
 from clbench.verification.findings import FILES, Problem, Stored
 
 

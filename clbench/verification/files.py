@@ -10,14 +10,8 @@ from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING, accuracies, improv
 from clbench.schema.attack_spec import TRANSFER
 from clbench.schema.errors import RecordError
 from clbench.schema.flags import SQUARE_IMPROVES, TRANSFER_IMPROVES, is_unreliable
-from clbench.schema.records import (
-    SCHEMA_VERSION,
-    EvaluationRecord,
-    evidence_of,
-    left_after,
-    read_record,
-    run_paths,
-)
+from clbench.schema.record_files import evidence_of, read_record, run_paths
+from clbench.schema.records import SCHEMA_VERSION, EvaluationRecord, left_after
 from clbench.verification.arrays import of_evidence, of_images
 from clbench.verification.attack_claims import of_attack, of_protocol
 from clbench.verification.external import of_external

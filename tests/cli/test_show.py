@@ -11,7 +11,8 @@ from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.estimate import proportion, undefined
 from clbench.schema.flags import RaisedFlag
-from clbench.schema.records import AttackEntry, ThreatEntry, run_paths, write_record
+from clbench.schema.record_files import run_paths, write_record
+from clbench.schema.records import AttackEntry, ThreatEntry
 
 
 @pytest.fixture

@@ -13,7 +13,13 @@ from clbench.evaluation.evidence import read_evidence
 from clbench.leaderboard.table import build
 from clbench.schema.dataclass_io import checksum_of
 from clbench.schema.files import sha256_of
-from clbench.schema.records import evidence_of, read_record, record_files, run_paths, write_record
+from clbench.schema.record_files import (
+    evidence_of,
+    read_record,
+    record_files,
+    run_paths,
+    write_record,
+)
 
 
 @pytest.fixture(scope="module")

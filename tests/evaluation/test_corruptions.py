@@ -27,7 +27,7 @@ from clbench.models.load import of_threat_model
 from clbench.schema.corruptions import COMMON, CORRUPTED, IN_3D, SEVERITIES
 from clbench.schema.errors import BadValueError, ClbenchError, DataError
 from clbench.schema.estimate import mean_of
-from clbench.schema.records import read_record
+from clbench.schema.record_files import read_record
 
 N_ALL, N = 20, 12
 CIFAR10C = CORRUPTED["cifar10-c"]

@@ -12,7 +12,7 @@ from clbench.attacks.registry import BACKENDS, bind, plan_attack
 from clbench.data.image_set import make_image_set
 from clbench.evaluation import slow_precision
 from clbench.evaluation.run import evaluate
-from clbench.schema.records import read_records
+from clbench.schema.record_files import read_records
 from clbench.schema.threat_model import ThreatModel
 
 LINF = ThreatModel("Linf", Fraction(1, 10))

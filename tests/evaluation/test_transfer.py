@@ -8,7 +8,7 @@ from torch import nn
 
 import clbench
 from clbench.schema.errors import BadValueError, RecordError
-from clbench.schema.records import read_record
+from clbench.schema.record_files import read_record
 
 N = 20
 IMAGES = torch.rand(N, 1, 6, 6, generator=torch.Generator().manual_seed(0))

@@ -10,7 +10,7 @@ from clbench.evaluation.verdicts import accuracies
 from clbench.schema.attack_spec import attack_hash
 from clbench.schema.files import sha256_of, write_atomically
 from clbench.schema.flags import RaisedFlag
-from clbench.schema.records import run_paths, write_record
+from clbench.schema.record_files import run_paths, write_record
 
 N = 40
 """Examples of each: 30 are right, of which 12 are broken."""

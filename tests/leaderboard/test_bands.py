@@ -13,7 +13,7 @@ from clbench.leaderboard.bands import bands as rank_bands_of
 from clbench.leaderboard.check import check
 from clbench.leaderboard.outcomes import Outcomes
 from clbench.schema.flags import RaisedFlag
-from clbench.schema.records import evidence_of, read_record, record_files, write_record
+from clbench.schema.record_files import evidence_of, read_record, record_files, write_record
 
 
 def board(out):

@@ -18,7 +18,7 @@ from clbench.schema.errors import RecordError
 from clbench.schema.estimate import proportion
 from clbench.schema.files import sha256_of, write_atomically
 from clbench.schema.flags import raised
-from clbench.schema.records import (
+from clbench.schema.record_files import (
     evidence_of,
     read_record,
     record_files,

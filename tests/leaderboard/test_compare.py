@@ -13,13 +13,8 @@ from clbench.schema.errors import BadValueError, ClbenchError, RecordError, Unkn
 from clbench.schema.estimate import paired_difference, proportion
 from clbench.schema.files import write_atomically
 from clbench.schema.flags import RaisedFlag
-from clbench.schema.records import (
-    DataEntry,
-    ThreatEntry,
-    evidence_of,
-    read_record,
-    write_record,
-)
+from clbench.schema.record_files import evidence_of, read_record, write_record
+from clbench.schema.records import DataEntry, ThreatEntry
 
 
 def one(*records, **options):

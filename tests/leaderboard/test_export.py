@@ -15,14 +15,8 @@ from clbench.leaderboard.export.write import FORMATS, export
 from clbench.schema.errors import RecordError, StorageError, UnknownNameError
 from clbench.schema.files import sha256_of
 from clbench.schema.flags import RaisedFlag
-from clbench.schema.records import (
-    External,
-    ModelEntry,
-    ThreatEntry,
-    evidence_of,
-    read_record,
-    write_record,
-)
+from clbench.schema.record_files import evidence_of, read_record, write_record
+from clbench.schema.records import External, ModelEntry, ThreatEntry
 
 NOTHING = About()
 HERE = Path(__file__).parent / "every_eval_ever"

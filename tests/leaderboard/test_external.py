@@ -13,14 +13,8 @@ from clbench.leaderboard import table
 from clbench.leaderboard.check import check
 from clbench.schema.errors import BadValueError, ClbenchError, DataError, ModelError, RecordError
 from clbench.schema.flags import RaisedFlag
-from clbench.schema.records import (
-    External,
-    certificate_of,
-    evidence_of,
-    ranked_accuracy,
-    read_record,
-    write_record,
-)
+from clbench.schema.record_files import certificate_of, evidence_of, read_record, write_record
+from clbench.schema.records import External, ranked_accuracy
 
 SOURCE = "A. Nother, 2026, https://example.org"
 N = 24

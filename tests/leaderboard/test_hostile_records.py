@@ -10,7 +10,7 @@ from clbench.leaderboard.check import check
 from clbench.leaderboard.formats import as_latex, as_markdown, rows
 from clbench.schema.dataclass_io import checksum_of
 from clbench.schema.errors import RecordError
-from clbench.schema.records import read_records, run_paths, write_record
+from clbench.schema.record_files import read_records, run_paths, write_record
 
 VALUES = {
     "null": None,

@@ -8,7 +8,7 @@ import pytest
 from clbench.leaderboard.other_files import check_is_record
 from clbench.leaderboard.per_class import read_with_evidence
 from clbench.schema.errors import RecordError
-from clbench.schema.records import run_paths, write_record
+from clbench.schema.record_files import run_paths, write_record
 
 PROBE = {"schema_version": 2, "models": [], "measure": "cka", "estimator": "biased"}
 OTHER_FILES = {

@@ -12,7 +12,8 @@ from clbench.schema.errors import RecordError
 from clbench.schema.estimate import proportion, undefined
 from clbench.schema.files import write_atomically
 from clbench.schema.flags import RaisedFlag
-from clbench.schema.records import DataEntry, ThreatEntry, run_paths, write_record
+from clbench.schema.record_files import run_paths, write_record
+from clbench.schema.records import DataEntry, ThreatEntry
 
 
 @pytest.fixture

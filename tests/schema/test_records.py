@@ -10,12 +10,7 @@ from clbench.schema.errors import RecordError, StorageError
 from clbench.schema.estimate import undefined
 from clbench.schema.files import write_atomically
 from clbench.schema.flags import RaisedFlag
-from clbench.schema.records import (
-    read_record,
-    read_records,
-    run_paths,
-    write_record,
-)
+from clbench.schema.record_files import read_record, read_records, run_paths, write_record
 from clbench.testing.damage import flips
 
 

@@ -17,14 +17,14 @@ from clbench.leaderboard.table import build
 from clbench.schema.attack_spec import attack_hash
 from clbench.schema.dataclass_io import from_table, to_json
 from clbench.schema.files import sha256_of
-from clbench.schema.records import (
-    EvaluationRecord,
+from clbench.schema.record_files import (
     evidence_of,
     read_record,
     record_files,
     run_paths,
     write_record,
 )
+from clbench.schema.records import EvaluationRecord
 
 NETWORKS = """
 import torch

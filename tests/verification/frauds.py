@@ -9,7 +9,7 @@ import numpy as np
 
 from clbench.attacks.grammar import read_attack
 from clbench.evaluation.certificates import STEPS
-from clbench.schema.records import evidence_of
+from clbench.schema.record_files import evidence_of
 
 N = 48
 ATTACK = "apgd-ce,n_iter=10 + apgd-t,n_iter=5 + square,n_queries=50"

@@ -12,7 +12,7 @@ from clbench.leaderboard.table import build
 from clbench.schema.dataclass_io import checksum_of
 from clbench.schema.errors import ClbenchError
 from clbench.schema.files import sha256_of
-from clbench.schema.records import evidence_of, write_record
+from clbench.schema.record_files import evidence_of, write_record
 
 VALUES = {
     "null": None, "infinite": float("inf"), "huge": 1e308, "minus one": -1, "zero": 0,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import clbench
-from clbench.schema.records import read_record, record_files
+from clbench.schema.record_files import read_record, record_files
 
 OURS = Path(__file__).parents[2] / "leaderboard"
 DIGITS = [path for path in record_files(OURS) if read_record(path).data.name == "digits"]

@@ -18,7 +18,8 @@ from clbench.leaderboard.export.interface import Written, full_name, is_packaged
 from clbench.schema.errors import RecordError
 from clbench.schema.estimate import Estimate
 from clbench.schema.files import safe_name, sha256_of
-from clbench.schema.records import AGAIN, EvaluationRecord, run_paths
+from clbench.schema.record_files import AGAIN, run_paths
+from clbench.schema.records import EvaluationRecord
 from clbench.schema.text import shown
 
 SCHEMA = "0.3.0"
