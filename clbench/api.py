@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from clbench.data.image_set import ImageSet
     from clbench.data.load import Data
     from clbench.diagnosis.diagnose import Row
+    from clbench.evaluation.evaluation import Evaluation
     from clbench.evaluation.plan import Plan
     from clbench.evaluation.progress import Progress
-    from clbench.evaluation.session import Evaluation, Session
+    from clbench.evaluation.session import Session
     from clbench.leaderboard.compare import Comparison
     from clbench.leaderboard.export.write import Exported
     from clbench.models.interface import LoadedModel

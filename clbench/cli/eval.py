@@ -24,7 +24,7 @@ from clbench.cli.together import check_together, evaluate_together
 from clbench.runtime.processes import processes
 
 if TYPE_CHECKING:
-    from clbench.evaluation.session import Evaluation
+    from clbench.evaluation.evaluation import Evaluation
 
 EXAMPLES = """\b
 Examples:

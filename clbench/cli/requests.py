@@ -8,7 +8,7 @@ from clbench.runtime.processes import processes
 from clbench.schema.errors import BadValueError, ClbenchError, CommandError, lines_of
 
 if TYPE_CHECKING:
-    from clbench.evaluation.session import Evaluation
+    from clbench.evaluation.evaluation import Evaluation
     from clbench.schema.protocol import Protocol
 
 

@@ -13,7 +13,7 @@ from clbench.schema.errors import BadValueError
 from clbench.schema.shard import Shard
 
 if TYPE_CHECKING:
-    from clbench.evaluation.session import Evaluation
+    from clbench.evaluation.evaluation import Evaluation
 
 
 def check_together(given: Mapping[str, Any]) -> None:

@@ -10,8 +10,8 @@ import torch
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.attacked_model import AttackedModel
 from clbench.evaluation.corruptions import Seen, look_at, measures_of, read_baseline
+from clbench.evaluation.evaluation import Evaluation
 from clbench.evaluation.evidence import Evidence
-from clbench.evaluation.session import Evaluation
 from clbench.evaluation.store import RunStore
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING
 from clbench.models.interface import LoadedModel

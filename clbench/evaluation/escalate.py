@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from clbench.evaluation.session import Evaluation
+from clbench.evaluation.evaluation import Evaluation
 from clbench.schema.flags import remedies
 
 log = logging.getLogger(__name__)

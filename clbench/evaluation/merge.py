@@ -14,10 +14,10 @@ from torch import Tensor
 
 from clbench.data.image_set import SetId
 from clbench.evaluation.cuts import complete_cut, draft_in, draft_of
+from clbench.evaluation.evaluation import Evaluation
 from clbench.evaluation.finish import evidence_of, finished
 from clbench.evaluation.parts import BLACK_BOX, SHARD, Part, images_of, parts_in, rows_of
 from clbench.evaluation.result import result_of_state
-from clbench.evaluation.session import Evaluation
 from clbench.evaluation.shard_images import ShardImages, joined_images
 from clbench.evaluation.state import EvaluationState
 from clbench.evaluation.state_file import DAMAGED, PER_EXAMPLE, TOTALS, unpack

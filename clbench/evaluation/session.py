@@ -4,17 +4,16 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, from_numpy
 
 from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import BACKENDS, bind, check_can_be_cut, check_images, plan_attack
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.certificates import kind_for
+from clbench.evaluation.evaluation import Evaluation
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.finish import evidence_of, finished
 from clbench.evaluation.head_starts import of_another_attack, of_same_attack
@@ -42,7 +41,6 @@ from clbench.schema.names import EVIDENCE_KINDS, EvidenceKind
 from clbench.schema.numbers import read_batch_size
 from clbench.schema.protocol import CUSTOM, Protocol
 from clbench.schema.provenance import commit, utc_now, versions
-from clbench.schema.record_files import RunPaths
 from clbench.schema.records import (
     SCHEMA_VERSION,
     AttackEntry,
@@ -56,28 +54,6 @@ from clbench.schema.shard import Shard
 from clbench.schema.threat_model import format_eps
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """A finished evaluation: its record, and what happened to every example.
-
-    ``paths`` are its files, None where nothing was written; ``reused`` says that it was finished
-    before. Of a ``shard``, record and examples are of its images alone, and only its progress is
-    written.
-    """
-
-    record: EvaluationRecord
-    examples: Evidence = field(repr=False)
-    paths: RunPaths | None = None
-    reused: bool = False
-    shard: Shard | None = None
-
-    @property
-    def adversarial(self) -> Float[Tensor, "n c h w"] | None:
-        """The image that broke each example, else the clean one; None where they were not kept."""
-        found = self.examples.adversarial
-        return None if found is None else from_numpy(found)
 
 
 def begin(

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from clbench.cli.render.console import PlainConsole
 from clbench.cli.render.tables import show_json
+from clbench.evaluation.evaluation import Evaluation
 from clbench.evaluation.parts import finished_parts, progress_of
-from clbench.evaluation.session import Evaluation
 from clbench.leaderboard.table import CSV_NAME
 from clbench.probes.layers import NO_LAYER
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
