@@ -96,7 +96,7 @@ def check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
         is_one = parts.scheme == "https" and bool(parts.hostname) and len(url) <= _LONGEST_URL
-    except ValueError:
+    except (ValueError, AttributeError):  # no address, no text
         is_one = False
     if not is_one or visible(url) != url or any(one.isspace() or one in '<>"`|\\' for one in url):
         raise BadValueError(
