@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import clbench
-from clbench.schema.records import record_files
+from clbench.schema.record_files import record_files
 
 ROOT = Path(__file__).parents[1]
 GITHUB = ROOT / ".github"

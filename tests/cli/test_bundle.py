@@ -22,7 +22,7 @@ from clbench.leaderboard.bundles.layout import CARD, EVIDENCE, MANIFEST, RECORD,
 from clbench.leaderboard.check import check
 from clbench.schema.dataclass_io import checksum_of
 from clbench.schema.files import sha256_of
-from clbench.schema.records import evidence_of, read_record, record_files, run_paths
+from clbench.schema.record_files import evidence_of, read_record, record_files, run_paths
 from clbench.testing.damage import cuts, flips
 
 MEMBERS = (MANIFEST, CARD, RECORD, EVIDENCE, WEIGHTS)

@@ -21,18 +21,19 @@ BUNDLE_VERSION = 1
 """Raised when a bundle is laid out otherwise."""
 
 MANIFEST, CARD, RECORD = "bundle.json", "card.md", "record.json"
-EVIDENCE, WEIGHTS = "evidence.npz", "weights.safetensors"
+EVIDENCE, EXTERNAL, WEIGHTS = "evidence.npz", "external.npz", "weights.safetensors"
 
 MOST: Mapping[str, int] = {
     MANIFEST: 1 << 16,
     CARD: 1 << 20,
     RECORD: 1 << 24,
     EVIDENCE: 1 << 30,
+    EXTERNAL: 1 << 30,
     WEIGHTS: 1 << 30,
 }
 """Every member that there may be, in its order, with the most bytes that it may have."""
 
-OPTIONAL = (WEIGHTS,)
+OPTIONAL = (EXTERNAL, WEIGHTS)
 """Members that a bundle may be without."""
 
 _LONGEST_URL = 500

@@ -6,6 +6,7 @@ from clbench.leaderboard.bundles.card import card
 from clbench.leaderboard.bundles.layout import (
     CARD,
     EVIDENCE,
+    EXTERNAL,
     MOST,
     RECORD,
     SUFFIX,
@@ -18,6 +19,7 @@ from clbench.leaderboard.check import placed
 from clbench.leaderboard.other_files import check_is_record
 from clbench.schema.errors import BadValueError, CommandError, RecordError, StorageError
 from clbench.schema.files import sha256_of, write_atomically
+from clbench.schema.record_files import certificate_of
 from clbench.schema.records import EvaluationRecord
 from clbench.verification.files import check_files
 from clbench.verification.findings import Stored
@@ -44,12 +46,15 @@ def bundle(record: Path, *, weights: Path | None, weights_url: str, out: Path | 
     if weights_url:
         check_url(weights_url)
     check_is_record(record)
-    stored = _sound(*placed(record))
+    place = placed(record)
+    stored = _sound(*place)
     members = {
         CARD: card(stored.record, where_weights_are(weights is not None, weights_url)).encode(),
         RECORD: stored.path.read_bytes(),
         EVIDENCE: stored.evidence_path.read_bytes(),
     }
+    if names_a_certificate(stored.record):
+        members[EXTERNAL] = certificate_of(*place).read_bytes()
     if weights is not None:
         members[WEIGHTS] = _weights_of(stored.record, weights)
     for name, data in members.items():
@@ -66,6 +71,11 @@ def bundle(record: Path, *, weights: Path | None, weights_url: str, out: Path | 
 def where_weights_are(in_bundle: bool, url: str) -> str:
     """Return in words where weights are."""
     return " and ".join([_IN_BUNDLE] * in_bundle + [f"at {url}"] * bool(url)) or _NOT_SENT
+
+
+def names_a_certificate(record: EvaluationRecord) -> bool:
+    """Return whether images prove the external accuracy of a record, in a file of their own."""
+    return record.external is not None and bool(record.external.certificate_sha256)
 
 
 def check_is_useful(record: EvaluationRecord, path: Path) -> None:
