@@ -72,6 +72,7 @@ def run(tmp_path):
     return ran
 
 
+@pytest.mark.slow
 def test_the_workflow_adds_what_holds_and_fails_where_something_does_not(run, tmp_path):
     done = run()
     assert done.returncode == 0, done.stderr

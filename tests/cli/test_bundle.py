@@ -152,6 +152,15 @@ def test_a_link_to_a_bundle_is_one(clbench, whole, in_folder):
     assert clbench("leaderboard", "add", "b.zip").status == 0
 
 
+@pytest.mark.parametrize("command", ["verify", "show", "bundle"])
+def test_a_bundle_that_is_given_for_a_record_is_told_from_one(clbench, whole, in_folder, command):
+    (in_folder / "a.zip").write_bytes(whole)
+    done = clbench(command, "a.zip")
+    assert done.status == 2
+    (line,) = reasons(done)
+    assert line.startswith("'a.zip' is a bundle, which clbench leaderboard add verifies, no eval")
+
+
 # what leads to the network
 
 
@@ -683,7 +692,7 @@ def test_a_place_that_cannot_be_written_is_a_line(clbench, whole, in_folder):
     done = clbench("leaderboard", "add", "a.zip", "--out", "/dev/null")
     assert done.status == 2
     (line,) = reasons(done)
-    assert line.startswith("cannot write /dev/null/evidence/")
+    assert line.startswith("cannot write /dev/null/")
 
 
 def test_nothing_is_added_to_a_leaderboard_that_cannot_be_read(clbench, whole, in_folder):
