@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clbench.analysis.run import compare_models as probe
     from clbench.api import add_external as add_external
     from clbench.api import build_leaderboard as build_leaderboard
+    from clbench.api import bundle as bundle
     from clbench.api import compare as compare
     from clbench.api import diagnose as diagnose
     from clbench.api import evaluate as evaluate
@@ -32,6 +33,7 @@ __all__ = [
     "__version__",
     "add_external",
     "build_leaderboard",
+    "bundle",
     "compare",
     "diagnose",
     "evaluate",

@@ -527,6 +527,39 @@ def verify(
     return ask_again(verified, read, request, tell)
 
 
+def bundle(
+    record: AnyPath,
+    *,
+    weights: AnyPath | None = None,
+    weights_url: str = "",
+    out: AnyPath | None = None,
+) -> Path:
+    """Pack a record, what proves it and a card into one file, and return its path.
+
+    ``clbench leaderboard add`` verifies it, whoever made it, and adds it to a leaderboard. The same
+    record gives the same bytes.
+
+    Args:
+        record: A record in a folder of results.
+        weights: Those of its network, of safetensors, to be sent with it; those of the zoo, timm
+            and RobustBench are known by name.
+        weights_url: Where anybody can fetch them, by https.
+        out: The file to write, NAME.clbench.zip in the working folder unless given.
+
+    Raises:
+        ClbenchError: Files alone tell that the record does not hold, nothing was attacked, the
+            weights are others than it tells of, or there is another file.
+    """
+    from clbench.leaderboard.bundles.make import bundle
+
+    return bundle(
+        as_path("record", record),
+        weights=path_or_none("weights", weights),
+        weights_url=weights_url,
+        out=path_or_none("out", out),
+    )
+
+
 def load_model(
     name: "Model", *, dataset: str | None = None, weights: AnyPath | None = None
 ) -> "LoadedModel":

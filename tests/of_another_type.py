@@ -58,6 +58,12 @@ TRAIN = [
     ({"out": 5}, f"out {NO_PATH}"),
     ({"data": [5]}, f"data {NO_PATH}"),
 ]
+BUNDLE = [
+    ({"weights_url": 5}, "weights_url must read like https://HOST/PATH, got 5"),
+    ({"weights": 5}, f"weights {NO_PATH}"),
+    ({"out": 5}, f"out {NO_PATH}"),
+    ({"record": 5}, f"record {NO_PATH}"),
+]
 COUNTS = [16.0, 1.5, "many", [16]]
 
 
@@ -88,6 +94,10 @@ def main(folder):
     found += [
         right(message, clbench.train, "supervised_st", **{"out": folder / "run"} | given)
         for given, message in TRAIN
+    ]
+    found += [
+        right(message, clbench.bundle, **{"record": "nowhere.json"} | given)
+        for given, message in BUNDLE
     ]
     said = "n_examples must be from 1 to 360, all that digits has, got"
     found += [right(said, clbench.load_data, "digits", n_examples=n) for n in COUNTS]

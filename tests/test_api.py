@@ -419,7 +419,7 @@ def test_values_of_another_type_are_one_line():
     script = Path(__file__).with_name("of_another_type.py")
     command = [sys.executable, "-W", "ignore", str(script)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "36 right\n"
+    assert done.stdout == "40 right\n"
 
 
 @pytest.fixture

@@ -34,14 +34,22 @@ def commands():
     return [line[line.index("clbench") + 1 :] for line in words]
 
 
-VERIFY = (Path(__file__).parents[1] / "docs" / "verify.md").read_text()
+LINES = [
+    line
+    for name in ("verify", "submit")
+    for line in (Path(__file__).parents[1] / "docs" / f"{name}.md").read_text().splitlines()
+    if line.startswith("clbench ")
+]
 
 
-@pytest.mark.parametrize("line", [one for one in VERIFY.splitlines() if one.startswith("clbench ")])
-def test_a_command_of_the_page_on_verify_is_understood(line):
+@pytest.mark.parametrize("line", LINES)
+def test_a_command_of_the_pages_on_records_is_understood(line):
     _, name, *words = shlex.split(line)
     group = typer.main.get_command(app)
     command = group.get_command(typer.Context(group), name)
+    if name == "leaderboard":
+        name, *words = words
+        command = command.get_command(typer.Context(command), name)
     with command.make_context(name, words) as context:
         assert not [one for key, one in context.meta.items() if key.startswith("clbench") and one]
 

@@ -11,6 +11,7 @@ import pytest
 import clbench
 
 COMMANDS = {
+    "bundle": ("bundle", {"json"}),
     "compare": ("compare", {"format", "json"}),
     "eval": ("evaluate", {"events", "strict", "json", "quiet", "layer_probes", "resume"}),
     "merge": ("merge", {"json"}),
@@ -68,7 +69,13 @@ def test_importing_the_package_loads_neither_torch_nor_anything_else():
 
 @pytest.mark.parametrize(
     "module",
-    ["clbench.api", "clbench.cli", "clbench.leaderboard.table", "clbench.leaderboard.compare"],
+    [
+        "clbench.api",
+        "clbench.cli",
+        "clbench.leaderboard.table",
+        "clbench.leaderboard.compare",
+        "clbench.leaderboard.bundles.make",
+    ],
 )
 def test_torch_is_loaded_only_where_something_runs(module):
     assert python(f"import sys, {module}; print('torch' in sys.modules)").strip() == "False"

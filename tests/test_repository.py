@@ -26,6 +26,7 @@ FLAGS = {
         --train-data --restart --resume --save-adversarial --evidence --events --strict --json
         --quiet --help""",
     "merge": "--json --help",
+    "bundle": "--weights --weights-url --out --json --help",
     "compare": "--recipes --out --format --json --help",
     "verify": """--level --model --weights --data --data-dir --audit --nonce --attack --device
         --json --help""",
@@ -47,6 +48,8 @@ FLAGS = {
         --restart --json --quiet --help""",
     "doctor": "--json --help",
     "show": "--json --help",
+    "leaderboard add": """--out --model --weights --data --data-dir --audit --device --json
+        --help""",
     "leaderboard build": "--out --json --help",
     "leaderboard check": "--out --json --help",
     "leaderboard show": "--out --format --columns --with-robustbench --json --help",

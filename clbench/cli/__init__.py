@@ -8,7 +8,9 @@ from typing import Annotated, no_type_check
 import typer
 
 import clbench
+from clbench.cli.add import add
 from clbench.cli.attacks import attacks
+from clbench.cli.bundle import bundle
 from clbench.cli.clean import clean
 from clbench.cli.command import (
     EXIT_PIPE,
@@ -67,12 +69,13 @@ app.command("eval", cls=Command, epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", cls=Command, epilog=TRAIN_EXAMPLES)(train)
 app.command("verify", cls=Command, epilog=VERIFY_EXAMPLES)(verify)
 COMMANDS = (
-    *(plan, corruptions, merge, show, compare, models, layers),
+    *(plan, corruptions, merge, show, compare, bundle, models, layers),
     *(attacks, protocols, doctor, clean),
 )
 for command in COMMANDS:
     app.command(cls=Command)(command)
 app.add_typer(probe, name="probe")
+leaderboard.command(cls=Command)(add)
 app.add_typer(leaderboard, name="leaderboard")
 
 

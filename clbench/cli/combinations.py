@@ -31,6 +31,7 @@ _ROWS: Mapping[str, tuple[Useless, ...]] = {
     ),
     "plan": (Useless("download", beside=("data",)), Useless("data_dir", beside=("data",))),
     "verify": (Useless("data_dir", beside=("data",)),),
+    "add": (Useless("data_dir", beside=("data",)),),
     "layers": (Useless("data_dir", beside=("data",)),),
     "external": (
         Useless("data_dir", beside=("data",)),
@@ -52,7 +53,10 @@ _FLAGS = {"compared": "--probe"}
 _PROTOCOL, _DATASET = "protocol", "dataset"
 """Options that say of which data set the images are."""
 
-_NAMED_BY = {"train": _DATASET, "corruptions": _DATASET, "external": ""}
+_NAMED_BY = {
+    **dict.fromkeys(("train", "corruptions"), _DATASET),
+    **dict.fromkeys(("verify", "add", "external"), ""),
+}
 """By command, where that is not the protocol; "" where a record says it."""
 
 
@@ -87,7 +91,7 @@ def _of_archives(options: list[str], by: str, given: Mapping[str, Any]) -> Itera
 
     Args:
         options: Which of the two options about archives are given.
-        by: The option that says of which data set the images are.
+        by: The option that says of which data set the images are, "" where there is none.
         given: As in ``useless``.
     """
     from clbench.data.datasets import DATASETS
@@ -104,12 +108,12 @@ def _of_archives(options: list[str], by: str, given: Mapping[str, Any]) -> Itera
         if not folder.is_dir():
             yield BadValueError(
                 f"--data-dir must be a folder that is there, got {str(folder)!r}; give that of "
-                "the public archives, or add --download"
+                f"the public archives{', or add --download' if by else ''}"
             )
 
 
 def _dataset(by: str, given: Mapping[str, Any]) -> str:
-    """Return the data set that a command is about, "" where that is wrong itself."""
+    """Return the data set that a command is about, "" where no option tells it rightly."""
     if not by:
         return ""
     if by == _DATASET:

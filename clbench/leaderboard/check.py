@@ -42,13 +42,13 @@ def check_target(target: Path, on_cost: Callable[[str], None]) -> tuple[Verified
             "results/records/.../NAME.json, or the folder results"
         )
     check_is_record(target)
-    place, out = _place(target)
+    place, out = placed(target)
     on_cost(_cost([place], out))
     stored, problems = check_files(place, out)
     return _verified([] if stored is None else [stored], problems, 1), [stored] if stored else []
 
 
-def _place(record: Path) -> tuple[Path, Path]:
+def placed(record: Path) -> tuple[Path, Path]:
     """Return a record's path, as given where possible, and the folder of its results.
 
     Raises:

@@ -191,7 +191,7 @@ def _escaped(
     """Return the texts of every row, or of its columns' names, with what is special escaped."""
     table = str.maketrans(dict(special))
     texts = (map(in_words, row) if names else map(in_words, row.values()) for row in found)
-    return [tuple(text.translate(table) for text in row) for row in texts]
+    return [tuple(visible(text).translate(table) for text in row) for row in texts]
 
 
 def _aligned(found: Sequence[Row], left: str, right: str) -> list[str]:

@@ -27,6 +27,7 @@ _BY_ARRAYS: Mapping[frozenset[str], str] = {
     frozenset({"broken_by", "label"}): "the evidence of a record",
     frozenset({"matrices"}): "matrices of clbench probe",
     frozenset({"x", "y"}): "images and labels",
+    frozenset({"bundle.json", "record.json"}): "a bundle, which clbench leaderboard add verifies",
 }
 _BY_SUFFIX: Mapping[str, str] = {
     ".py": "Python source",

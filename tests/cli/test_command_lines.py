@@ -145,6 +145,20 @@ OTHERS = {
     "leaderboard external r.json --robust-acc 0.1": "missing option '--source'",
     "leaderboard external r.json --source x --robust-acc 0.1 --model simclr_at": "--certificate",
     "leaderboard external nowhere.json --source x --robust-acc 0.1": "cannot be read",
+    "leaderboard add": "missing argument",
+    "leaderboard add ''": "must not be empty",
+    "leaderboard add nowhere.zip": "bundle nowhere.zip cannot be read: No such file",
+    "leaderboard add .": "bundle . is a folder; clbench bundle RECORD makes one",
+    "leaderboard add a.zip --level 3": "no such option",
+    "leaderboard add a.zip --audit 0": "--audit must be",
+    "leaderboard add a.zip --device tpu": "tpu",
+    "leaderboard add a.zip --data a.npz --data-dir .": "--data-dir has no effect beside --data",
+    "leaderboard add a.zip --data-dir nowhere": "--data-dir must be a folder that is there, got",
+    "bundle": "missing argument",
+    "bundle .": "is a folder; give",
+    "bundle nowhere.json": "record nowhere.json lies in no folder called records",
+    "bundle a.json --weights-url http://a/b": "weights_url must read like https://HOST/PATH, got",
+    "verify a.json --data-dir nowhere": "--data-dir must be a folder that is there, got 'nowhere'",
     "eval simclr_at": "missing option '--model'; did you mean --model simclr_at?; see clbench eval",
     "eval simclr_at --out x --quiet": "missing option '--model'; did you mean --model simclr_at?",
     "eval --out x": "missing option '--model'; see clbench eval --help",
@@ -252,11 +266,11 @@ LISTS = (
     *(f"{command} --help" for command in ("eval", "probe", "probe findings", "doctor")),
     *(
         f"{command} -h"
-        for command in ("show", "compare", "models", "attacks", "protocols", "clean")
+        for command in ("show", "compare", "bundle", "models", "attacks", "protocols", "clean")
     ),
     *(
         f"leaderboard {command} --help"
-        for command in ("build", "check", "show", "upgrade", "export")
+        for command in ("add", "build", "check", "show", "upgrade", "export")
     ),
     *("models", "protocols", "attacks", "leaderboard --help"),
 )

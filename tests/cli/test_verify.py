@@ -72,6 +72,13 @@ def test_one_record_is_verified_by_itself(clbench, results):
     assert "1 record, 0 problems up to level 1" in done.out
 
 
+def test_a_folder_of_archives_may_be_named_whatever_the_default_protocol_is(
+    clbench, results, tmp_path
+):
+    record = record_files(results)[0]
+    assert clbench("verify", record, "--data-dir", tmp_path).status == 0
+
+
 def test_what_does_not_hold_is_a_line_with_file_field_found_and_expected(clbench, results):
     path = forged(results, better)
     done = clbench("verify", results)
