@@ -30,8 +30,8 @@ _DRAWS = 8
 
 _FAR_STEPS = 10
 
-_FEWEST_DISTINCT = 0.1
-"""A gradient with a smaller share of different entries is no derivative of an ordinary network."""
+_FEWEST_ENTRIES, _ALIKE = 16, 1e-5
+"""Fewer entries may be of one size by chance; sizes that differ by a smaller share are one."""
 
 
 def far(norm: NormName, shape: torch.Size) -> Fraction:
@@ -97,13 +97,20 @@ class Survivors:
         return broken
 
     def _few_gradients(self) -> Bool[Tensor, " t"]:
-        """Say where the entries of the gradient have few values, as behind a sign or a step."""
+        """Say where all entries of the gradient that are not zero are as large, up or down.
+
+        That is so behind a sign. (Entries of few sizes are not rare: a mean over a part of the
+        image gives one to all of its pixels.)
+        """
         with torch.enable_grad():
             leaf = self.batch.images.detach().clone().requires_grad_()
             loss = functional.cross_entropy(self.model(leaf), self.batch.labels, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, leaf)
-        distinct = [len(row.unique()) for row in gradient.flatten(1).cpu()]
-        return torch.tensor(distinct) < _FEWEST_DISTINCT * gradient[0].numel()
+        rows = gradient.flatten(1).cpu()
+        sizes, enough = rows.abs(), (rows != 0).sum(dim=1) >= _FEWEST_ENTRIES
+        least = sizes.where(rows != 0, torch.inf).amin(dim=1)
+        alike = sizes.amax(dim=1) - least <= _ALIKE * least
+        return enough & alike & (rows > 0).any(dim=1) & (rows < 0).any(dim=1)
 
     def _change(self) -> Bool[Tensor, " t"]:
         """Say which clean images are of another class when they are asked about once more.

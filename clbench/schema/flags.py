@@ -112,7 +112,7 @@ FLAGS: dict[str, Flag] = {
         remedy="best", unit=_OF_64, threshold=1,
     ),
     "few_gradients": Flag(
-        "the gradient has few different entries, as behind a sign or a step, so that attacks learn "
+        "all entries of the gradient are of one size, as behind a sign, so that attacks learn "
         "little from it",
         remedy="square,n_queries=20000", unit=_OF_64, threshold=1,
     ),
