@@ -158,12 +158,13 @@ class AttackRun:
         where = where[torch.isin(state.index[where], some)]
         if self.threat_model.eps == 0 or not len(where):
             return
+        gradients = any(not step.black_box for step in self.steps)
         for part in torch.split(where, self.tile):
             filled = torch.cat([part, part[:1].expand(self.tile - len(part))])
             batch = Batch.at(self.images, filled, self.device, state.log2_factors)
             real = torch.arange(self.tile) < len(part)
-            survivors = Survivors(self.model, batch, real, self.threat_model, self.seed)
-            state.flags += survivors.signs()
+            of = (self.model, batch, real, self.threat_model, self.seed, gradients)
+            state.flags += Survivors(*of).signs()
         state.survived(done, where)
 
     def _in_pool(

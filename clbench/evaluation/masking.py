@@ -35,7 +35,7 @@ _FEWEST_ENTRIES, _ALIKE = 16, 1e-5
 
 
 def far(norm: NormName, shape: torch.Size) -> Fraction:
-    """Return a radius within which every image [c, h, w] has one that looks like no class.
+    """Return a radius within which every image [c, h, w] has the grey one.
 
     It is the distance from a corner of the pixel range to its middle.
 
@@ -48,13 +48,17 @@ def far(norm: NormName, shape: torch.Size) -> Fraction:
 
 @dataclass(frozen=True)
 class Survivors:
-    """A tile of examples that stood every attack, the last ones filling; ``real`` are none."""
+    """A tile of examples that stood every attack, the last ones filling; ``real`` are none.
+
+    ``with_gradients`` says whether one of the attacks had any, which a single step is held against.
+    """
 
     model: AttackedModel
     batch: Batch
     real: Bool[Tensor, " t"]
     threat_model: ThreatModel
     seed: int
+    with_gradients: bool = True
 
     def signs(self) -> Counter[str]:
         """Return how many examples show each sign; the passes are not counted."""
@@ -67,20 +71,26 @@ class Survivors:
 
     def _signs(self) -> Iterator[tuple[str, Bool[Tensor, " t"]]]:
         yield "few_gradients", self._few_gradients()
-        once = PGD(steps=1, restarts=1, step_size=float(self.threat_model.eps), start="zero")
-        yield "single_step_improves", self._broken_by(once, self.threat_model)
+        if self.with_gradients:
+            once = PGD(steps=1, restarts=1, step_size=float(self.threat_model.eps), start="zero")
+            yield "single_step_improves", self._broken_by(once, self.threat_model)
         yield "noise_improves", self._broken_by_noise()
         radius = far(self.threat_model.norm, self.batch.images.shape[1:])
         if self.threat_model.eps < radius:
             long = PGD(steps=_FAR_STEPS, restarts=1, start="random")
             wide = replace(self.threat_model, eps=radius)
-            yield "robust_at_any_eps", ~self._broken_by(long, wide)
+            yield "robust_at_any_eps", self._broken_by_grey() & ~self._broken_by(long, wide)
         yield "verdicts_change", self._change()
 
     def _broken_by(self, attack: PGD, threat_model: ThreatModel) -> Bool[Tensor, " t"]:
         step = AttackStep("pgd", Pooled("pgd", attack))
         found = attack_and_confirm(step, self.model, self.batch, threat_model, self.seed)
         return found.broken.cpu()
+
+    def _broken_by_grey(self) -> Bool[Tensor, " t"]:
+        """Say which examples are of another class than a grey image, which far balls hold."""
+        grey = torch.full_like(self.batch.images, 0.5)
+        return (self.model.classify(grey) != self.batch.labels).cpu()
 
     def _broken_by_noise(self) -> Bool[Tensor, " t"]:
         """Say what random perturbations as large as the ball allows break."""

@@ -99,7 +99,7 @@ def mean_of(name: str, values: Sequence[float], value_range: tuple[float, float]
 
     >>> found = mean_of("acc", [0.0, 1.0] * 50, (0.0, 1.0))
     >>> found.value, round(found.low, 3), round(found.high, 3)
-    (0.5, 0.401, 0.599)
+    (0.5, 0.402, 0.598)
     """
     n, (least, most) = len(values), value_range
     mean = math.fsum(values) / n

@@ -107,8 +107,8 @@ FLAGS: dict[str, Flag] = {
         remedy="best", unit=_OF_64, threshold=1,
     ),
     "robust_at_any_eps": Flag(
-        "images stand ten steps in a ball so large that it holds images without any content: "
-        "gradients are masked",
+        "images stand ten steps in a ball so large that it holds a grey image, which is of another "
+        "class: gradients are masked",
         remedy="best", unit=_OF_64, threshold=1,
     ),
     "few_gradients": Flag(

@@ -158,7 +158,7 @@ def test_a_gradient_that_no_factor_helps_is_flagged():
             return super().forward(images.detach() + 1e-18 * (images - images.detach()))
 
     _, flags = robust(Flat(), "pgd,steps=10", "L2")
-    assert flags in (("tiny_gradient",), ("zero_gradient",))
+    assert {"tiny_gradient", "zero_gradient"} & {*flags}
 
 
 def test_an_attack_alone_is_what_it_was():
