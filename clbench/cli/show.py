@@ -20,7 +20,7 @@ Record = Annotated[
 
 def show(record: Record, as_json: opt.Json = False) -> None:
     """Print a record again: its numbers, what its flags mean, and each class by itself."""
-    from clbench.cli.render.evaluation import record_json, show_record
+    from clbench.cli.render.evaluation import record_json, show_proof, show_record
     from clbench.cli.render.tables import show_json, show_rows
     from clbench.leaderboard.per_class import per_class, read_with_evidence
 
@@ -32,6 +32,7 @@ def show(record: Record, as_json: opt.Json = False) -> None:
         )
         return
     show_record(found)
+    show_proof(found, evidence)
     if evidence is None:
         say(f"no accuracy of each class: {why}")
     else:

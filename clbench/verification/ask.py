@@ -45,6 +45,11 @@ def find_images(stored: Stored, given: Given) -> ImageSet:
     """
     record, data = stored.record, given.data
     info = TEST_SETS.get(record.data.name)
+    if info is not None and not info.packaged and data is None and given.data_dir is None:
+        raise DataError(
+            f"the images of {stored.path} are of {info.name}; give the folder of its public files "
+            "with --data-dir, or the images with --data"
+        )
     if info is not None and (info.packaged or data is None):
         data_dir = None if info.packaged else given.data_dir
         return load_images(

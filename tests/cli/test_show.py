@@ -32,6 +32,14 @@ def test_a_record_is_shown_as_it_was(clbench, record):
     assert "robust accuracy" in done.out
 
 
+def test_a_record_tells_how_much_is_proved(clbench, record):
+    evidence = np.load(next(record.parents[3].rglob("evidence/**/*.npz")))
+    broken = (~np.isin(evidence["broken_by"], ["", "clean"])).sum()
+    kept = f"kept as proof: {broken} of {broken}; clbench verify checks them"
+    assert kept in clbench("show", record).out
+    assert broken > 0
+
+
 def test_classes_are_shown_by_themselves_and_add_up(clbench, record):
     shown = json.loads(clbench("show", record, "--json").out)
     evidence = np.load(next(record.parents[3].rglob("evidence/**/*.npz")))

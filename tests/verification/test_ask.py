@@ -1,5 +1,7 @@
 """Which network is asked, however it is given."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -74,3 +76,12 @@ def test_a_network_that_does_not_fit_is_a_line(verify):
     assert "\n" not in str(problem)
     (problem,) = verify("net.py:missing").problems
     assert "missing" in str(problem)
+
+
+def test_images_of_a_public_data_set_are_asked_for_without_naming_options_that_verify_lacks():
+    ours = Path(__file__).parents[2] / "leaderboard" / "records" / "cifar10" / "Linf"
+    record = next(ours.glob("simclr_at*.json"))
+    (problem,) = clbench.verify(record, level=2).problems
+    said = "are of cifar10; give the folder of its public files with --data-dir, or the images with"
+    assert said in str(problem)
+    assert "--download" not in str(problem)

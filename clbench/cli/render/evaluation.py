@@ -10,7 +10,9 @@ from rich.text import Text
 from clbench.cli.render.console import PlainConsole
 from clbench.cli.render.tables import show_json
 from clbench.evaluation.evaluation import Evaluation
+from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.parts import finished_parts, progress_of
+from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING
 from clbench.leaderboard.table import CSV_NAME
 from clbench.probes.layers import NO_LAYER
 from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
@@ -100,6 +102,17 @@ def _external(found: External) -> Text:
     known = Text(f"best known robust accuracy {found.robust_acc:.2%}".replace("%", " %"), "bold")
     checked = "its images were checked" if found.certificate_sha256 else "no certificate"
     return Text.assemble(known, f", by {visible(found.source)} ({checked})")
+
+
+def show_proof(record: EvaluationRecord, evidence: Evidence | None) -> None:
+    """Print in a line how much of what is broken is proved by its images."""
+    if evidence is None or record.attack is None:
+        return
+    broken = int(sum(by not in (BY_NOTHING, BY_CLEAN) for by in evidence.broken_by.tolist()))
+    kept = 0 if evidence.certificates is None else len(evidence.certificates)
+    remedy = "clbench verify checks them" if kept else "the same clbench eval with --evidence full"
+    line = f"images that broke examples, kept as proof: {kept} of {broken}; {remedy}"
+    PlainConsole().print(line + ("" if kept else " keeps them"), soft_wrap=True)
 
 
 def _title(record: EvaluationRecord) -> Text:
