@@ -64,6 +64,7 @@ class AttackRun:
     attack_seconds: float = 0.0
     before_component: tuple[int, float, float] = (-1, 0.0, 0.0)
     work: PoolRun | None = None
+    is_over: bool = False
 
     def begin_or_go_on(
         self,
@@ -149,7 +150,7 @@ class AttackRun:
                 report(self._progress(state, number))
             saver.save(force=len(waiting) > 0)
         self._look_at_survivors(state)
-        saver.save()
+        self.is_over = True
 
     def _look_at_survivors(self, state: EvaluationState) -> None:
         """Look for masked gradients at some that stood everything, where that was not done."""
@@ -202,7 +203,9 @@ class AttackRun:
             self.kept.sync()
         state.in_flight = {} if self.work is None else self.work.pool.under_way().tensors()
         black_box = [step.black_box for step in self.steps]
-        about = {LEFT: self._left(state), BLACK_BOX: black_box, **self.about}
+        # whoever joins shards takes one that has nothing left, and removes it
+        left = self._left(state) + (not self.is_over)
+        about = {LEFT: left, BLACK_BOX: black_box, **self.about}
         return state.to_bytes(made_with(self.device), about)
 
     def _left(self, state: EvaluationState) -> int:

@@ -26,10 +26,18 @@ _ROWS = {row.name: row for row in AUTOATTACK}
 
 def of_attack(stored: Stored) -> Iterator[Problem]:
     """Yield what is wrong with the attack that a record names."""
-    attack = stored.record.attack
-    if attack is None or stored.record.threat_model is None:
+    record, problem = stored.record, partial(Problem, FILES, stored.path)
+    attack = record.attack
+    for field in ("forward", "backward"):
+        if (passes := getattr(record.counts, field)) < 0:
+            yield problem(f"counts.{field}", str(passes), "0 or more")
+    if (attack is None) != (record.threat_model is None):
+        alone, lacks = ("threat_model", "attack") if attack is None else ("attack", "threat_model")
+        yield problem(lacks, "null", f"one, as there is a {alone}")
+    if attack is None and record.measure("robust_acc") is not None:
+        yield problem("attack", "null", "one, as there is a robust_acc")
+    if attack is None or record.threat_model is None:
         return
-    problem = partial(Problem, FILES, stored.path)
     given = attack_hash(attack.name, attack.parameters)
     if attack.hash != given:
         yield problem("attack.hash", attack.hash, f"{given} by its parameters")

@@ -37,6 +37,8 @@ def check_record(record: EvaluationRecord, path: Path, out: Path) -> tuple[Store
     found = [*_of_name(alone, out), *of_external(alone, out)]
     if not record.is_bound and not place.exists():
         return alone, found  # version 0.1 let records go about alone
+    if record.is_bound and not record.evidence_sha256:
+        found.append(Problem(FILES, path, "evidence_sha256", "empty", "the hash of its evidence"))
     try:
         evidence = read_evidence(place, record.evidence_sha256)
     except RecordError as error:

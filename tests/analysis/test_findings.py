@@ -11,7 +11,7 @@ from clbench.analysis.findings import FAILS, HOLDS, NOT_TESTABLE, UNDECIDED, fin
 from clbench.analysis.inputs import FindingInputs, comparable
 from clbench.analysis.report import FINDING_COLUMNS, write_findings
 from clbench.analysis.store import load, save
-from clbench.schema import records
+from clbench.schema import record_files as records
 from clbench.schema.errors import RecordError, UnknownNameError
 from clbench.schema.estimate import Estimate, undefined
 

@@ -17,6 +17,8 @@ from clbench.verification.findings import AUDITED
 from clbench.verification.request import Given
 
 OF_FOLDERS = {
+    "no attack, and yet a robust accuracy",  # which is not packed at all
+    "no attack, and yet a threat model",
     "evidence removed",
     "a record copied",
     "files called after another run",
