@@ -104,7 +104,7 @@ def result_of_state(
     flags = [flag for flag in flags if flag.value is None or flag.value > (flag.threshold or 0)]
     flags += improvements(attacks, black_box, broken_by)
     if is_at_chance(state.clean_pred, state.labels, state.logits.shape[1]):
-        flags.append(raised(AT_CHANCE, int((state.clean_pred == state.labels).sum())))
+        flags.append(raised(AT_CHANCE))
     return EvaluationResult(
         attacks=tuple(attacks),
         index=state.index,

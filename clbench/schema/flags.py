@@ -14,8 +14,8 @@ TRANSFER_IMPROVES = "transfer_improves"
 class RaisedFlag:
     """A flag of one run, with the number that raised it and the one that it went beyond.
 
-    Both are None for what is so or is not, and in records that clbench 0.1 made. In which unit
-    they are, and on which side of the threshold the trouble lies, is the row's of ``FLAGS``.
+    Both are None for what is so or is not, and in records of schema version 2 and below. Their unit
+    is the row's of ``FLAGS``.
     """
 
     name: str
@@ -146,8 +146,7 @@ FLAGS: dict[str, Flag] = {
     ),
     AT_CHANCE: Flag(
         "the clean accuracy is hardly above chance: weights forgotten, images normalised twice or "
-        "on another scale, labels shifted, or an encoder without a classifier",
-        unit="images right",
+        "on another scale, labels shifted, or an encoder without a classifier"
     ),
     "normalisation_suspect": Flag(
         "the network has more images right once they are normalised in a common way, or a "

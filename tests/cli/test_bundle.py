@@ -311,7 +311,7 @@ def test_an_archive_that_is_no_bundle_is_refused(clbench, whole, in_folder, case
 @pytest.mark.parametrize("case", CONTENTS)
 def test_a_bundle_of_other_files_is_refused(clbench, whole, in_folder, case):
     make, message = CONTENTS[case]
-    refused(clbench, in_folder, make(whole), message)
+    assert refused(clbench, in_folder, make(whole), message)
 
 
 @pytest.mark.parametrize("case", EVIDENCES)
@@ -320,7 +320,7 @@ def test_a_bundle_of_other_evidence_is_refused(clbench, whole, in_folder, case):
     data = make(None)
     record = sealed(evidence_sha256=sha256_of(data))
     hostile = of_content(evidence=lambda _: data, record=record)
-    refused(clbench, in_folder, hostile(whole), message)
+    assert refused(clbench, in_folder, hostile(whole), message)
 
 
 def test_no_cut_and_no_flipped_bit_is_a_bundle(whole, in_folder):

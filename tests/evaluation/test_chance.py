@@ -127,6 +127,13 @@ def test_the_likely_mistakes_raise_the_flag(case):
     assert AT_CHANCE in flags(build(), images)
 
 
+def test_none_right_at_all_raises_it():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    with torch.no_grad():
+        wrong = (network(DIGITS.images.clone()).argmax(1) + 1) % 10
+    assert AT_CHANCE in flags(network, make_image_set("wrong", DIGITS.images.clone(), wrong, 10))
+
+
 @pytest.mark.parametrize("spec", [s for s in ZOO if s.weights and s.dataset == "digits"], ids=str)
 @pytest.mark.parametrize("n", [1, 8, 40])
 def test_the_zoo_never_raises_it(spec, n):

@@ -211,7 +211,7 @@ def test_a_record_of_version_1_goes_without_samples(put, tmp_path, to):
     write_record(replace(read_record(path), schema_version=1, evidence_sha256=""), path)
     evidence_of(path, tmp_path).unlink()
     (aggregate,) = export(to, form="every-eval-ever", out=tmp_path).paths
-    AGGREGATE.validate(json.loads(aggregate.read_bytes()))
+    assert list(AGGREGATE.iter_errors(json.loads(aggregate.read_bytes()))) == []
 
 
 HOSTILE = (

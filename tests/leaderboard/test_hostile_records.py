@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from leaves import leaves, put
 
 from clbench.leaderboard import table
 from clbench.leaderboard.check import check
@@ -41,22 +42,6 @@ def stored(make_record, tmp_path):
     path = run_paths(tmp_path, record.run).record
     write_record(record, path)
     return path
-
-
-def leaves(value, place=()):
-    """Yield the place of everything in a JSON value."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, one in inside:
-        yield (*place, key)
-        if isinstance(one, dict | list):
-            yield from leaves(one, (*place, key))
-
-
-def put(content, place, value):
-    *way, last = place
-    for key in way:
-        content = content[key]
-    content[last] = value
 
 
 def shown_or_named(folder, path):
