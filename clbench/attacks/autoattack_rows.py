@@ -15,6 +15,10 @@ MAX_TARGETS = 9
 _CHECKS = 3
 """Passes in which the package, and the check of what it returns, see where an image stands."""
 
+SQUARE_REMEMBERS = 1024
+"""Numbers in an image up to which clbench's Square, in Linf, may remember which moves it tried; in
+larger images hardly one comes twice."""
+
 _WINDOWS = 5
 """Windows of Square in L2 and L1, one above the other in an image."""
 

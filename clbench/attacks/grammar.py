@@ -13,7 +13,14 @@ from clbench.attacks.fast_and_best import FAST, FINISHED, OURS
 from clbench.attacks.rows import CascadeRow, ComponentRow
 from clbench.attacks.torchattacks_rows import PREFIX, REFUSED, TORCHATTACKS
 from clbench.runtime.user_code import is_own
-from clbench.schema.attack_spec import AttackSpec, Component, Option, Parameter, read_options
+from clbench.schema.attack_spec import (
+    TRANSFER,
+    AttackSpec,
+    Component,
+    Option,
+    Parameter,
+    read_options,
+)
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import NormName, spelled, unknown
 from clbench.schema.protocol import DEFAULT_PROTOCOL, Protocol, find_protocol, resolve
@@ -39,6 +46,9 @@ ATTACKS: dict[str, str] = {
 
 BACKEND_NAMES = ("auto", "native", "autoattack", "pyautoattack", "torchattacks", "own", "clbench")
 """What ``--backend`` takes; ``clbench`` is what version 0.1 called ``native``."""
+
+_OF_PACKAGE = {row.name for row in AUTOATTACK}
+_OF_NATIVE = {row.name for row in NATIVE_ROWS} | {TRANSFER}
 
 JOIN = " + "
 """Between the components of a cascade of a user's own."""
@@ -164,6 +174,15 @@ def component_row(name: str) -> ComponentRow:
     if name not in COMPONENTS:
         raise unknown(name, ATTACKS, "attack")
     return COMPONENTS[name]
+
+
+def runners_of(name: str) -> tuple[str, ...]:
+    """Return the backends that have a component, by its name alone."""
+    if name in _OF_PACKAGE:
+        return ("native", "autoattack", "pyautoattack")
+    if name in _OF_NATIVE:
+        return ("native",)
+    return ("torchattacks",) if name.startswith(PREFIX) else ("own",)
 
 
 def norms_of(name: str) -> tuple[NormName, ...]:

@@ -25,6 +25,8 @@ SAMPLE = 299
 STEPS = 127
 """Steps from 0 to the largest change that a signed byte holds."""
 
+_LEAST_STEP = np.finfo(np.float32).tiny
+
 _PREFIX = "certificate_"
 _SHA256_BYTES = 32
 _IMAGE_AXES = 4
@@ -187,10 +189,10 @@ def encode(
     """
     change = exact_changes(clean, found)
     if norm == "Linf":
-        scale = np.full(len(change), eps / STEPS)
+        scale = np.full(len(change), linf_step(eps))
     else:
-        scale = np.abs(_flat(change)).max(axis=1, initial=0.0) / STEPS
-    scale = np.maximum(scale.astype(np.float32), np.finfo(np.float32).tiny)
+        largest = np.abs(_flat(change)).max(axis=1, initial=0.0)
+        scale = np.maximum((largest / STEPS).astype(np.float32), _LEAST_STEP)
     steps = change / scale.astype(np.float64)[:, None, None, None]
     coded = np.rint(steps).clip(-STEPS, STEPS).astype(np.int8)
     if norm != "Linf":
@@ -198,6 +200,11 @@ def encode(
         shrink = np.minimum(1, eps / np.maximum(lengths, np.finfo(np.float64).tiny))
         scale = (scale * shrink).astype(np.float32)
     return coded, scale
+
+
+def linf_step(eps: float) -> np.float32:
+    """Return the size of the steps in Linf."""
+    return max(np.float32(eps / STEPS), _LEAST_STEP)
 
 
 def exact_changes(

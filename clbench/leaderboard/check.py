@@ -9,6 +9,7 @@ from clbench.leaderboard.outcomes import outcomes_of
 from clbench.leaderboard.table import CSV_NAME, no_records, render
 from clbench.schema.errors import RecordError
 from clbench.schema.record_files import evidence_of, record_files
+from clbench.verification.copies import of_copies
 from clbench.verification.files import check_files, not_checked, remarks_of
 from clbench.verification.findings import FILES, Problem, Stored, Verified
 
@@ -76,7 +77,7 @@ def check_folder(out: Path) -> tuple[Verified, list[Stored]]:
     checked = [check_files(path, out) for path in paths]
     there = [stored for stored, _ in checked if stored is not None]
     problems = [problem for _, problems in checked for problem in problems]
-    problems += [*_doubled(there), *_of_csv(out, there, len(paths))]
+    problems += [*_doubled(there), *of_copies(there), *_of_csv(out, there, len(paths))]
     return _verified(there, problems, len(paths)), there
 
 

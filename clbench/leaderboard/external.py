@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clbench.evaluation.evidence import read_evidence
-from clbench.leaderboard.certificate import Certificate, read_certificate, robust_beside
 from clbench.leaderboard.other_files import check_is_record
 from clbench.leaderboard.table import build
-from clbench.schema.errors import BadValueError, RecordError
+from clbench.runtime.devices import find_device
+from clbench.schema.errors import BadValueError, DataError, RecordError, WeightsError
 from clbench.schema.files import sha256_of, write_atomically
 from clbench.schema.numbers import share
 from clbench.schema.record_files import certificate_of, evidence_of, read_record, write_record
 from clbench.schema.records import EvaluationRecord, External
+from clbench.verification.ask import find_images, find_model, of_content, of_weights
+from clbench.verification.external_again import check_certificate
+from clbench.verification.external_images import Certificate, read_certificate, robust_beside
 from clbench.verification.findings import Stored
 from clbench.verification.request import Given
 
@@ -87,8 +90,14 @@ def _shown(
 ) -> _Shown:
     evidence = read_evidence(evidence_path, record.evidence_sha256)
     stored = Stored(evidence_path, record, evidence_path, evidence)
-    robust = robust_beside(certificate, stored, given)
-    return _Shown(robust / len(evidence), certificate.content)
+    images = find_images(stored, given)
+    if problems := of_content(stored, images):
+        raise DataError(str(problems[0]))
+    asked = find_model(stored, given, images, find_device("cpu"))
+    if problems := of_weights(stored, asked.model, given):
+        raise WeightsError(str(problems[0]))
+    check_certificate(certificate, stored, asked)
+    return _Shown(robust_beside(certificate, evidence) / len(evidence), certificate.content)
 
 
 def _check_lower(record: EvaluationRecord, given: float, path: Path) -> None:

@@ -124,8 +124,15 @@ def adapted(network: nn.Module, images: Float[Tensor, "n c h w"]) -> nn.Module:
 
 
 def same_answers(first: Float[Tensor, "n k"], second: Float[Tensor, "n k"]) -> bool:
-    """Say whether two networks, or one before and after, answer the same but for rounding."""
-    return first.shape == second.shape and not times_rounding([first, second])
+    """Say whether two networks, or one before and after, answer the same but for rounding.
+
+    What is no finite number in one is the same in the other.
+    """
+    if first.shape != second.shape:
+        return False
+    kinds = (Tensor.isnan, Tensor.isposinf, Tensor.isneginf)
+    alike = all(torch.equal(kind(first), kind(second)) for kind in kinds)
+    return alike and not times_rounding([first, second])
 
 
 def times_rounding(answers: Sequence[Float[Tensor, "n k"]]) -> int:

@@ -1,7 +1,7 @@
 """Levels 2 and 3 of some records; the cost of each is told before it begins."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,10 +11,13 @@ from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.verdicts import BY_NOTHING
 from clbench.runtime.devices import find_device
 from clbench.schema.errors import BadValueError, ClbenchError
+from clbench.schema.record_files import certificate_of, folder_of
 from clbench.schema.records import EvaluationRecord
 from clbench.verification.ask import Asked, find_images, find_model, of_content, of_weights
 from clbench.verification.audit import audit, auditing_plan
 from clbench.verification.audit import passes_of as passes_of_plan
+from clbench.verification.external_again import check_certificate
+from clbench.verification.external_images import read_certificate
 from clbench.verification.findings import AUDITED, RESCORED, Audit, Problem, Stored, Verified
 from clbench.verification.request import Request
 from clbench.verification.rescore import passes_of, rescore
@@ -85,10 +88,26 @@ def _rescored(
         found = rescore(stored, stored.evidence, asked)
     except ClbenchError as error:
         return [Problem.of_error(RESCORED, stored.path, error)], []
-    problems = [*of_weights(stored, asked.model), *found.problems]
+    problems = [
+        *of_weights(stored, asked.model, request.given),
+        *found.problems,
+        *_of_external(stored, asked),
+    ]
     if not problems:
         held.append(_Held(stored, stored.evidence, asked))
     return problems, found.remarks
+
+
+def _of_external(stored: Stored, asked: Asked) -> Iterator[Problem]:
+    """Yield what the network says otherwise than images that somebody else found."""
+    external, out = stored.record.external, folder_of(stored.path)
+    if external is None or not external.certificate_sha256 or out is None:
+        return
+    kept = certificate_of(stored.path, out)
+    try:
+        check_certificate(read_certificate(kept), stored, asked)
+    except ClbenchError as error:
+        yield Problem.of_error(RESCORED, kept, error)
 
 
 def _audited(

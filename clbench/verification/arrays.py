@@ -1,14 +1,18 @@
 """What is wrong inside of evidence, and between it and its record."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int
 
-from clbench.evaluation.certificates import Certificates, sampled, too_long
+from clbench.attacks.pgd_row import NAME as PGD
+from clbench.evaluation.certificates import STEPS, Certificates, linf_step, sampled, too_long
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING
+from clbench.schema.attack_spec import Parameter
+from clbench.schema.names import NormName
 from clbench.schema.protocol import protocols
 from clbench.schema.threat_model import PIXEL_TOLERANCE, parse_eps, parse_norm
 from clbench.verification.findings import FILES, Problem, Stored
@@ -17,9 +21,11 @@ _NEAR = 1e-4
 """Logits nearer to the highest than this share of their spread are the highest but for rounding."""
 
 _REACHED = 0.9
-"""Of eps, which APGD's images reach: its first step is twice as long."""
+"""Of eps, which some images of attacks reach that go farther than it, before they are put back."""
 
-_FEWEST = 10
+TO_THE_SURFACE = {"apgd-ce", "apgd-dlr", "apgd-t", "apgd-margin", "square"}
+
+FEWEST = 10
 """Of fewer images, none need be near the surface of the ball."""
 
 _NO_NUMBER = -1
@@ -76,16 +82,26 @@ def _of_classes(stored: Stored, evidence: Evidence) -> Iterator[Problem]:
             yield problem(name, str(int(outside[0])), expected)
             return
     few = min(len(logits), len(evidence))
-    told = np.isfinite(logits[:few]).all(axis=1) & (evidence.clean_pred[:few] >= 0)
-    places, some = np.flatnonzero(told), logits[:few][told].astype(np.float64)
-    said = evidence.clean_pred[places]
-    spread = some.std(axis=1) * np.sqrt(logits.shape[1])
-    wrong = some.max(axis=1) - some[np.arange(len(some)), said] > _NEAR * spread
+    some, said = logits[:few].astype(np.float64), evidence.clean_pred[:few]
+    wrong = np.where(np.isnan(some).any(axis=1), said != _NO_NUMBER, ~_nearly_highest(some, said))
     if wrong.any():
         first = int(wrong.argmax())
-        example, highest = int(evidence.index[places[first]]), int(some[first].argmax())
-        field = f"clean_pred of example {example}"
+        is_nan = np.isnan(some[first]).any()
+        highest = _NO_NUMBER if is_nan else int(some[first].argmax())
+        field = f"clean_pred of example {int(evidence.index[first])}"
         yield problem(field, str(int(said[first])), f"{highest} by its logits")
+
+
+def _nearly_highest(
+    logits: Float64[np.ndarray, "n k"], classes: Int[np.ndarray, " n"]
+) -> Bool[np.ndarray, " n"]:
+    """Say where the logit of a class is the highest but for rounding; none of NaN is."""
+    highest, its = logits.max(axis=1), logits[np.arange(len(logits)), classes]
+    with np.errstate(invalid="ignore"):  # infinite ones have no spread
+        spread = logits.std(axis=1) * np.sqrt(logits.shape[1])
+        found: Bool[np.ndarray, " n"] = (its == highest) | (highest - its <= _NEAR * spread)
+    found &= classes != _NO_NUMBER
+    return found
 
 
 def of_images(stored: Stored, evidence: Evidence) -> Iterator[Problem]:
@@ -104,11 +120,44 @@ def of_images(stored: Stored, evidence: Evidence) -> Iterator[Problem]:
         example, expected = int(evidence.index[place]), f"at most {threat.eps} in {norm}"
         yield problem(f"certificate of example {example}", f"{length:.6g} away", expected)
     yield from _of_places(stored, evidence, found)
-    apgd = np.char.startswith(evidence.broken_by, "apgd")
+    yield from _of_steps(stored, found, norm, eps)
+    far = np.isin(evidence.broken_by, _far_reaching(stored, eps))
     reach = found.lengths(norm)[1].max(initial=0.0)
-    if apgd.sum() >= _FEWEST and len(found) >= _FEWEST and reach < _REACHED * eps:
-        expected = f"some at {eps:.6g}, the eps that APGD attacked with"
+    if far.sum() >= FEWEST and len(found) >= FEWEST and reach < _REACHED * eps:
+        expected = f"some at {eps:.6g}, the eps that {evidence.broken_by[far][0]} attacked with"
         yield problem("certificates", f"at most {reach:.6g} from the clean images", expected)
+
+
+def _of_steps(stored: Stored, found: Certificates, norm: NormName, eps: float) -> Iterator[Problem]:
+    """Yield that images are packed otherwise than every run packs them: in steps of eps in Linf."""
+    problem = partial(Problem, FILES, stored.evidence_path)
+    if not (found.scale > 0).all():
+        yield problem("certificate_scale", f"{found.scale.min():.6g}", "above 0")
+    other = found.scale != linf_step(eps)
+    if norm == "Linf" and other.any():
+        expected = f"{linf_step(eps):.9g}, a {STEPS}th of eps"
+        yield problem("certificate_scale", f"{found.scale[other][0]:.9g}", expected)
+
+
+def _far_reaching(stored: Stored, eps: float) -> list[str]:
+    """Return components that go to the surface of the ball, whatever they find on their way."""
+    attack = stored.record.attack
+    if attack is None:
+        return []
+    return [name for name, given in attack.parameters.items() if _reaches(name, given, eps)]
+
+
+def _reaches(name: str, given: Mapping[str, Parameter], eps: float) -> bool:
+    """Say whether a component's steps go farther than eps, all together.
+
+    APGD's first one alone is twice as long, and Square begins on the surface.
+    """
+    if name != PGD:
+        return name in TO_THE_SURFACE
+    per_eps, step = given.get("step_size_per_eps"), given.get("step_size")
+    size = per_eps * eps if isinstance(per_eps, float) else step
+    steps = given.get("steps")
+    return isinstance(size, float) and isinstance(steps, int) and steps * size >= 2 * eps
 
 
 def _of_pixels(stored: Stored, images: Any) -> Iterator[Problem]:  # noqa: ANN401 - float images

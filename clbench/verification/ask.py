@@ -18,8 +18,11 @@ from clbench.schema.threat_model import parse_norm
 from clbench.verification.findings import RESCORED, Problem, Stored
 from clbench.verification.request import Given
 
-_TOLD = ("scheme", "scenario", "backbone", "preprocessing", "recipe_sha256")
+_TOLD = ("scheme", "scenario", "backbone", "preprocessing", "training_seed", "recipe_sha256")
 """What a record says of its network besides, as far as the network tells it again."""
+
+_OF_ITS_DOOR = ("source", "file_sha256")
+"""What is the same only where the network comes in by the same door."""
 
 _PACKAGED = re.compile(r"(timm|robustbench):([A-Za-z0-9_]+/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 """Names that run no code but that of the package before the colon."""
@@ -111,7 +114,7 @@ def of_content(stored: Stored, images: ImageSet) -> list[Problem]:
     return [Problem(RESCORED, stored.path, "data.sha256", found, expected)]
 
 
-def of_weights(stored: Stored, loaded: LoadedModel) -> list[Problem]:
+def of_weights(stored: Stored, loaded: LoadedModel, given: Given) -> list[Problem]:
     """Return problems where the network has other weights, or was made by other code.
 
     A network in memory was made by nobody knows what, and a record may have the hash of a file that
@@ -126,15 +129,20 @@ def of_weights(stored: Stored, loaded: LoadedModel) -> list[Problem]:
         for file in sorted({*(had.files or {}), *(has.files or {})}):
             both = [(one.files or {}).get(file, "missing") for one in (had, has)]
             pairs[f"model.files.{file}"] = both[0], both[1]
-    for field in _TOLD:
-        told = str(getattr(had, field) or ""), str(getattr(has, field) or "")
-        if all(told):  # else one of them does not tell
+    by_its_name = had.name == has.name and given.weights is None and stored.is_of_today
+    for field in (*_TOLD, *_OF_ITS_DOOR * by_its_name):
+        told = _text(getattr(had, field)), _text(getattr(has, field))
+        if all(told) or by_its_name:  # else one of them does not tell
             pairs[f"model.{field}"] = told
     return [
-        Problem(RESCORED, stored.path, field, found, f"{expected} by the network")
+        Problem(RESCORED, stored.path, field, found or "''", f"{expected or 'none'} by the network")
         for field, (found, expected) in pairs.items()
         if found != expected
     ]
+
+
+def _text(value: str | int | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _named_by(record: EvaluationRecord) -> str | None:

@@ -1,27 +1,21 @@
-"""What a record says of its attack, against what its names stand for and what it must have cost."""
+"""What a record says of its attack, against what its names stand for."""
 
-import math
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
-from clbench.attacks.autoattack_rows import AUTOATTACK
 from clbench.attacks.autoattack_rows import CASCADES as OF_AUTOATTACK
-from clbench.attacks.grammar import CASCADES, read_attack
-from clbench.attacks.rows import Passes
-from clbench.evaluation.verdicts import BY_NOTHING
+from clbench.attacks.grammar import CASCADES, COMPONENTS, JOIN, read_attack, runners_of
 from clbench.schema.attack_spec import Parameter, attack_hash
 from clbench.schema.errors import ClbenchError
 from clbench.schema.protocol import Protocol, protocols
 from clbench.schema.records import AttackEntry
 from clbench.schema.threat_model import parse_eps, parse_norm
 from clbench.verification.findings import FILES, Problem, Stored
+from clbench.verification.pass_claims import least_n_classes, of_passes
 
-_LEAST = 0.9
-"""Of the passes that every robust example costs; what was counted was never below 0.99 of them."""
-
-_ROWS = {row.name: row for row in AUTOATTACK}
-"""Components of which it is known what a robust example costs, by clbench's own engine."""
+_OLD_NAMES = {"clbench": "native"}
+"""A backend as records of version 0.1 call it."""
 
 
 def of_attack(stored: Stored) -> Iterator[Problem]:
@@ -41,8 +35,10 @@ def of_attack(stored: Stored) -> Iterator[Problem]:
     given = attack_hash(attack.name, attack.parameters)
     if attack.hash != given:
         yield problem("attack.hash", attack.hash, f"{given} by its parameters")
+    yield from _of_components(stored, attack)
+    yield from _of_backend(stored, attack)
     yield from _of_name(stored, attack)
-    yield from _of_counts(stored, attack)
+    yield from of_passes(stored, attack)
 
 
 def of_protocol(stored: Stored) -> Iterator[Problem]:
@@ -50,7 +46,7 @@ def of_protocol(stored: Stored) -> Iterator[Problem]:
 
     What was changed by hand is called custom.
     """
-    record, n_classes = stored.record, _n_classes(stored)
+    record, n_classes = stored.record, least_n_classes(stored)
     protocol = protocols().get(record.protocol)
     if protocol is None or record.threat_model is None:
         return
@@ -79,18 +75,36 @@ def _shown(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _n_classes(stored: Stored) -> int:
-    """Return among how many classes the network chooses, at least; 0 where nothing tells.
+def _of_components(stored: Stored, attack: AttackEntry) -> Iterator[Problem]:
+    """Yield components that are others than those that the attack is named after."""
+    named = [name for part in attack.name.split(JOIN) for name in _stands_for(part)]
+    n_classes, had = least_n_classes(stored), list(attack.parameters)
+    wanted = [name for name in named if name in had or not _needs_more(name, n_classes)]
+    if had != wanted:
+        found, its = (JOIN.join(one) or "nothing" for one in (had, wanted))
+        expected = f"{its}, which {attack.name!r} stands for"
+        yield Problem(FILES, stored.path, "attack.parameters", found, expected)
 
-    Evidence of version 0.1 has no logits, and shows classes by what is labelled and predicted.
-    """
-    evidence = stored.evidence
-    if evidence is None:
-        return 0
-    if evidence.logits is not None:
-        return int(evidence.logits.shape[1])
-    shown = (evidence.label, evidence.clean_pred, evidence.adv_pred)
-    return max(int(one.max(initial=-1)) for one in shown) + 1
+
+def _stands_for(name: str) -> list[str]:
+    return CASCADES[name].names if name in CASCADES else [name]
+
+
+def _needs_more(component: str, n_classes: int) -> bool:
+    """Say whether so few classes may be too few for a component."""
+    return component in COMPONENTS and n_classes < COMPONENTS[component].least_classes
+
+
+def _of_backend(stored: Stored, attack: AttackEntry) -> Iterator[Problem]:
+    """Yield that those who are said to have run the attack do not have it, or had no part in it."""
+    said = {_OLD_NAMES.get(name, name) for name in attack.backend.split("+")}
+    can = [runners_of(component) for component in attack.parameters]
+    if all(said & {*one} for one in can) and said <= {name for one in can for name in one}:
+        return
+    lacking = next((one for one in can if not said & {*one}), can[0] if can else ())
+    component = next((name for name in attack.parameters if runners_of(name) == lacking), "it")
+    expected = f"{' or '.join(lacking)}, who can run {component!r}"
+    yield Problem(FILES, stored.path, "attack.backend", repr(attack.backend), expected)
 
 
 def _of_name(stored: Stored, attack: AttackEntry) -> Iterator[Problem]:
@@ -98,14 +112,14 @@ def _of_name(stored: Stored, attack: AttackEntry) -> Iterator[Problem]:
 
     Those of clbench's cascades may be others in another version.
     """
-    threat, n_classes = stored.record.threat_model, _n_classes(stored)
+    threat, n_classes = stored.record.threat_model, least_n_classes(stored)
     if attack.name not in CASCADES or not n_classes or threat is None:
         return
     try:
         spec = read_attack(attack.name, parse_norm(threat.norm), n_classes)
     except ClbenchError:  # too few classes for any of it
         return
-    if attack.name in OF_AUTOATTACK:
+    if attack.name in OF_AUTOATTACK or stored.is_of_today:
         yield from _of_parameters(stored, attack, spec.parameters)
     for flag in spec.flags:
         if flag not in stored.record.flag_names:
@@ -118,9 +132,7 @@ def _of_parameters(
 ) -> Iterator[Problem]:
     problem, name = partial(Problem, FILES, stored.path), attack.name
     if list(wanted) != list(attack.parameters):
-        had, its = (" + ".join(one) or "nothing" for one in (attack.parameters, wanted))
-        yield problem("attack.parameters", had, f"{its}, which {name} stands for")
-        return
+        return  # which was told
     sure = stored.evidence is not None and stored.evidence.logits is not None
     for component, values in wanted.items():
         given = attack.parameters[component]
@@ -128,26 +140,3 @@ def _of_parameters(
             if given.get(key) != values.get(key) and (sure or key != "n_target_classes"):
                 field, expected = f"attack.parameters.{component}.{key}", values.get(key)
                 yield problem(field, str(given.get(key)), f"{expected}, which {name} stands for")
-
-
-def _of_counts(stored: Stored, attack: AttackEntry) -> Iterator[Problem]:
-    """Yield passes that are fewer than the examples that stayed robust must have cost."""
-    evidence, n_classes = stored.evidence, _n_classes(stored)
-    threat = stored.record.threat_model
-    known = attack.backend == "native" and _ROWS.keys() >= attack.parameters.keys()
-    if evidence is None or threat is None or not (known and n_classes and parse_eps(threat.eps)):
-        return
-    robust = int((evidence.broken_by == BY_NOTHING).sum())
-    # Square does not ask again what it knows, so that it costs some examples less
-    counted = {name: of for name, of in attack.parameters.items() if not _ROWS[name].black_box}
-    try:
-        costs = [_ROWS[name].cost(given, n_classes) for name, given in counted.items()]
-        each = {field: math.fsum(getattr(one, field) for one in costs) for field in Passes._fields}
-    except (KeyError, TypeError, ValueError, OverflowError):  # no parameters of these attacks
-        return
-    for field, passes in each.items():
-        least = robust * passes
-        found = getattr(stored.record.counts, field)
-        if found < _LEAST * least:
-            said = f"about {least:,.0f} or more, which {robust} robust examples cost this attack"
-            yield Problem(FILES, stored.path, f"counts.{field}", f"{found:,}", said)

@@ -34,16 +34,22 @@ def check_record(record: EvaluationRecord, path: Path, out: Path) -> tuple[Store
     """Return a record with its evidence, and what is wrong with it, its name and its evidence."""
     place = evidence_of(path, out)
     alone = Stored(path, record, place, None)
-    found = [*_of_name(alone, out), *of_external(alone, out)]
+    found = [*_of_name(alone, out)]
     if not record.is_bound and not place.exists():
-        return alone, found  # version 0.1 let records go about alone
+        return alone, [*found, *of_external(alone, out)]  # version 0.1 let records go about alone
     if record.is_bound and not record.evidence_sha256:
         found.append(Problem(FILES, path, "evidence_sha256", "empty", "the hash of its evidence"))
     try:
         evidence = read_evidence(place, record.evidence_sha256)
     except RecordError as error:
-        return alone, [*found, *of_attack(alone), Problem.of_error(FILES, place, error)]
+        return alone, [
+            *found,
+            *of_external(alone, out),
+            *of_attack(alone),
+            Problem.of_error(FILES, place, error),
+        ]
     stored = Stored(path, record, place, evidence)
+    found += of_external(stored, out)
     for check in (of_attack, of_protocol):
         found += check(stored)
     for look in (of_evidence, of_images, _of_measures, _of_flags):
@@ -60,6 +66,18 @@ def remarks_of(read: list[Stored]) -> Iterator[str]:
             f"their word, such as {bare[0].path}; clbench eval --evidence full, with the options "
             "of before, adds them"
         )
+    yield from _vouched(read)
+
+
+def _vouched(read: list[Stored]) -> Iterator[str]:
+    """Yield which lower accuracies nothing but a word stands for."""
+    for stored in read:
+        external = stored.record.external
+        if external is not None and not external.certificate_sha256:
+            yield (
+                f"{stored.path}: external.robust_acc, by which it is ranked, is the word of "
+                f"{external.source!r}; no images prove it"
+            )
 
 
 def _is_certified(evidence: Evidence) -> bool:

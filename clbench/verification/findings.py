@@ -5,8 +5,9 @@ from pathlib import Path
 
 from clbench.evaluation.evidence import Evidence
 from clbench.schema.errors import ClbenchError
-from clbench.schema.records import EvaluationRecord
+from clbench.schema.records import SCHEMA_VERSION, EvaluationRecord
 from clbench.schema.text import visible
+from clbench.schema.version import __version__
 
 FILES, RESCORED, AUDITED = 1, 2, 3
 """Levels: what follows from files alone, what the network says again, what another attack finds."""
@@ -20,6 +21,12 @@ class Stored:
     record: EvaluationRecord
     evidence_path: Path
     evidence: Evidence | None
+
+    @property
+    def is_of_today(self) -> bool:
+        """Whether this version of clbench is said to have made it, in today's form."""
+        versions = self.record.versions.get("clbench"), self.record.schema_version
+        return versions == (__version__, SCHEMA_VERSION)
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,7 @@ from clbench.models.validate import same_answers
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.schema.flags import AT_CHANCE, BATCH_DEPENDENT, RANDOMIZED, raised
-from clbench.schema.records import SCHEMA_VERSION
 from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
-from clbench.schema.version import __version__
 from clbench.verification.ask import Asked
 from clbench.verification.findings import RESCORED, Problem, Stored
 
@@ -225,13 +223,11 @@ def _of_flags(stored: Stored, now: set[str]) -> Rescored:
     Other versions of clbench look for other signs, but all for some.
     """
     record = stored.record
-    same = (__version__, SCHEMA_VERSION)
-    is_same = (record.versions.get("clbench"), record.schema_version) == same
     problems, remarks = [], []
     for flag in sorted(now - set(record.flag_names)):
         expected = f"{flag}, which the network raises"
         problem = Problem(RESCORED, stored.path, "flags", f"without {flag}", expected)
-        if is_same or flag in _EVERYWHERE:
+        if stored.is_of_today or flag in _EVERYWHERE:
             problems.append(problem)
         else:
             remarks.append(f"{problem}; it was made by another version")

@@ -3,7 +3,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from clbench.attacks.grammar import ATTACKS, COMPONENTS
+from clbench.attacks.grammar import ATTACKS, COMPONENTS, runners_of
 from clbench.attacks.registry import BACKENDS, bind, plan_attack
 from clbench.schema.attack_spec import AttackSpec, Component
 from clbench.schema.errors import BadValueError, InstallationError, UnknownNameError
@@ -19,6 +19,16 @@ def test_every_component_is_run_by_a_backend_in_every_norm_that_it_covers():
         assert name == row.name
         for norm in row.norms:
             assert any(backend.runs(name, norm) for backend in BACKENDS.values()), (name, norm)
+
+
+def test_names_alone_tell_which_backends_have_a_component():
+    for name, row in COMPONENTS.items():
+        having = {
+            one.name for one in BACKENDS.values() for norm in row.norms if one.runs(name, norm)
+        }
+        assert set(runners_of(name)) == having
+    assert runners_of("net.py:attack") == ("own",)
+    assert runners_of("transfer") == ("native",)
 
 
 @pytest.mark.parametrize("protocol", protocols().values(), ids=lambda protocol: protocol.name)

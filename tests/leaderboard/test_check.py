@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from clbench.attacks.grammar import JOIN
 from clbench.evaluation.evidence import Evidence, read_evidence
 from clbench.evaluation.verdicts import accuracies
 from clbench.leaderboard.check import check
@@ -46,8 +47,9 @@ def bound(make_record):
     def make(name="a", **changes):
         record = make_record(name, **changes)
         record = replace(record, data=replace(record.data, n=N))
-        hashed = attack_hash("mine", record.attack.parameters)
-        attack = replace(record.attack, name="mine", hash=hashed)
+        name = JOIN.join(record.attack.parameters)
+        hashed = attack_hash(name, record.attack.parameters)
+        attack = replace(record.attack, name=name, hash=hashed)
         record = replace(record, attack=attack, protocol="custom")
         broken_by = evidence_for(record).broken_by.tolist()
         measures = (*accuracies(record.components, broken_by), proportion("cka_stage4", 30, N))

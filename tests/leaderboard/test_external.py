@@ -173,7 +173,13 @@ def test_a_certificate_shows_the_accuracy_and_is_kept(stored, certificate, newly
     assert (problem.file, problem.field) == (kept, "sha256")
     kept.unlink()
     (problem,) = check(tmp_path).problems
-    assert problem.expected == "the one that its record names"
+    assert str(problem) == f"certificate '{kept}' cannot be read: No such file or directory"
+
+
+def test_verify_says_whose_word_an_accuracy_without_images_is(stored, tmp_path):
+    clbench.add_external(stored, source=SOURCE, robust_acc="0.001")
+    (remark,) = check(tmp_path).remarks
+    assert remark.endswith(f"is the word of {SOURCE!r}; no images prove it")
 
 
 def test_images_that_our_attack_broke_too_count_once(stored, weak, certificate):

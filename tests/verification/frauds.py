@@ -1,5 +1,7 @@
 """What somebody may forge who knows every format and mends every hash, and which level finds it."""
 
+import io
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from clbench.attacks.grammar import read_attack
-from clbench.evaluation.certificates import STEPS
-from clbench.schema.record_files import evidence_of
+from clbench.evaluation.certificates import STEPS, changes
+from clbench.leaderboard.table import build
+from clbench.schema.files import sha256_of
+from clbench.schema.record_files import certificate_of, evidence_of
 
 N = 48
 ATTACK = "apgd-ce,n_iter=10 + apgd-t,n_iter=5 + square,n_queries=50"
@@ -247,6 +251,88 @@ def edit_csv(forger):
     csv.write_text(csv.read_text().replace("custom", "Custom").replace("float32", "float16") + "\n")
 
 
+def attack(name=None, **components):
+    """Change the attack's name, and parameters of its components."""
+
+    def change(forger):
+        said = forger.content["attack"]
+        said["name"] = name or said["name"]
+        for component, values in components.items():
+            said["parameters"][component.replace("_", "-")].update(values)
+
+    return change
+
+
+def another_backend(name, **counts):
+    return both(inside("attack", backend=name), lambda f: f.content["counts"].update(counts))
+
+
+def to_the_bit_and_half_a_ball_more(forger):
+    """Keep all images to the bit, where no step size tells of eps, and say twice the eps."""
+    old = forger.evidence.certificates
+    every = changes(old.coded, old.scale)
+    forger.evidence = replace(
+        forger.evidence,
+        certificates=replace(
+            old, at=old.at[:0], coded=old.coded[:0], scale=old.scale[:0],
+            exact_at=old.at, exact=every,
+        ),
+    )  # fmt: skip
+    half_a_ball_more(forger)
+
+
+def external(**changed):
+    """Add a lower accuracy that images of robust examples prove, as far as hashes tell."""
+
+    def change(forger):
+        index = changed.get("index", forger.evidence.index[robust(forger.evidence)[:2]])
+        shape = (len(index), *forger.evidence.certificates.coded.shape[1:])
+        images = changed.get("adversarial", np.full(shape, 0.5, np.float32))
+        file = io.BytesIO()
+        np.savez(file, index=np.asarray(index), adversarial=images)
+        content = changed.get("content", file.getvalue())
+        kept = certificate_of(forger.path, forger.out)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(content)
+        shown = changed.get("robust_acc", (len(robust(forger.evidence)) - 2) / N)
+        told = {"robust_acc": shown, "source": "a paper", "certificate_sha256": sha256_of(content)}
+        forger.content["external"] = told
+
+    return change
+
+
+def not_a_number(forger):
+    """Let the network have said nothing at all of the first images."""
+    logits = np.full_like(forger.evidence.logits, np.nan)
+    forger.evidence = replace(forger.evidence, logits=logits)
+
+
+def odd_logits(of, value, places=slice(None)):
+    changed = of.logits.copy()
+    changed[places] = value
+    return changed
+
+
+def another(**model_or_seed):
+    """Put a second record beside the first, with its evidence, as of another training or seed."""
+
+    def change(forger):
+        content = json.loads(forger.path.read_text())
+        del content["checksum"]
+        seed = model_or_seed.pop("seed", None)
+        content["seed"] = content["seed"] if seed is None else seed
+        content["model"].update(model_or_seed)
+        first = forger.path.read_bytes(), evidence_of(forger.path, forger.out).read_bytes()
+        places = forger.path, evidence_of(forger.path, forger.out)
+        forger.content = content
+        forger.seal()
+        for place, data in zip(places, first, strict=True):
+            place.write_bytes(data)
+        build(forger.out)
+
+    return change
+
+
 FLOATS = {"save_adversarial": True}
 SAMPLE = {"evidence": "sample"}
 
@@ -334,6 +420,18 @@ FRAUDS = [
           inside("model", weights_sha256="0" * 64)),
     Fraud("another architecture or scheme said", 2, "model.backbone is ResNet, expected Sequential",
           inside("model", backbone="ResNet")),
+    Fraud("an architecture that is not told", 2, "model.backbone is '', expected Sequential",
+          inside("model", backbone="")),
+    Fraud("where the network came from", 2, "model.source is elsewhere, expected ",
+          inside("model", source="elsewhere")),
+    Fraud("a training that nobody knows of", 2, "model.training_seed is 3, expected none",
+          inside("model", training_seed=3, recipe_sha256="0" * 64)),
+    Fraud("one evidence under two seeds of training", 1,
+          "model.training_seed is .*, the seed of .*, whose evidence is the same",
+          both(inside("model", training_seed=0, recipe_sha256="0" * 64)),
+          after=another(training_seed=1, weights_sha256="1" * 64)),
+    Fraud("one evidence under two seeds of an attack with random starts", 1,
+          "seed is .*, the seed of .*, whose evidence is the same", after=another(seed=1)),
     Fraud("the hash of other code", 2, "model.files.net.py is",
           lambda f: f.content["model"]["files"].update({"net.py": "0" * 64})),
     Fraud("the hash of other images", 2, "data.sha256 is", inside("data", sha256="0" * 64)),
@@ -388,6 +486,14 @@ FRAUDS = [
           evidence(logits=lambda e: -e.logits)),
     Fraud("logits of another network", 2, "logits is others",
           evidence(logits=lambda e: 2 * e.logits)),
+    Fraud("logits that are no numbers, beside predictions", 1,
+          r"clean_pred of example 0 is \d, expected -1 by its logits", not_a_number),
+    Fraud("infinite logits of another class", 1, "clean_pred of example",
+          evidence(logits=lambda e: odd_logits(
+              e, np.inf, (np.arange(len(e.logits)), (e.clean_pred[:len(e.logits)] + 1) % 5)))),
+    Fraud("infinite logits of the predicted class", 2, "logits is others",
+          evidence(logits=lambda e: odd_logits(
+              e, np.inf, (np.arange(len(e.logits)), e.clean_pred[:len(e.logits)])))),
     # images
     Fraud("an image outside of the ball", 1, r"certificate of example \d+ is 0.08 away",
           certificates(scale=lambda c: 2 * c.scale)),
@@ -422,6 +528,29 @@ FRAUDS = [
     Fraud("a float image of what is not broken changed", 2, "adversarial is changed where",
           evidence(adversarial=lambda e: put(e.adversarial, robust(e)[:1], 0.5)),
           settings=FLOATS),
+    Fraud("images in steps of another size than every run's", 1, "certificate_scale is",
+          certificates(scale=lambda c: c.scale * np.float32(0.5))),
+    Fraud("a larger eps said than attacked with, images kept to the bit", 1,
+          "certificates is at most 0.04 from the clean", to_the_bit_and_half_a_ball_more),
+    # what others found
+    Fraud("an external accuracy by a file that is no certificate", 1, "is no .npz file with",
+          external(content=b"nothing")),
+    Fraud("an external accuracy lower than its images show", 1,
+          "external.robust_acc is 0.01, expected 0", external(robust_acc=0.01)),
+    Fraud("an external accuracy by examples that there are not", 1,
+          "has example 4800, which the record has not", external(index=[0, 4800])),
+    Fraud("an external accuracy by one example twice", 1, "has an example twice",
+          external(index=[3, 3])),
+    Fraud("an external accuracy by images outside of the pixel range", 1,
+          "adversarial of example .* expected pixels from 0 to 1",
+          external(adversarial=np.full((2, 1, 8, 8), 1.5, np.float32))),
+    Fraud("an external accuracy by images that are no numbers", 1,
+          "adversarial of example .* expected pixels from 0 to 1",
+          external(adversarial=np.full((2, 1, 8, 8), np.nan, np.float32))),
+    Fraud("an external accuracy by images outside of the ball", 2, "must lie within Linf",
+          external()),
+    Fraud("an external accuracy by images of another size", 2, "must be of the images' shape",
+          external(adversarial=np.full((2, 1, 4, 16), 0.5, np.float32))),
     # the attack
     Fraud("a smaller eps said than attacked with", 1, r"certificate of example \d+ is 0.04 away",
           inside("threat_model", eps="1/50")),
@@ -445,6 +574,31 @@ FRAUDS = [
           content(protocol="digits-linf")),
     Fraud("the luckiest of many seeds", NEVER,
           "a seed may be chosen; an audit's own is drawn afterwards", content(seed=12345)),
+    Fraud("an attack called by a stronger one's name", 1,
+          "attack.parameters is apgd-ce .* expected apgd-ce .*, which 'best' stands for",
+          attack("best")),
+    Fraud("an attack called by a name that looks like AutoAttack's", 1,
+          "expected AutoAttack, which 'AutoAttack' stands for", attack("AutoAttack")),
+    Fraud("an attack called by a name of one's own", 1,
+          "expected strongest, which 'strongest' stands for", attack("strongest")),
+    Fraud("another package said to have run the attack, its counts low", 1,
+          "counts.forward is 700, expected about",
+          another_backend("pyautoattack", forward=700)),
+    Fraud("a package that does not have the attack", 1,
+          "attack.backend is 'torchattacks', expected native or autoattack or pyautoattack, who",
+          another_backend("torchattacks")),
+    Fraud("a package that there is not", 1, "attack.backend is 'foolbox', expected native",
+          another_backend("foolbox")),
+    Fraud("a package that had no part in it", 1,
+          r"attack.backend is 'native\+torchattacks', expected native",
+          another_backend("native+torchattacks")),
+    Fraud("more queries of Square said than were made", NEVER,
+          "clbench does not ask again what it knows, so that nobody can say how many it asked; an "
+          "audit makes them",
+          attack(square={"n_queries": 60})),
+    Fraud("more steps of pgd said than were made", 1, "counts.forward is",
+          attack(pgd={"steps": 100, "step_size_per_eps": 0.025}),
+          settings={"attack": "pgd,steps=10"}),
     # the examples
     Fraud("examples of a data set chosen by difficulty", 1,
           "index is of examples that were chosen",

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from clbench.attacks.autoattack_rows import SQUARE_REMEMBERS
 from clbench.attacks.native.pool_attack import Ball
 from clbench.attacks.native.windows import Windows, patterns
 from clbench.schema.names import NormName
@@ -15,10 +16,6 @@ _TINY, _HALF = 1e-12, 0.5
 
 _TILES = 5
 """In L2 and L1 the start has so many patterns, one above the other."""
-
-_SMALL = 1024
-"""Numbers in an image up to which the moves that were tried are remembered: in larger images
-hardly one comes twice."""
 
 _INSIDE = 1 - 1e-6
 """Of the L1 ball, so that rounding does not leave it."""
@@ -82,7 +79,7 @@ class Corners:
     def n_changes(self, shape: torch.Size) -> int:
         """Return a number for each place and each sign of every channel."""
         c, h, w = shape
-        return h * w * 2**c if c * h * w <= _SMALL else 0
+        return h * w * 2**c if c * h * w <= SQUARE_REMEMBERS else 0
 
     def change(
         self, side: Int[Tensor, " n"], draws: Float[Tensor, "n k"], shape: torch.Size

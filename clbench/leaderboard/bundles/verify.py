@@ -13,13 +13,12 @@ from clbench.leaderboard.bundles.make import (
     where_weights_are,
 )
 from clbench.leaderboard.bundles.read import Bundle
-from clbench.leaderboard.certificate import read_certificate, robust_beside
 from clbench.leaderboard.check import check_target
 from clbench.schema.errors import ClbenchError, RecordError
 from clbench.schema.record_files import certificate_of, read_record, run_paths
 from clbench.schema.records import EvaluationRecord
 from clbench.verification.again import ask_again
-from clbench.verification.findings import RESCORED, Problem, Stored, Verified
+from clbench.verification.findings import RESCORED, Problem, Verified
 from clbench.verification.request import Given, Request
 
 OnCost = Callable[[str], None]
@@ -77,25 +76,7 @@ def _in_folder(
         verified, read = check_target(places[RECORD], on_cost)
         if verified.holds:
             verified = ask_again(verified, read, replace(request, given=given), on_cost)
-        if verified.holds and EXTERNAL in places:
-            problems = tuple(_of_external(places[EXTERNAL], read[0], given))
-            verified = replace(verified, problems=problems)
     return record, _with_a_hint(_renamed(verified, names), bundle, given)
-
-
-def _of_external(place: Path, stored: Stored, given: Given) -> Iterator[Problem]:
-    """Yield what is wrong with an external accuracy, of which the network is asked again."""
-    external, evidence = stored.record.external, stored.evidence
-    assert external is not None, "it names a certificate"
-    assert evidence is not None, "it was read"
-    try:
-        shown = robust_beside(read_certificate(place), stored, given) / len(evidence)
-    except ClbenchError as error:
-        yield Problem.of_error(RESCORED, place, error)
-        return
-    if shown != external.robust_acc:
-        found, expected = f"{external.robust_acc:.6g}", f"{shown:.6g} by its certificate"
-        yield Problem(RESCORED, stored.path, "external.robust_acc", found, expected)
 
 
 def _with_a_hint(verified: Verified, bundle: Bundle, given: Given) -> Verified:
