@@ -11,21 +11,21 @@ from clbench.schema.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from clbench.analysis.run import compare_models as probe
-    from clbench.api import add_external as add_external
-    from clbench.api import build_leaderboard as build_leaderboard
-    from clbench.api import bundle as bundle
-    from clbench.api import compare as compare
-    from clbench.api import diagnose as diagnose
-    from clbench.api import evaluate as evaluate
-    from clbench.api import evaluate_corruptions as evaluate_corruptions
-    from clbench.api import export_leaderboard as export_leaderboard
-    from clbench.api import list_layers as list_layers
-    from clbench.api import load_data as load_data
-    from clbench.api import load_model as load_model
-    from clbench.api import merge as merge
-    from clbench.api import plan as plan
-    from clbench.api import read_records as read_records
-    from clbench.api import verify as verify
+    from clbench.api.boards import add_external as add_external
+    from clbench.api.boards import build_leaderboard as build_leaderboard
+    from clbench.api.boards import export_leaderboard as export_leaderboard
+    from clbench.api.boards import read_records as read_records
+    from clbench.api.checking import bundle as bundle
+    from clbench.api.checking import compare as compare
+    from clbench.api.checking import verify as verify
+    from clbench.api.corrupted import evaluate_corruptions as evaluate_corruptions
+    from clbench.api.evaluating import evaluate as evaluate
+    from clbench.api.evaluating import merge as merge
+    from clbench.api.evaluating import plan as plan
+    from clbench.api.loading import diagnose as diagnose
+    from clbench.api.loading import list_layers as list_layers
+    from clbench.api.loading import load_data as load_data
+    from clbench.api.loading import load_model as load_model
     from clbench.training.loop import train as train
 
 
@@ -51,17 +51,32 @@ __all__ = [
 ]
 
 
-_ELSEWHERE = {
-    "probe": ("clbench.analysis.run", "compare_models"),
-    "train": ("clbench.training.loop", "train"),
+_FUNCTIONS = {
+    "add_external": "clbench.api.boards:add_external",
+    "build_leaderboard": "clbench.api.boards:build_leaderboard",
+    "bundle": "clbench.api.checking:bundle",
+    "compare": "clbench.api.checking:compare",
+    "diagnose": "clbench.api.loading:diagnose",
+    "evaluate": "clbench.api.evaluating:evaluate",
+    "evaluate_corruptions": "clbench.api.corrupted:evaluate_corruptions",
+    "export_leaderboard": "clbench.api.boards:export_leaderboard",
+    "list_layers": "clbench.api.loading:list_layers",
+    "load_data": "clbench.api.loading:load_data",
+    "load_model": "clbench.api.loading:load_model",
+    "merge": "clbench.api.evaluating:merge",
+    "plan": "clbench.api.evaluating:plan",
+    "probe": "clbench.analysis.run:compare_models",
+    "read_records": "clbench.api.boards:read_records",
+    "train": "clbench.training.loop:train",
+    "verify": "clbench.api.checking:verify",
 }
-"""Public functions that are not in ``clbench.api``: where, and their names there."""
+"""Where each public function is."""
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public function
     if name not in __all__:
         raise AttributeError(f"module 'clbench' has no attribute {name!r}")
-    module, function = _ELSEWHERE.get(name, ("clbench.api", name))
+    module, _, function = _FUNCTIONS[name].partition(":")
     found = globals()[name] = getattr(import_module(module), function)
     return found
 

@@ -12,7 +12,7 @@ from torch import nn
 from clbench.analysis.comparisons import COMPARISONS
 from clbench.analysis.run import compare_models
 from clbench.analysis.store import load
-from clbench.api import evaluate
+from clbench.api.evaluating import evaluate
 from clbench.data.image_set import make_image_set
 from clbench.models.zoo import WEIGHTS_DIR
 from clbench.probes.similarity.summaries import SUMMARIES
