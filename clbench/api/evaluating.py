@@ -1,5 +1,6 @@
 """Evaluating a network, and what that would cost."""
 
+import logging
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from clbench.schema.names import EvidenceKind
     from clbench.schema.records import EvaluationRecord
     from clbench.schema.shard import Shard
+
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -311,7 +314,7 @@ def _session(
     )
     if protocol is None and not own:
         tell_of_default_images(loaded, images)
-    return begin(
+    session = begin(
         loaded,
         images,
         settled,
@@ -324,6 +327,9 @@ def _session(
         evidence=evidence,
         transfer_from=transfer_from,
     )
+    if own:
+        log.info("%s: %s", images.name, images.summary)
+    return session
 
 
 def merge(

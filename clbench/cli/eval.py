@@ -97,7 +97,8 @@ def evaluate_model(
         check_together(given)
     silent = mine is not None and not mine.is_first
     quiet, as_json, events = quiet or silent, as_json and not silent, None if silent else events
-    with interruptible("" if silent else _interrupted(out)), quietly(quiet=quiet):
+    interrupted = "" if silent else _interrupted(out)
+    with interruptible(interrupted), quietly(quiet=quiet, as_json=as_json):
         evaluate = partial(_evaluate, given, event_writer(events), not (quiet or as_json))
         find = partial(find_model, given=given)
         show = partial(_show, several=len(wanted) > 1, as_json=as_json, quiet=quiet)

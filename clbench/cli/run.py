@@ -71,11 +71,11 @@ def notes_once() -> Iterator[None]:
 
 
 @contextmanager
-def quietly(*, quiet: bool) -> Iterator[None]:
-    """Let nothing of that be seen during the block."""
+def quietly(*, quiet: bool, as_json: bool = False) -> Iterator[None]:
+    """Let nothing of that be seen during the block; or, by machines, only what may be wrong."""
     logger = logging.getLogger("clbench")
     before = logger.level
-    logger.setLevel(logging.ERROR if quiet else before)
+    logger.setLevel(logging.ERROR if quiet else logging.WARNING if as_json else before)
     try:
         yield
     finally:

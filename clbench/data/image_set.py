@@ -98,6 +98,20 @@ class ImageSet:
         return in_memory(self.images)
 
     @property
+    def summary(self) -> str:
+        """What there is, in words: number, size, colours, classes, and the shares of these.
+
+        >>> make_image_set("two", torch.zeros(2, 1, 8, 8), torch.tensor([0, 1]), 2).summary
+        '2 images 8x8 grey, 2 classes, 50 % each'
+        """
+        n, channels, height, width = self.images.shape
+        colours = {1: "grey", 3: "rgb"}.get(channels, f"with {channels} channels")
+        counts = self.labels.bincount(minlength=self.n_classes)
+        shares = [f"{100 * count / n:.0f} %" for count in (counts.max(), counts.min())]
+        each = " to ".join(dict.fromkeys(shares))
+        return f"{n} images {width}x{height} {colours}, {self.n_classes} classes, {each} each"
+
+    @property
     def id(self) -> SetId:
         """What tells this set from others."""
         return SetId(self.name, len(self), self.sha256)

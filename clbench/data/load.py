@@ -13,8 +13,8 @@ from clbench.data.image_set import (
     make_image_set,
 )
 from clbench.data.interface import DatasetInfo, Examples, Split
-from clbench.data.readers.files import read_file
-from clbench.data.readers.folder import class_names, name_of
+from clbench.data.readers.files import class_names, read_file
+from clbench.data.readers.folder import name_of
 from clbench.data.readers.imagenet import read_imagenet
 from clbench.data.readers.memory import WANTED, read_memory
 from clbench.data.stored import first
@@ -92,7 +92,7 @@ def load_file(
     that clbench knows. Its images are read from there when they are asked for, unless they are few.
 
     Args:
-        path: The file, or a folder with a folder of pictures for each class.
+        path: The file, or a folder of one of the ``FOLDER_FORMATS``.
         n_examples: How many to take from the beginning; all of them where None.
         n_classes: How many classes there are; where None, the largest label of the whole file
             plus 1, which does not depend on ``n_examples``.
@@ -102,12 +102,12 @@ def load_file(
         BadValueError: ``n_examples`` is not from 1 to what there is.
     """
     images, labels = read_file(path)
-    name = name_of(path) if path.is_dir() else path.name
-    classes = max(int(labels.max()), 0) + 1 if n_classes is None else n_classes
+    name, names = name_of(path) if path.is_dir() else path.name, class_names(path)
+    classes = max(int(labels.max()) + 1, len(names), 1) if n_classes is None else n_classes
     check_labels(name, labels, classes)
     n = count_examples(name, n_examples, available=len(labels))
     made = make_image_set(name, first(images, n), labels[:n], classes)
-    return replace(made, class_names=class_names(path)) if path.is_dir() else made
+    return replace(made, class_names=names)
 
 
 def evaluated_images(

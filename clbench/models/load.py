@@ -178,7 +178,7 @@ def load_for(
     check_labels(images.name, images.labels, validated.n_classes, outputs)
     if images.class_names and len(images.class_names) != validated.n_classes:
         raise DataError(
-            f"{outputs}, and {images.name} folders of {len(images.class_names)} classes, which are "
+            f"{outputs}, and {images.name} names {len(images.class_names)} classes, which are "
             "numbered in the order of their names; call each by the number of its output"
         )
     loaded = replace(

@@ -64,6 +64,10 @@ def test_a_finished_run_is_shown_and_not_run_again(evaluate, tmp_path):
     assert "this run was finished on" not in evaluate("--restart").out
 
 
+def test_what_is_in_a_file_is_told_before_it_is_evaluated(evaluate):
+    assert "images.npz: 12 images 8x8 grey, 4 classes, 25 % each\n" in evaluate().err
+
+
 def test_machines_get_the_record(evaluate):
     done = evaluate("--json")
     assert json.loads(done.out)["model"]["source"].startswith("net.py:make_net")

@@ -195,9 +195,9 @@ def test_a_folder_is_no_file(tmp_path):
         load_file(tmp_path)
 
 
-def test_a_file_of_one_array_is_refused(tmp_path):
+def test_one_array_without_labels_is_refused(tmp_path):
     np.save(tmp_path / "x.npy", X)
-    with pytest.raises(DataError, match="has no array 'x', got one array without a name"):
+    with pytest.raises(DataError, match="has no labels beside it; write them"):
         load_file(tmp_path / "x.npy")
 
 

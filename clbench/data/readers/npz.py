@@ -55,7 +55,7 @@ def read_arrays(path: Path) -> Examples:
     """
     name = path.name
     arrays = _read(path)
-    x, y = _images(name, arrays["x"]), _labels(name, arrays["y"])
+    x, y = images_of(name, arrays["x"]), labels_of(name, arrays["y"])
     if len(x) != len(y):
         raise DataError(f"x and y of {name} must be equally long, got {len(x)} and {len(y)}")
     return Examples(x, y)
@@ -176,7 +176,12 @@ def _check_claims(member: ZipInfo, shape: tuple[int, ...], dtype: Dtype, there: 
         )
 
 
-def _images(name: str, x: Array) -> Images:
+def images_of(name: str, x: Array) -> Images:
+    """Return images [n, h, w, c] as [n, c, h, w], uint8 or float32; mapped ones stay on the disk.
+
+    Raises:
+        DataError: They are of another type or shape.
+    """
     shape = list(x.shape)
     if x.dtype != np.uint8 and x.dtype.kind != "f":
         raise DataError(f"x of {name} must be uint8, or float in [0, 1], got {x.dtype}")
@@ -217,7 +222,12 @@ def check_one_number_each(what: str, array: str, shape: tuple[int, ...]) -> None
         raise DataError(f"{what} must be [n], got shape {list(shape)}: take {take}")
 
 
-def _labels(name: str, y: Array) -> Tensor:
+def labels_of(name: str, y: Array) -> Tensor:
+    """Return labels [n] as int64.
+
+    Raises:
+        DataError: They are of another type or shape.
+    """
     check_one_number_each(f"y of {name}", "y", y.shape)
     if y.dtype.kind not in "iu":
         raise DataError(f"y of {name} must be integer, got {y.dtype}")

@@ -1,36 +1,33 @@
-"""Images and labels of the user's own, from a parquet file of encoded images."""
+"""Images and labels of the user's own, from parquet files of encoded pictures."""
 
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import torch
 from pyarrow.parquet import ParquetFile
 
 from clbench.data.interface import Examples
+from clbench.data.readers import columns
+from clbench.data.readers.columns import image_and_label, names_in, read_columns
 from clbench.data.readers.npz import check_path
-from clbench.data.readers.pictures import Pictures
-from clbench.runtime.on_disk import Spool
 from clbench.schema.errors import DataError
 
-LAYOUT = "images (JPEG or PNG) in a column image or img, integers in a column label"
+LAYOUT = columns.LAYOUT
 
-_IMAGE_COLUMNS = ("image", "img")
-_LABEL_COLUMNS = ("label", "labels", "fine_label")
-"""The last is what CIFAR-100 calls its hundred classes."""
+FOLDER_LAYOUT = "the .parquet files of one split, in it or in its folder data"
 
-_LABEL_MAX = np.iinfo(np.int64).max
+DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
+"""What pyarrow raises on a file that is cut off, altered (column names too) or something else."""
 
 _ROWS_AT_ONCE = 64
 
 _BUFFER = 1 << 20
 """Bytes that are read at once, where a group of rows would be otherwise."""
 
-_DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
-"""What pyarrow raises on a file that is cut off, altered (column names too) or something else."""
+_PART = re.compile(r"(?P<split>.+)-[0-9]{5}-of-(?P<of>[0-9]{5})\.parquet")
+"""How Hugging Face's library calls the files of a split."""
 
 
 def read_parquet(path: Path, n_channels: int | None = 3) -> Examples:
@@ -50,73 +47,92 @@ def read_parquet(path: Path, n_channels: int | None = 3) -> Examples:
         StorageError: There is no room for a copy of the pictures, as they are, among the system's
             temporary files.
     """
+    return _read([path], path.name, n_channels)
+
+
+def read_parquet_folder(folder: Path, n_channels: int | None = None) -> Examples:
+    """Return the pictures of all files of a folder, in the order of their names, as of one file.
+
+    Raises:
+        DataError: They are of several splits, one is missing, or as for ``read_parquet``.
+        StorageError: As for ``read_parquet``.
+    """
+    return _read(files_of_split(folder), folder.resolve().name, n_channels)
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """Return the names of classes that a file, or the first one of a folder, tells of."""
+    first = files_of_split(path)[0] if path.is_dir() else path
+    with _opened(first) as table:
+        return names_in(table.schema_arrow)
+
+
+def is_folder_of_them(path: Path) -> bool:
+    """Say whether there are such files in a folder, or in its folder ``data``."""
+    return path.is_dir() and bool(_files(path))
+
+
+def files_of_split(folder: Path) -> list[Path]:
+    """Return the files of the only split in a folder, in their order.
+
+    Raises:
+        DataError: They are of several splits, or one of a split is missing.
+    """
+    paths = _files(folder)
+    named = [_PART.fullmatch(path.name) for path in paths]
+    pairs = zip(named, paths, strict=True)
+    splits = sorted({one["split"] if one else path.stem for one, path in pairs})
+    if len(splits) > 1:
+        raise DataError(
+            f"'{folder}' must hold {FOLDER_LAYOUT}, got files of {' and '.join(splits[:3])}; give "
+            f"one file, such as {paths[0]}, or a folder with those of one split"
+        )
+    first = named[0]
+    if first is not None:
+        whole = [
+            f"{first['split']}-{k:05d}-of-{first['of']}.parquet" for k in range(int(first["of"]))
+        ]
+        gone = [name for name in whole if name not in {path.name for path in paths}]
+        if gone:
+            raise DataError(f"'{folder}' lacks {gone[0]}; fetch all files of the split")
+    return paths
+
+
+def _files(folder: Path) -> list[Path]:
+    for place in (folder, folder / "data"):
+        if found := sorted(path for path in place.glob("*.parquet") if path.is_file()):
+            return found
+    return []
+
+
+def _read(paths: Sequence[Path], name: str, n_channels: int | None) -> Examples:
+    with _opened(paths[0]) as table:
+        schema = table.schema_arrow
+    wanted = list(image_and_label(name, schema))
+    return read_columns(name, schema, _batches(paths, wanted), n_channels)
+
+
+def _batches(paths: Sequence[Path], wanted: list[str]) -> Iterator[pa.RecordBatch]:
+    for path in paths:
+        with _opened(path) as table:
+            image_and_label(path.name, table.schema_arrow)
+            yield from table.iter_batches(_ROWS_AT_ONCE, columns=wanted)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ParquetFile]:
+    """Open a file during the block.
+
+    Raises:
+        DataError: It is missing or unreadable, or was found to be damaged in the block.
+    """
     check_path(path, f"a .parquet file with {LAYOUT}")
     try:
         with path.open("rb") as file, ParquetFile(file, buffer_size=_BUFFER) as table:
-            return _read(path.name, table, n_channels)
+            yield table
     except PermissionError as error:
         raise DataError(f"cannot read '{path}': {error.strerror}") from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise DataError(
             f"'{path}' is cut off, damaged or no parquet file; it must hold {LAYOUT}"
         ) from error
-
-
-def _read(name: str, table: ParquetFile, n_channels: int | None) -> Examples:
-    """Copy the pictures into a temporary file, from which any of them is read without the others.
-
-    In the file itself they lie in groups, which only a whole group is had of: often all of them.
-    """
-    image, label = _columns(name, table.schema_arrow)
-    copies, labels = Spool(), []
-    for row, (encoded, number) in enumerate(_rows(table, image, label)):
-        if number is None or number > _LABEL_MAX:
-            raise DataError(f"label of row {row} of {name} must be a class number, got {number}")
-        copies.append(encoded or b"")
-        labels.append(number)
-    if not labels:
-        raise DataError(f"{name} holds no images, got 0 rows")
-    pictures = Pictures(name, len(labels), copies.read, "row {}".format, "leave the row out")
-    return Examples(pictures.images(n_channels), torch.tensor(labels, dtype=torch.int64))
-
-
-def _columns(name: str, schema: pa.Schema) -> tuple[str, str]:
-    """Return the names of the columns with images and labels."""
-    image = _column(name, schema.names, _IMAGE_COLUMNS)
-    label = _column(name, schema.names, _LABEL_COLUMNS)
-    images, labels = schema.field(image).type, schema.field(label).type
-    if not (_is_binary(images) or (_is_struct(images) and _is_binary(images.field("bytes").type))):
-        raise DataError(
-            f"column {image!r} of {name} must be binary, or a struct with a binary field bytes, "
-            f"got {images}"
-        )
-    if not pa.types.is_integer(labels):
-        raise DataError(f"column {label!r} of {name} must be integer, got {labels}")
-    return image, label
-
-
-def _column(name: str, found: Sequence[str], wanted: Sequence[str]) -> str:
-    for column in wanted:
-        if list(found).count(column) == 1:
-            return column
-    raise DataError(
-        f"{name} has no one column {' or '.join(map(repr, wanted))}, "
-        f"got {', '.join(found) or 'nothing'}"
-    )
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _is_struct(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_struct(kind)) and kind.get_field_index("bytes") >= 0
-
-
-def _rows(table: ParquetFile, image: str, label: str) -> Iterator[tuple[Any, Any]]:
-    """Yield the bytes and the label of every row, either of which may be None."""
-    for batch in table.iter_batches(_ROWS_AT_ONCE, columns=[image, label]):
-        encoded = batch.column(image)
-        if pa.types.is_struct(encoded.type):
-            encoded = pc.struct_field(encoded, "bytes")
-        yield from zip(encoded.to_pylist(), batch.column(label).to_pylist(), strict=True)
