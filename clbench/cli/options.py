@@ -72,7 +72,8 @@ Data = Annotated[
     Path | None,
     typer.Option(
         rich_help_panel=WHAT,
-        help="Your own images: .npz with x (n, h, w, c) and y (n), .parquet, or a folder.",
+        help="Your own images: .npz with x (n, h, w, c) and y (n), .npy beside labels.npy, "
+        ".parquet, or a folder: of classes, or a data set of Hugging Face.",
     ),
 ]
 DataDir = Annotated[
