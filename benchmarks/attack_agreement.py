@@ -44,7 +44,7 @@ CASES = {
 EPS: dict[NormName, dict[str, str]] = {
     "Linf": {"digits": "1/6", "cifar10": "8/255"},
     "L2": {"digits": "3/4", "cifar10": "1/2"},
-    "L1": {"digits": "2", "cifar10": "6"},
+    "L1": {"digits": "1", "cifar10": "6"},
 }
 """In Linf those of the protocols; in the others, such that networks are neither safe nor lost."""
 
