@@ -7,6 +7,7 @@ import socket
 from dataclasses import replace
 
 # before clbench: what its modules import first, jaxtyping's hook has compiled anew in every process
+import annotations  # noqa: F401 - what this hook decorates with
 import beartype.door  # noqa: F401
 import kornia.augmentation  # noqa: F401
 import lightning_fabric  # noqa: F401
@@ -62,7 +63,11 @@ def _no_network(monkeypatch):
     def refuse(self, address):
         raise AssertionError(f"a test tried to reach {address}")
 
+    def refuse_name(host, *_args, **_kwargs):
+        raise AssertionError(f"a test tried to look up {host}")
+
     monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse_name)
 
 
 @pytest.fixture(autouse=True)
