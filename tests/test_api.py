@@ -2,7 +2,6 @@
 
 import errno
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -417,12 +416,12 @@ def test_what_is_no_data_is_one_line_that_says_what_is_wanted(case):
     assert "\n" not in str(caught.value)
 
 
-def test_values_of_another_type_are_one_line():
+def test_values_of_another_type_are_one_line(fork, tmp_path):
     # in a process of its own: the types of arguments are checked in this one
     script = Path(__file__).with_name("of_another_type.py")
-    command = [sys.executable, "-W", "ignore", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "40 right\n"
+    child = fork(script.read_text(), tmp_path)
+    assert child.status() == 0, child.err.read_text()
+    assert child.out.read_text() == "40 right\n"
 
 
 @pytest.fixture
