@@ -13,11 +13,14 @@ import types
 import typing
 
 import jaxtyping
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 
 _THEIRS = jaxtyping.jaxtyped
 _SHAPES = _THEIRS("context")
 """Shapes are those of one call: the context that they are kept in."""
+
+_BEARTYPE = beartype(conf=BeartypeConf(violation_type=jaxtyping.TypeCheckError))
+"""Its errors are those of jaxtyping, which are a ``TypeError``."""
 
 
 def jaxtyped(given=None, *, typechecker=None):
@@ -68,7 +71,7 @@ def checked(function):
     same.__annotations__ = {
         name: _resolved(hint, function) for name, hint in function.__annotations__.items()
     }
-    return beartype(same)
+    return _BEARTYPE(same)
 
 
 def _resolved(hint, function):
