@@ -24,9 +24,10 @@ def fork(asked):
     """Run in a fork, of which the process is told at once; return its status."""
     child = os.fork()
     if child == 0:
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        # as where nothing is ignored, also when the tests themselves run under nohup
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number, file in ((1, asked["out"]), (2, asked["err"])):
             os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), number)
