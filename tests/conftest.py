@@ -1,11 +1,19 @@
 """What every test relies on: no network, and small records to work with."""
 
+import gc
+import json
 import math
 import os
 import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 # before clbench: what its modules import first, jaxtyping's hook has compiled anew in every process
+import annotations  # noqa: F401 - what this hook decorates with
 import beartype.door  # noqa: F401
 import kornia.augmentation  # noqa: F401
 import lightning_fabric  # noqa: F401
@@ -43,6 +51,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
+def pytest_collection_finish():
+    """Have the garbage collector leave what stays for good: it takes half a second to look at."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     """Test files run side by side; so do the processes that they start."""
@@ -55,12 +69,50 @@ def _no_network(monkeypatch):
     def refuse(self, address):
         raise AssertionError(f"a test tried to reach {address}")
 
+    def refuse_name(host, *_args, **_kwargs):
+        raise AssertionError(f"a test tried to look up {host}")
+
     monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse_name)
 
 
 @pytest.fixture(autouse=True)
 def _fixed_seed():
     torch.manual_seed(0)
+
+
+class Forked(NamedTuple):
+    """A command, or code, that runs in a process of its own."""
+
+    pid: int
+    status: Callable[[], int]
+    out: Path
+    err: Path
+
+
+@pytest.fixture(scope="session")
+def fork(tmp_path_factory):
+    """Return a function that starts a command, or code, in a fork of a process that has imported.
+
+    One at a time. Code finds the ``arguments`` in ``sys.argv``. For what is not about how a
+    process starts.
+    """
+    script = [sys.executable, "-W", "ignore", Path(__file__).with_name("in_forks.py")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(script, text=True, **pipes) as process:
+
+        def start(given, cwd, *arguments, out=None, **environment):
+            folder = tmp_path_factory.mktemp("fork")
+            out, err = Path(out or folder / "out"), folder / "err"
+            places = {"cwd": str(cwd), "out": str(out), "err": str(err)}
+            asked = {"given": given, "arguments": list(map(str, arguments))} | places
+            asked["environment"] = environment
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.flush()
+            pid = int(process.stdout.readline())
+            return Forked(pid, lambda: int(process.stdout.readline()), out, err)
+
+        yield start
 
 
 class _Counting(nn.Module):

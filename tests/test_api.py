@@ -2,7 +2,7 @@
 
 import errno
 import os
-import subprocess
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,16 +20,32 @@ from clbench.schema.record_files import read_record, read_records
 ATTACK = "pgd,steps=3"
 
 
+QUICK = {"attack": ATTACK, "n_examples": 24, "batch_size": 8, "probe": False}
+
+
 @pytest.fixture
 def run(tmp_path):
     """Return a function that evaluates quickly: a shipped network, 24 digits, no probe."""
 
     def evaluate(model="simclr_at", **changes):
-        options = {"attack": ATTACK, "n_examples": 24, "batch_size": 8, "probe": False}
-        options["out"] = tmp_path
-        return clbench.evaluate(model, **options | changes)
+        return clbench.evaluate(model, **QUICK | {"out": tmp_path} | changes)
 
     return evaluate
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory):
+    """A folder with two finished runs."""
+    folder = tmp_path_factory.mktemp("finished")
+    for model in ("simclr_at", "simclr_st"):
+        clbench.evaluate(model, out=folder, **QUICK)
+    return folder
+
+
+@pytest.fixture
+def finished(finished_once, tmp_path):
+    """Have the first runs of two models be finished, in a folder of the test's own."""
+    shutil.copytree(finished_once, tmp_path, dirs_exist_ok=True)
 
 
 def arrays(paths):
@@ -107,6 +123,7 @@ def refuse(progress):
     raise AttackedError
 
 
+@pytest.mark.usefixtures("finished")
 def test_probes_that_are_missing_are_added_without_attacking_again(run):
     first = run(probe=False)
     assert first.record.measure("cka_mean") is None
@@ -137,6 +154,7 @@ def test_linear_probes_are_columns_on_request(run, tmp_path):
     assert "cka_mean,probe_stage1_clean,probe_stage1_adv,probe_stage1_adaptive," in header
 
 
+@pytest.mark.usefixtures("finished")
 def test_adversarial_images_that_are_missing_are_made_by_attacking_again_and_it_is_said(
     run, caplog
 ):
@@ -153,6 +171,7 @@ def test_adversarial_images_that_are_missing_are_made_by_attacking_again_and_it_
     assert run(save_adversarial=True, on_progress=refuse).reused
 
 
+@pytest.mark.usefixtures("finished")
 @pytest.mark.parametrize("damage", ["lost", "empty", "flipped", "swapped"])
 def test_evidence_that_is_lost_or_damaged_is_made_again_and_it_is_said(run, caplog, damage):
     first = run()
@@ -176,6 +195,7 @@ def test_evidence_that_is_lost_or_damaged_is_made_again_and_it_is_said(run, capl
     assert [one.name for one in aside] == ([] if damage == "lost" else [f"{path.name}.aside-1"])
 
 
+@pytest.mark.usefixtures("finished")
 def test_a_damaged_record_is_set_aside_and_the_run_made_again(run, caplog):
     path = run().paths.record
     good = path.read_text()
@@ -417,12 +437,12 @@ def test_what_is_no_data_is_one_line_that_says_what_is_wanted(case):
     assert "\n" not in str(caught.value)
 
 
-def test_values_of_another_type_are_one_line():
+def test_values_of_another_type_are_one_line(fork, tmp_path):
     # in a process of its own: the types of arguments are checked in this one
     script = Path(__file__).with_name("of_another_type.py")
-    command = [sys.executable, "-W", "ignore", str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "40 right\n"
+    child = fork(script.read_text(), tmp_path)
+    assert child.status() == 0, child.err.read_text()
+    assert child.out.read_text() == "40 right\n"
 
 
 @pytest.fixture

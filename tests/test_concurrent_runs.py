@@ -1,16 +1,11 @@
 """Several evaluations in one folder at once, and kills at every moment at which files change."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from clbench.leaderboard.check import check
 from clbench.schema.record_files import read_records
-
-ROOT = Path(__file__).parents[1]
 
 IMPORTED = """
 import clbench.attacks.registry, clbench.data.load, clbench.data.splits, clbench.evaluation.session
@@ -92,18 +87,20 @@ while True:
 """
 
 
-def forks(script, *arguments):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "ignore", "-c", IMPORTED + script, *map(str, arguments)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def forks(fork):
+    """Return a function that runs code in a process, and returns what it prints."""
+
+    def run(script, folder):
+        child = fork(IMPORTED + script, folder, folder)
+        assert child.status() == 0, child.err.read_text()
+        return child.out.read_text()
+
+    return run
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_eight_runs_of_one_model_at_once_keep_eight_rows(tmp_path):
+def test_eight_runs_of_one_model_at_once_keep_eight_rows(forks, tmp_path):
     assert forks(SIDE_BY_SIDE, tmp_path).strip() == str([0] * 8)
     assert len(read_records(tmp_path)) == 8
     assert (tmp_path / "leaderboard.csv").read_text().count("\n") == 9
@@ -111,7 +108,7 @@ def test_eight_runs_of_one_model_at_once_keep_eight_rows(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_a_run_killed_wherever_files_change_is_completed_by_the_same_command(tmp_path):
+def test_a_run_killed_wherever_files_change_is_completed_by_the_same_command(forks, tmp_path):
     lines = forks(KILLS, tmp_path).split("\n")[:-1]
     assert len(lines) >= 5
     assert [line.split()[1:] for line in lines] == [["1", "1", "1", "0"]] * len(lines)

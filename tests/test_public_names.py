@@ -57,6 +57,15 @@ def python(code):
     return done.stdout
 
 
+def test_what_every_run_imports_leaves_scikit_learn_where_it_is():
+    code = (
+        "import sys, clbench.data.load, clbench.evaluation.session, clbench.leaderboard.table, "
+        "clbench.models.load, clbench.probes.table; clbench.data.load.load_test_set('digits'); "
+        "print('sklearn' in sys.modules)"
+    )
+    assert python(code) == "False\n"
+
+
 def test_importing_the_package_loads_neither_torch_nor_anything_else():
     code = "import sys; before = set(sys.modules); import clbench, json"
     loaded = json.loads(python(f"{code}; print(json.dumps(sorted(set(sys.modules) - before)))"))

@@ -1,6 +1,5 @@
 """Every command and every line of Python in the README is run, in an empty folder."""
 
-import json
 import re
 import shlex
 import subprocess
@@ -30,19 +29,15 @@ def test_the_readme_names_the_two_commands_everyone_needs():
     assert 'pip install ".[test]" && pytest' in COMMANDS
 
 
-@pytest.fixture(scope="module")
-def run_forked(empty_folder):
-    """Return a function that runs a command, or code, in a fork of one process, which imports."""
-    script = [sys.executable, "-W", "ignore", Path(__file__).with_name("in_forks.py")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(script, cwd=empty_folder, text=True, **pipes) as process:
+@pytest.fixture
+def run_forked(fork, empty_folder):
+    """Return a function that runs a command, or code: its status and what it wrote to stderr."""
 
-        def run(given):
-            process.stdin.write(json.dumps(given) + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
+    def run(given):
+        child = fork(given, empty_folder)
+        return child.status(), child.err.read_text()
 
-        yield run
+    return run
 
 
 @pytest.mark.slow

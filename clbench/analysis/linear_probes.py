@@ -6,8 +6,9 @@ from clbench.analysis.models import Adversarial, ComparedModels
 from clbench.analysis.result import Accuracy
 from clbench.attacks.registry import attack_of
 from clbench.probes.linear.fit import fit_probes
-from clbench.probes.linear.score import SCORES, LayerScores, score_probes
+from clbench.probes.linear.score import LayerScores, score_probes
 from clbench.schema.progress import OnProgress, naming
+from clbench.schema.records import PROBE_SCORES
 
 
 def linear_accuracies(
@@ -20,7 +21,7 @@ def linear_accuracies(
     return tuple(
         Accuracy(name, scores.layer, score, one.value, one.low, one.high, one.n, one.reason)
         for name, scores in _scores(compared, adversarial, pooling, on_progress)
-        for score, one in zip(SCORES, scores.estimates, strict=True)
+        for score, one in zip(PROBE_SCORES, scores.estimates, strict=True)
     )
 
 

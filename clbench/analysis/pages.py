@@ -10,10 +10,9 @@ from clbench.analysis.comparisons import COMPARISONS
 from clbench.analysis.figures import curves, heatmaps
 from clbench.analysis.result import Analysis, Matrix
 from clbench.analysis.tables import shared, summarised
-from clbench.probes.linear.score import SCORES
 from clbench.probes.similarity.measures import SimilarityMeasure, find_measure
 from clbench.schema.estimate import Estimate
-from clbench.schema.records import ModelEntry
+from clbench.schema.records import PROBE_SCORES, ModelEntry
 
 DEPTH_CURVES = "depth-curves"
 PROBE_ACCURACY = "probe-accuracy"
@@ -95,7 +94,7 @@ def _accuracy_page(analysis: Analysis) -> Figure:
         [
             curves.CurvePanel(
                 "" if i else group.name,
-                f"accuracy\n{SCORES.get(score, score)}",
+                f"accuracy\n{PROBE_SCORES.get(score, score)}",
                 _accuracy_curves(analysis, group, score),
             )
             for group in groups

@@ -20,7 +20,7 @@ class Matrix(NamedTuple):
 class Accuracy(NamedTuple):
     """How often a linear classifier of the features at a layer is right, with its 95 % interval.
 
-    ``score`` says on which images: a name in ``SCORES``; ``reason`` why the value is NaN.
+    ``score`` says on which images: a name in ``PROBE_SCORES``; ``reason`` why the value is NaN.
     """
 
     model: str

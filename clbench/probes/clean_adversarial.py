@@ -5,14 +5,14 @@ from torch import nn
 
 from clbench.data.stored import Images
 from clbench.probes.interface import Probed
-from clbench.probes.layers import NO_LAYER, find_layers, quarter_ends
+from clbench.probes.layers import find_layers, quarter_ends
 from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.matrix import SimilarityMatrix
 from clbench.probes.similarity.minibatches import MINIBATCH
 from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.probes.similarity.summaries import diagonal_mean
 from clbench.schema.estimate import Estimate, undefined
-from clbench.schema.records import similarity_columns
+from clbench.schema.records import NO_LAYER, similarity_columns
 
 
 def clean_adversarial_columns(probed: Probed) -> list[Estimate]:

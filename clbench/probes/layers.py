@@ -18,9 +18,6 @@ EVERYTHING = "all"
 _STAGE_NAMES = ("layer", "block")
 """What ResNets and wide ResNets call their stages, before the number."""
 
-NO_LAYER = "the network has no such layer"
-"""Why a column of a layer is undefined."""
-
 _PYRAMID = 5
 """Levels of timm's feature pyramids; with so many, the first is the stem's."""
 

@@ -12,10 +12,10 @@ from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK, perturb
 from clbench.evaluation.session import Session
 from clbench.probes.clean_adversarial import clean_adversarial_columns
 from clbench.probes.interface import Probed
-from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, linear_probe_columns
+from clbench.probes.linear.score import linear_probe_columns
 from clbench.schema.estimate import Estimate
 from clbench.schema.progress import OnProgress, not_shown
-from clbench.schema.records import CKA_COLUMNS, EvaluationRecord
+from clbench.schema.records import CKA_COLUMNS, LINEAR_PROBE_COLUMNS, EvaluationRecord
 
 
 @runtime_checkable

@@ -37,6 +37,21 @@ def similarity_columns(measure: str) -> tuple[str, ...]:
 CKA_COLUMNS = similarity_columns("cka")
 """How alike a network sees clean images and their adversarial versions, layer by layer."""
 
+PROBE_SCORES = {
+    "clean": "clean images",
+    "adv": "attack on the network",
+    "adaptive": "attack on the probe",
+}
+"""What a linear probe is scored on, by name: clean images; those made against the whole network,
+which were to fool that and not the probe; and those made against the probe itself."""
+
+LINEAR_PROBE_COLUMNS = tuple(
+    f"probe_stage{k}_{score}" for k in range(1, MOST_STAGES + 1) for score in PROBE_SCORES
+)
+
+NO_LAYER = "the network has no such layer"
+"""Why a column of a layer is undefined, in records."""
+
 
 def left_after(attack: str) -> str:
     """Return the column, and the measure, of the accuracy left after a component of an attack."""

@@ -56,12 +56,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def heeds_signals():
-    """Let a child die of signals also where the tests themselves run under nohup."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-
-
 def run(folder, *arguments, **environment):
     return subprocess.run(
         [*CLBENCH, *arguments],
@@ -91,23 +85,16 @@ def test_a_network_that_prints_everywhere_does_not_break_json(folder):
         ("attack", signal.SIGINT, 130),
     ],
 )
-def test_a_signal_ends_a_run_as_shells_expect_and_nothing_is_lost(folder, at, number, status):
-    command = [*CLBENCH, "eval", "--model", "net.py:make", "--attack", "pgd,steps=40"]
+def test_a_signal_ends_a_run_as_shells_expect_and_nothing_is_lost(fork, folder, at, number, status):
+    command = ["clbench", "eval", "--model", "net.py:make", "--attack", "pgd,steps=40"]
     command += ["--n-examples", "8", "--no-probe", "--batch-size", "4"]
-    child = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=os.environ | {"STOP": at},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heeds_signals,  # noqa: PLW1509 - it only sets signals
-    )
-    while not (folder / f"at-{at}").exists() and child.poll() is None:
+    child = fork(command, folder, STOP=at)
+    end = time.monotonic() + 60
+    while not (folder / f"at-{at}").exists() and time.monotonic() < end:
         time.sleep(0.02)
-    child.send_signal(number)
-    _, err = child.communicate(timeout=30)
-    assert child.returncode == status
+    os.kill(child.pid, number)
+    assert child.status() == status
+    err = child.err.read_text()
     assert "Traceback" not in err
     if at == "attack":
         last = "clbench: interrupted and saved; the same command goes on from here"
@@ -192,12 +179,13 @@ def test_a_stream_that_is_closed_or_full_costs_nothing(folder, command, status):
         assert "robust accuracy" in done.stdout
 
 
-def test_a_terminal_of_forty_columns_is_readable(folder):
-    done = run(folder, "eval", "--model", "net.py:make", *FAST, COLUMNS="40")
-    assert done.returncode == 0
-    table = done.stdout.partition("95 %")[2].splitlines()
+def test_a_terminal_of_forty_columns_is_readable(fork, folder):
+    child = fork(["clbench", "eval", "--model", "net.py:make", *FAST], folder, COLUMNS="40")
+    assert child.status() == 0
+    shown = child.out.read_text()
+    table = shown.partition("95 %")[2].splitlines()
     assert all(len(line.rstrip()) <= 40 for line in table if "accuracy" in line)
-    assert "robust accuracy" in done.stdout
+    assert "robust accuracy" in shown
 
 
 def test_a_terminal_is_told_at_once_what_is_evaluated(folder):

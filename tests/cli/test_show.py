@@ -1,18 +1,19 @@
 """``clbench show`` and ``clbench leaderboard show``."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from clbench.leaderboard.formats import DEFAULT_COLUMNS, as_latex, as_markdown, rows
-from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.estimate import proportion, undefined
 from clbench.schema.flags import RaisedFlag
 from clbench.schema.record_files import run_paths, write_record
-from clbench.schema.records import AttackEntry, ThreatEntry
+from clbench.schema.records import LINEAR_PROBE_COLUMNS, AttackEntry, ThreatEntry
 
 
 @pytest.fixture
@@ -247,3 +248,13 @@ def test_every_column_can_be_shown(make_record, form):
 
     record = make_record()
     assert form(rows([record], columns([record])))
+
+
+def test_a_record_is_shown_without_torch(record):
+    code = (
+        "import sys; from clbench.cli import app; "
+        f"app(['show', {str(record)!r}], standalone_mode=False); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "robust accuracy" in done.stdout
+    assert done.stdout.endswith("False\n")

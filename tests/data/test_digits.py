@@ -1,7 +1,11 @@
+from pathlib import Path
+
+import pytest
 import torch
 from sklearn.datasets import load_digits
 
 from clbench.data.load import load_test_set, training_set
+from clbench.data.readers import digits
 
 
 def test_the_test_split_is_every_fifth_digit_in_order():
@@ -24,6 +28,15 @@ def test_the_three_splits_are_disjoint_and_complete():
         expected = torch.tensor(pixels[chosen], dtype=torch.float32).view(-1, 1, 8, 8) / 16
         assert part.images.equal(expected)
         assert part.labels.tolist() == labels[chosen].tolist()
+
+
+@pytest.mark.parametrize("kept", ["datasets/data/digits.csv.gz", "elsewhere"])
+def test_they_are_those_of_scikit_learn_wherever_it_keeps_them(monkeypatch, kept):
+    monkeypatch.setattr(digits, "_FILE", Path(kept))
+    pixels, labels = digits._pixels_and_labels()
+    for found, expected in zip((pixels, labels), load_digits(return_X_y=True), strict=True):
+        assert (found == expected).all()
+        assert found.dtype == expected.dtype
 
 
 def test_no_test_image_is_among_the_images_to_train_on():

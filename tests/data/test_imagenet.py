@@ -127,7 +127,7 @@ def test_a_picture_that_is_not_there_is_named(public, tmp_path):
 def test_a_damaged_picture_is_named_when_it_is_read(public, tmp_path):
     (tmp_path / "val").symlink_to(public / "val")
     first = public / "val" / robustbench_helper("imagenet_test_image_ids.txt").split()[0]
-    found = load_test_set("imagenet", data_dir=tmp_path)
+    found = load_test_set("imagenet", n_examples=1, data_dir=tmp_path)
     first.rename(first.with_suffix(".aside"))
     first.write_bytes(b"<html>")
     try:

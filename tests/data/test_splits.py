@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -8,9 +6,6 @@ from clbench.data.image_set import make_image_set, to_floats
 from clbench.data.splits import probe_training
 from clbench.data.splits import training_files as split_files
 from clbench.schema.errors import BadValueError, DataError, UnknownNameError
-
-REAL = Path(__file__).parents[3] / "shared" / "data"
-COMPRESSED, EXACT = REAL / "cifar10_train_jpeg.parquet", REAL / "cifar10_train_head.npz"
 
 
 @pytest.fixture
@@ -247,23 +242,6 @@ def test_floats_outside_0_to_1_are_refused_by_the_files_name(save_npz, pictures)
     x = pictures(2).astype(np.float32)
     with pytest.raises(DataError, match=r"images of mine.npz must be in \[0, 1\], got values"):
         training_files("cifar10", [save_npz(x, [0, 1])])
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not (COMPRESSED.is_file() and EXACT.is_file()),
-    reason="the development data are not on this machine",
-)
-def test_a_compressed_cifar10_and_a_part_of_the_exact_one_are_50000_pictures():
-    train, validation = split_files("cifar10", [COMPRESSED, EXACT])
-    assert (len(train), len(validation)) == (49_000, 1_000)
-    with np.load(EXACT) as exact:
-        x, y = exact["x"], exact["y"]
-    images, labels = joined([train, validation])
-    assert np.array_equal(images[-len(x) :], x)
-    assert labels[-len(y) :] == y.tolist()
-    assert torch.bincount(torch.tensor(labels)).tolist() == [5_000] * 10
-    assert train.sha256.startswith("8fb51cef10ba")  # what the shipped networks were trained on
 
 
 # images that linear probes are fitted on

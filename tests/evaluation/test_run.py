@@ -1,8 +1,6 @@
 import io
 import json
 import os
-import subprocess
-import sys
 from fractions import Fraction
 
 import numpy as np
@@ -259,11 +257,10 @@ assert not killed(child)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_a_run_killed_again_and_again_ends_as_an_uninterrupted_one(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", DRIVER, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("killed True") == 5, done.stdout
+def test_a_run_killed_again_and_again_ends_as_an_uninterrupted_one(fork, tmp_path):
+    child = fork(DRIVER, tmp_path, tmp_path)
+    assert child.status() == 0, child.err.read_text()
+    assert child.out.read_text().count("killed True") == 5
     whole = dict(np.load(tmp_path / "whole.npz"))
     assert {"", "apgd-t"} <= set(whole["broken_by"])
     for name in ("resumed.npz", "resumed0.1.npz", "resumed0.3.npz"):

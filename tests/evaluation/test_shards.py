@@ -4,8 +4,6 @@ import io
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -581,20 +579,9 @@ def test_a_damaged_shard_is_set_aside_and_run_again(run, whole, tmp_path, caplog
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_shards_that_are_killed_make_the_run(tmp_path):
+def test_shards_that_are_killed_make_the_run(fork, tmp_path):
     of, kills = 2, 5
     script = Path(__file__).with_name("killed_again_and_again.py")
-    environment = os.environ | {
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "OMP_NUM_THREADS": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", script, tmp_path, str(of), str(kills)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= kills - 1
+    child = fork(script.read_text(), tmp_path, tmp_path, of, kills)
+    assert child.status() == 0, child.err.read_text()
+    assert int(child.out.read_text()) >= kills - 1

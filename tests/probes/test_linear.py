@@ -21,16 +21,12 @@ from clbench.probes.layers import Layer, find_layers, select_layers
 from clbench.probes.linear import solver
 from clbench.probes.linear.fit import ProbedNetwork, fit_probes
 from clbench.probes.linear.pooling import POOLINGS, AveragedOver, grid_of
-from clbench.probes.linear.score import (
-    LINEAR_PROBE_COLUMNS,
-    LayerScores,
-    score_probes,
-    stage_columns,
-)
+from clbench.probes.linear.score import LayerScores, score_probes, stage_columns
 from clbench.probes.linear.solver import PENALTIES, LinearClassifier, Rows, fit_logistic, why_unfit
 from clbench.probes.linear.truncated import UpTo
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError
 from clbench.schema.estimate import proportion
+from clbench.schema.records import LINEAR_PROBE_COLUMNS
 from clbench.schema.threat_model import ThreatModel
 
 CPU = torch.device("cpu")

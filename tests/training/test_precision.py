@@ -2,8 +2,6 @@
 
 import logging
 import re
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -183,14 +181,11 @@ def test_another_precision_by_hand_is_another_training(here, start, stopped):
         start(precision="float32")
 
 
-def test_another_precision_is_refused(tmp_path):
+def test_another_precision_is_refused(fork, tmp_path):
     # outside of the tests, where arguments are not checked by their types
     call = f"clbench.train('supervised_st', out={str(tmp_path / 'run')!r}, precision='half')"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import clbench; {call}"],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert "BadValueError: precision must be auto, float32 or bfloat16, got 'half'" in done.stderr
+    child = fork(f"import clbench; {call}", tmp_path)
+    assert child.status() == 1
+    said = "BadValueError: precision must be auto, float32 or bfloat16, got 'half'"
+    assert said in child.err.read_text()
     assert not (tmp_path / "run").exists()

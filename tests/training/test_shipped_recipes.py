@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -219,13 +220,30 @@ def test_the_cards_of_digits_say_what_their_images_show():
             assert facts_of(spec)["Data"].startswith(n)
 
 
+@pytest.fixture(scope="module")
+def of_cifar10():
+    if not all(path.is_file() for path in FILES):
+        pytest.skip("the development data are not on this machine")
+    return training_images("cifar10", FILES)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not all(path.is_file() for path in FILES),
-    reason="the development data are not on this machine",
-)
-def test_the_cards_of_cifar10_say_what_their_images_show():
-    found = training_images("cifar10", FILES)
+def test_a_compressed_cifar10_and_a_part_of_the_exact_one_are_50000_pictures(of_cifar10):
+    parts = train, validation = of_cifar10.train, of_cifar10.validation
+    assert (len(train), len(validation)) == (49_000, 1_000)
+    with np.load(FILES[-1]) as exact:
+        x, y = exact["x"], exact["y"]
+    images = torch.cat([part.images[-len(x) :] for part in parts])[-len(x) :]
+    labels = torch.cat([part.labels for part in parts])
+    assert np.array_equal((images * 255).round().byte().permute(0, 2, 3, 1).numpy(), x)
+    assert labels[-len(y) :].tolist() == y.tolist()
+    assert torch.bincount(labels).tolist() == [5_000] * 10
+    assert train.sha256.startswith("8fb51cef10ba")  # what the shipped networks were trained on
+
+
+@pytest.mark.slow
+def test_the_cards_of_cifar10_say_what_their_images_show(of_cifar10):
+    found = of_cifar10
     test = load_images(REAL / "cifar10_test_head.npz")
     for images in (found.train, found.validation):
         seen = copies(test.images, images.images)

@@ -3,26 +3,35 @@
 import math
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from clbench.cli.render.console import PlainConsole
 from clbench.cli.render.tables import show_json
-from clbench.evaluation.evaluation import Evaluation
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.parts import finished_parts, progress_of
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING
 from clbench.leaderboard.table import CSV_NAME
-from clbench.probes.layers import NO_LAYER
-from clbench.probes.linear.score import LINEAR_PROBE_COLUMNS, SCORES
 from clbench.schema.corruptions import of_corruption
 from clbench.schema.dataclass_io import to_json, to_table
 from clbench.schema.estimate import Estimate
 from clbench.schema.flags import meaning
-from clbench.schema.records import CKA_COLUMNS, EvaluationRecord, External, left_after
+from clbench.schema.records import (
+    CKA_COLUMNS,
+    LINEAR_PROBE_COLUMNS,
+    NO_LAYER,
+    PROBE_SCORES,
+    EvaluationRecord,
+    External,
+    left_after,
+)
 from clbench.schema.shard import Shard, named
 from clbench.schema.text import visible
+
+if TYPE_CHECKING:
+    from clbench.evaluation.evaluation import Evaluation
 
 _BAR_WIDTH = 24
 
@@ -30,7 +39,7 @@ _FULL_WIDTH = 76
 """Terminals of fewer columns get neither bars nor room between columns."""
 
 
-def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
+def show_evaluation(evaluation: "Evaluation", *, as_json: bool) -> None:
     """Print the result of an evaluation to stdout."""
     if as_json:
         print(record_json(evaluation.record), end="")
@@ -41,7 +50,7 @@ def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
         console.print(line, style="dim", soft_wrap=True)
 
 
-def show_shard(evaluation: Evaluation, *, as_json: bool) -> None:
+def show_shard(evaluation: "Evaluation", *, as_json: bool) -> None:
     """Print in one line what a shard found, and what else the run needs."""
     record, shard, paths = evaluation.record, evaluation.shard, evaluation.paths
     assert shard is not None, "it is one"
@@ -157,17 +166,17 @@ def _linear_probes(record: EvaluationRecord) -> Iterator[Table | str]:
     """Yield the accuracies of each stage's probe, a column for each score, and why some are not."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(min_width=20)
-    for images in SCORES.values():
+    for images in PROBE_SCORES.values():
         table.add_column(images, justify="right")
     undefined: dict[str, dict[str, None]] = {}
     for stage in dict.fromkeys(column.rpartition("_")[0] for column in LINEAR_PROBE_COLUMNS):
-        found = {score: record.measure(f"{stage}_{score}") for score in SCORES}
+        found = {score: record.measure(f"{stage}_{score}") for score in PROBE_SCORES}
         name = stage.removeprefix("probe_")
         missing = {score: one for score, one in found.items() if not _is_defined(one)}
         if len(missing) < len(found):
             table.add_row(f"  {name}", *map(percent, found.values()))
         for score, one in missing.items():
-            place = name if len(missing) == len(found) else f"{name} ({SCORES[score]})"
+            place = name if len(missing) == len(found) else f"{name} ({PROBE_SCORES[score]})"
             undefined.setdefault(one.reason if one else "not measured", {})[place] = None
     if table.rows:
         yield table
@@ -212,7 +221,7 @@ def percent(measure: Estimate | None) -> str:
     return f"{measure.value:.2%}".replace("%", " %")
 
 
-def _footer(evaluation: Evaluation) -> Iterator[str]:
+def _footer(evaluation: "Evaluation") -> Iterator[str]:
     record, paths = evaluation.record, evaluation.paths
     if evaluation.reused:
         yield f"this run was finished on {record.created}; --restart runs it again"

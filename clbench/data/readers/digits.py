@@ -1,13 +1,18 @@
 """Handwritten digits that come with scikit-learn: real images without any download."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from clbench.data.interface import DatasetInfo, Examples, Split
 
 INK_MAX = 16
 """Pixels count the dark points of a 4x4 square; the source bitmaps are 32x32."""
+
+_FILE = Path("datasets", "data", "digits.csv.gz")
+"""Where scikit-learn keeps them: a line for each, its 64 pixels and then its label."""
 
 
 def read_digits(
@@ -21,10 +26,8 @@ def read_digits(
     Source:
         Alpaydin and Kaynak, 1998, UCI repository, doi:10.24432/C50P49, the test part.
     """
-    from sklearn.datasets import load_digits  # takes half a second
-
     del info, data_dir, download
-    pixels, labels = load_digits(return_X_y=True)
+    pixels, labels = _pixels_and_labels()
     index = torch.arange(len(labels))
     chosen = {
         "test": index % 5 == 0,
@@ -33,3 +36,19 @@ def read_digits(
     }[split]
     images = torch.from_numpy(pixels).to(torch.float32).view(-1, 1, 8, 8) / INK_MAX
     return Examples(images[chosen], torch.from_numpy(labels).to(torch.int64)[chosen])
+
+
+def _pixels_and_labels() -> tuple[np.ndarray, np.ndarray]:
+    """Return what scikit-learn's ``load_digits`` does, [n, 64] and [n].
+
+    Importing that takes a second, its file does not; a release that keeps it elsewhere is asked.
+    """
+    package = find_spec("sklearn")
+    file = Path(package.origin or "").parent / _FILE if package else _FILE
+    if not file.is_file():
+        from sklearn.datasets import load_digits
+
+        pixels, labels = load_digits(return_X_y=True)
+        return pixels, labels
+    table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1], table[:, -1].astype(np.int64)

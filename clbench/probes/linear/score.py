@@ -14,7 +14,7 @@ from clbench.data.stored import Images
 from clbench.evaluation.attacked_model import classes_of
 from clbench.evaluation.confirm import Confirmed, confirm
 from clbench.probes.interface import Probed
-from clbench.probes.layers import NO_LAYER, find_layers, quarter_ends
+from clbench.probes.layers import find_layers, quarter_ends
 from clbench.probes.linear.fit import BATCH, FittedProbe, ProbedNetwork, fit_probes, run_through
 from clbench.probes.similarity.gram import FEWEST
 from clbench.probes.similarity.representations import Inputs
@@ -23,16 +23,8 @@ from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.schema.estimate import Estimate, proportion, undefined
 from clbench.schema.progress import OnProgress, not_shown
-from clbench.schema.records import MOST_STAGES
+from clbench.schema.records import LINEAR_PROBE_COLUMNS, NO_LAYER, PROBE_SCORES
 from clbench.schema.threat_model import ThreatModel
-
-SCORES = {
-    "clean": "clean images",
-    "adv": "attack on the network",
-    "adaptive": "attack on the probe",
-}
-"""What a probe is scored on, by name: clean images; those made against the whole network, which
-were to fool that and not the probe; and those made against the probe itself."""
 
 WIDEST_MARGIN = 10.0
 """The widest margin of logits that an attack sees. Beyond 16 the cross-entropy of single precision
@@ -45,10 +37,6 @@ NO_ADVERSARIAL = "no adversarial images were given"
 NO_ATTACK = "no attack was given"
 NO_TRAINING = "no training images were given"
 
-LINEAR_PROBE_COLUMNS = tuple(
-    f"probe_stage{k}_{score}" for k in range(1, MOST_STAGES + 1) for score in SCORES
-)
-
 
 class LayerScores(NamedTuple):
     """The accuracies of one probe, ``probe_LAYER_clean`` and so on, with Wilson intervals."""
@@ -60,7 +48,7 @@ class LayerScores(NamedTuple):
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
-        """All three, in the order of ``SCORES``."""
+        """All three, in the order of ``PROBE_SCORES``."""
         return self[1:]
 
 
@@ -154,7 +142,7 @@ def stage_columns(scores: Sequence[LayerScores], n: int) -> list[Estimate]:
     found = {
         f"probe_stage{k}_{score}": estimate
         for k, end in enumerate(quarter_ends(list(by_layer)), start=1)
-        for score, estimate in zip(SCORES, by_layer[end].estimates, strict=True)
+        for score, estimate in zip(PROBE_SCORES, by_layer[end].estimates, strict=True)
     }
     return [
         replace(found[column], name=column) if column in found else undefined(column, n, NO_LAYER)

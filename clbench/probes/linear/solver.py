@@ -2,17 +2,18 @@
 
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
 from clbench.probes.similarity.gram import FEWEST, varies
 from clbench.probes.similarity.scores import CONSTANT, NOT_FINITE, TOO_FEW
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 """Weights of the penalty beside the mean loss of an example, strong ones first. At the layers of
@@ -107,6 +108,9 @@ def fit_logistic(train: Rows, validation: Rows) -> Fit:
 
 def _fits(train: Rows) -> Iterator[Fit]:
     """Fit with one penalty after the other, each from where the stronger one ended."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     mean = train.x.mean(dim=0, dtype=torch.float64)
     centred = train.x - mean
     spread = centred.square().mean(dim=0).sqrt()
@@ -130,7 +134,7 @@ def _folded(
     return LinearClassifier(weight, classifier.bias - weight @ mean)
 
 
-def _rows(solver: LogisticRegression) -> LinearClassifier:
+def _rows(solver: "LogisticRegression") -> LinearClassifier:
     """Return what was fitted as a classifier with a row for every class up to the highest."""
     coefficients, intercepts = torch.tensor(solver.coef_), torch.tensor(solver.intercept_)
     if len(coefficients) == 1:  # of two classes, scikit-learn keeps the difference
