@@ -4,18 +4,19 @@ An attack's hash is made of them, and hashes rank: one attack must not be writte
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 from clbench.attacks.grammar import COMPONENTS
 from clbench.attacks.rows import ComponentRow
 from clbench.attacks.torchattacks_rows import PREFIX
 from clbench.schema.attack_spec import TRANSFER, Parameter, read_value
-from clbench.schema.errors import BadValueError
+from clbench.schema.errors import BadValueError, InstallationError
 from clbench.schema.names import NormName
 from clbench.schema.numbers import LARGEST_COUNT
 from clbench.schema.text import cut, shown
 from clbench.schema.threat_model import parse_norm
-from clbench.verification.findings import FILES, Problem, Stored
+from clbench.verification.findings import FILES, RESCORED, Problem, Stored
 
 _HASHES = re.compile(r"([0-9a-f]{64})?( ([0-9a-f]{64})?)*")
 
@@ -26,22 +27,37 @@ _Wrong = tuple[str, str, str]
 def of_parameters(stored: Stored) -> Iterator[Problem]:
     """Yield parameters of clbench's own components that nothing sets them to.
 
-    Those of torchattacks are known to the package alone, and those of a user's code to that.
+    Those of a user's own code are known to that alone.
     """
-    record, logits = stored.record, stored.evidence.logits if stored.evidence else None
+    return _of_all(stored, FILES, lambda name: not name.startswith(PREFIX))
+
+
+def of_packaged(stored: Stored) -> Iterator[Problem]:
+    """Yield the same of attacks of torchattacks, which is loaded for it, where it is installed.
+
+    Some of them are told the number of classes, which logits tell.
+    """
+    if stored.evidence is None or stored.evidence.logits is None:
+        return
+    with suppress(InstallationError):
+        yield from _of_all(stored, RESCORED, lambda name: name.startswith(PREFIX))
+
+
+def _of_all(stored: Stored, level: int, asks: Callable[[str], bool]) -> Iterator[Problem]:
+    record, evidence = stored.record, stored.evidence
+    logits = None if evidence is None else evidence.logits
     if record.attack is None or record.threat_model is None:
         return
     norm = parse_norm(record.threat_model.norm)
     n_classes = LARGEST_COUNT if logits is None else logits.shape[1]
     for name, given in record.attack.parameters.items():
-        if name == TRANSFER and not _names_evidence(given):
+        row, field = COMPONENTS.get(name), f"attack.parameters.{name}"
+        if name == TRANSFER and asks(name) and not _names_evidence(given):
             expected = "evidence, a sha256 of each source"
-            yield Problem(FILES, stored.path, f"attack.parameters.{name}", shown(given), expected)
-        row = COMPONENTS.get(name)
-        if row is not None and not name.startswith(PREFIX):
+            yield Problem(level, stored.path, field, shown(dict(given)), expected)
+        if row is not None and asks(name):
             for part, found, expected in _of_component(row, given, norm, n_classes):
-                field = f"attack.parameters.{name}{part}"
-                yield Problem(FILES, stored.path, field, found, expected)
+                yield Problem(level, stored.path, f"{field}{part}", found, expected)
 
 
 def _of_component(

@@ -387,6 +387,7 @@ def as_type(name, dtype):
 
 FLOATS = {"save_adversarial": True}
 SAMPLE = {"evidence": "sample"}
+TORCHATTACKS = {"attack": "torchattacks:PGD,steps=3"}
 
 FRAUDS = [
     # numbers
@@ -688,6 +689,12 @@ FRAUDS = [
           parameter(loss="ce")),
     Fraud("more targets than there are other classes", 1, "n_target_classes is 9, expected 4",
           lambda f: f.content["attack"]["parameters"]["apgd-t"].update(n_target_classes=9)),
+    Fraud("a count of torchattacks written with a point", 2,
+          "torchattacks:PGD.steps is 3.0, expected a count",
+          attack(**{"torchattacks:PGD": {"steps": 3.0}}), settings=TORCHATTACKS),
+    Fraud("a parameter that torchattacks has not", 2,
+          "torchattacks:PGD.momentum is 0.9, expected none",
+          attack(**{"torchattacks:PGD": {"momentum": 0.9}}), settings=TORCHATTACKS),
     Fraud("a backend that there is not", 1, "attack.backend is 'foolbox', expected of autoattack",
           inside("attack", backend="foolbox")),
     Fraud("a backend in another spelling", 1, "attack.backend is 'Native', expected of autoattack",
