@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 
-from clbench.schema.corruptions import ACCURACY, RELATIVE, of_corruption
+from clbench.schema.corruptions import ACCURACY, CORRUPTED, RELATIVE, of_corruption
 from clbench.schema.estimate import Estimate
 from clbench.schema.flags import FLAGS, SQUARE_IMPROVES, TRANSFER_IMPROVES, RaisedFlag
 from clbench.schema.records import left_after
@@ -40,6 +40,9 @@ def of_measures(stored: Stored) -> Iterator[Problem]:
     """
     for number, one in enumerate(stored.record.measures):
         field = f"measures.{one.name}" if one.name else f"measures[{number}]"
+        if one.name.startswith((ACCURACY, RELATIVE)) and stored.record.data.name not in CORRUPTED:
+            expected = f"none on {stored.record.data.name}, which is no set of corrupted images"
+            yield Problem(FILES, stored.path, field, "there", expected)
         compared = stored.evidence is not None and one.name.startswith(_FOLLOW)
         for part, found, expected in _of_measure(one, stored.record.data.n):
             if part not in _COMPARED or not compared:

@@ -742,6 +742,8 @@ FRAUDS = [
           more("probe_stage1_clean", value=5.0, high=6.0)),
     Fraud("another accuracy in a reason", 1, "robust_acc.reason is 'really 0.99', expected ''",
           number("robust_acc", reason="really 0.99"), seal={"measures": False}),
+    Fraud("an accuracy on corrupted images, where there are none", 1,
+          "corruptions_acc is there, expected none on images.npz", more("corruptions_acc")),
     Fraud("a measure named nearly like another", 1, "name is 'robust_acc ', expected a name, no",
           more("robust_acc ", value=0.99, high=1.0)),
     Fraud("a flag that there is not", 1, "flags.all_is_well is raised, expected a flag that",
