@@ -69,6 +69,12 @@ def _of_broken_by(stored: Stored, evidence: Evidence) -> Iterator[Problem]:
         if wrong.any():
             example, said = int(evidence.index[wrong][0]), str(evidence.broken_by[wrong][0])
             yield problem(f"broken_by of example {example}", repr(said), f"{so}, as {otherwise}")
+    changed = by_clean & ~right & (evidence.adv_pred != evidence.clean_pred)
+    if changed.any():
+        index, had, was = (
+            int(one[changed][0]) for one in (evidence.index, evidence.adv_pred, evidence.clean_pred)
+        )
+        yield problem(f"adv_pred of example {index}", str(had), f"{was}, as nothing attacked it")
     names = set(evidence.broken_by.tolist()) - {BY_CLEAN, BY_NOTHING, *stored.record.components}
     if names:
         expected = "a component of the attack"

@@ -519,6 +519,11 @@ FRAUDS = [
               e.adv_pred, broken(e)[:1],
               [next(k for k in range(5) if k not in (e.label[p], e.adv_pred[p]))
                for p in broken(e)[:1]]))),
+    Fraud("another wrong class where nothing attacked", 1, "expected [0-4], as nothing attacked it",
+          evidence(adv_pred=lambda e: np.where(
+              e.broken_by == "clean",
+              [next(k for k in range(5) if k not in both)
+               for both in zip(e.label, e.clean_pred, strict=True)], e.adv_pred))),
     Fraud("a class that there is not", 1, "adv_pred is 7, expected a class from -1 to 4",
           evidence(adv_pred=lambda e: put(e.adv_pred, broken(e)[:1], 7))),
     Fraud("broken by something that is no component", 1, "'pgd', expected a component",
