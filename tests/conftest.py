@@ -28,6 +28,7 @@ import torch
 import torch.fx
 from torch import nn
 
+from clbench.attacks.grammar import read_attack
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.verdicts import accuracies
 from clbench.schema.estimate import proportion
@@ -138,7 +139,7 @@ def make_record():
     """Return a factory of records; keyword arguments replace fields, ``right`` the robust count."""
 
     def make(name="simclr_at", *, right=60, n=100, eps="8/255", attack_hash="a" * 12, **changes):
-        steps = {"apgd-ce": {"n_iter": 100}, "square": {"n_queries": 5000}}
+        steps = read_attack("apgd-ce + square", "Linf", 10).parameters
         record = EvaluationRecord(
             schema_version=SCHEMA_VERSION,
             protocol="cifar10-linf",

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64, Int, Int8, Shaped, UInt8
 
-from clbench.schema.names import EVIDENCE_KINDS, EvidenceKind, NormName
+from clbench.schema.errors import BadValueError
+from clbench.schema.names import EvidenceKind, NormName
 from clbench.schema.threat_model import TOLERANCES
 
 FULL_MOST = 32 << 20
@@ -26,10 +27,9 @@ STEPS = 127
 """Steps from 0 to the largest change that a signed byte holds."""
 
 _LEAST_STEP = np.finfo(np.float32).tiny
-
+_KINDS: tuple[EvidenceKind, ...] = ("full", "sample")
 _PREFIX = "certificate_"
 _SHA256_BYTES = 32
-_IMAGE_AXES = 4
 _PLACES = ("at", "exact_at")
 _AT_ONCE = 256  # images whose changes are in memory as floats
 
@@ -122,8 +122,8 @@ class Certificates:
         """Return what arrays of ``n`` examples hold, None where they hold verdicts alone.
 
         Raises:
-            ValueError: They are not what ``arrays`` gives.
-            KeyError: One is missing.
+            BadValueError: They are not what ``arrays`` gives; the message goes on from the file's
+                name.
         """
         named = {
             name.removeprefix(_PREFIX): one
@@ -132,48 +132,43 @@ class Certificates:
         }
         if not named:
             return None
+        if missing := [name for name in ("kind", *_ARRAYS) if name not in named]:
+            raise BadValueError(f"lacks {_PREFIX}{missing[0]}")
         kind = str(named.pop("kind"))
-        if kind not in EVIDENCE_KINDS:
-            raise ValueError(f"there are no certificates of kind {kind!r}")
-        found = cls(kind, **{name: named.pop(name) for name in _TYPES}, **named)
+        if kind not in _KINDS:
+            raise BadValueError(f"holds certificates of kind {kind!r}, expected full or sample")
+        found = cls(kind, **{name: named.pop(name) for name in _ARRAYS}, **named)
         _check(found, n)
         return found
 
 
-_TYPES = {
-    "at": np.dtype(np.int64),
-    "coded": np.dtype(np.int8),
-    "scale": np.dtype(np.float32),
-    "exact_at": np.dtype(np.int64),
-    "exact": np.dtype(np.float64),
-}
+_ARRAYS = ("at", "coded", "scale", "exact_at", "exact")
+"""What there must be; types and lengths are for whoever reads a file to check."""
 
 
 def _check(found: Certificates, n: int) -> None:
-    """Check types and shapes, and that no number is none.
+    """Check that images are of one size, of examples that there are, and that numbers are numbers.
 
     Raises:
-        ValueError: Something is not as it was written.
+        BadValueError: Something is not as it was written.
     """
-    if any(getattr(found, name).dtype != dtype for name, dtype in _TYPES.items()):
-        raise ValueError("certificates are of another type")
-    shapes = found.coded.shape, found.exact.shape
-    lengths = (found.at.shape, found.scale.shape, found.exact_at.shape)
-    m, k = len(found.coded), len(found.exact)
-    if any(len(shape) != _IMAGE_AXES for shape in shapes) or lengths != ((m,), (m,), (k,)):
-        raise ValueError("certificates have other shapes")
-    if m and k and shapes[0][1:] != shapes[1][1:]:
-        raise ValueError("certificates are images of two sizes")
-    places = found.places
-    if len(np.unique(places)) != len(places) or not ((places >= 0) & (places < n)).all():
-        raise ValueError("certificates are of examples that there are not, or of one twice")
-    if not np.isfinite(found.scale).all() or not np.isfinite(found.exact).all():
-        raise ValueError("certificates hold what is no number")
-    digests = found.digests
-    if (digests is None) != (found.kind != "sample"):
-        raise ValueError("digests belong to a sample")
-    if digests is not None and (digests.dtype != np.uint8 or digests.shape != (n, _SHA256_BYTES)):
-        raise ValueError("digests have another shape")
+    coded, exact = found.coded.shape, found.exact.shape
+    one_size = not coded[0] or not exact[0] or coded[1:] == exact[1:]
+    kept_once = not len(np.intersect1d(found.at, found.exact_at))
+    rising = all((np.diff(at) > 0).all() for at in (found.at, found.exact_at))
+    within = ((found.places >= 0) & (found.places < n)).all()
+    sample_has_digests = (found.digests is None) == (found.kind != "sample")
+    finite = np.isfinite(found.scale).all() and np.isfinite(found.exact).all()
+    for holds, wrong in (
+        (one_size, f"images of two sizes, {list(coded[1:])} and {list(exact[1:])}"),
+        (rising and kept_once, "an example twice or out of order"),
+        (within, f"other examples than those at 0 to {n - 1}"),
+        (finite, "changes that are NaN or infinite"),
+        ((found.scale > 0).all(), "a scale that is not above 0"),
+        (sample_has_digests, "digests, which belong to a sample, or a sample without them"),
+    ):
+        if not holds:
+            raise BadValueError(f"holds certificates with {wrong}")
 
 
 def encode(

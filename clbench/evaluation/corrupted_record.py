@@ -74,7 +74,7 @@ def _record(
     is_whole = len(clean) == of.n_examples
     return EvaluationRecord(
         schema_version=SCHEMA_VERSION,
-        protocol=f"{of.dataset}-{of.threat_model.replace('_', '-')}" if is_whole else CUSTOM,
+        protocol=of.protocol if is_whole else CUSTOM,
         model=loaded.entry,
         data=DataEntry(of.name, len(clean), seen.sha256),
         threat_model=None,

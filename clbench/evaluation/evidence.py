@@ -2,6 +2,8 @@
 
 import io
 import zipfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +12,12 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from clbench.evaluation.certificates import Certificates
-from clbench.runtime.archives import check_archive
-from clbench.schema.errors import RecordError
-from clbench.schema.files import DAMAGED_NPZ, sha256_of
+from clbench.evaluation.evidence_arrays import OF_EXAMPLES, OPTIONAL, check_arrays
+from clbench.runtime.archives import check_archive, most_bytes
+from clbench.runtime.npy_headers import headers_in
+from clbench.schema.errors import BadValueError, RecordError
+from clbench.schema.files import DAMAGED_NPZ, read_file, sha256_of
 from clbench.schema.names import EvidenceKind
-
-_ARRAYS = {"index": "i", "label": "i", "clean_pred": "i", "adv_pred": "i", "broken_by": "U"}
-"""What there is of every example, with the kind of numpy's types that it has."""
-
-_OPTIONAL = {"logits": 2, "adversarial": 4}
-"""What there may be besides, of floats, with the number of axes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +59,7 @@ class Evidence:
 
     def write_to(self, file: io.BufferedIOBase) -> None:
         """Write that content to a file, part by part."""
-        arrays = {name: getattr(self, name) for name in (*_ARRAYS, *_OPTIONAL)}
+        arrays = {name: getattr(self, name) for name in (*OF_EXAMPLES, *OPTIONAL)}
         kept: dict[str, Any] = {name: one for name, one in arrays.items() if one is not None}
         kept |= {} if self.certificates is None else self.certificates.arrays()
         np.savez_compressed(file, allow_pickle=False, identity=np.array(self.identity), **kept)
@@ -73,38 +71,14 @@ class Evidence:
         Raises:
             RecordError: It is damaged, or lacks something.
         """
-        try:
+        with _named(path):
             with _opened(data) as file:
                 arrays: dict[str, Any] = {name: file[name] for name in file.files}
-            identity = str(arrays.get("identity", ""))
-            required = {name: arrays[name] for name in _ARRAYS}
-            optional = {name: arrays[name] for name in _OPTIONAL if name in arrays}
-            _check_types(required, optional)
-            n = len(required["index"])
-            certificates = Certificates.of_arrays(arrays, n)
-        except DAMAGED_NPZ as error:
-            raise RecordError(f"evidence {path} is cut off or damaged") from error
-        if {len(one) for one in required.values()} != {n}:
-            raise RecordError(f"evidence {path} is damaged: its arrays have different lengths")
+            required = {name: arrays[name] for name in OF_EXAMPLES}
+            optional = {name: arrays[name] for name in OPTIONAL if name in arrays}
+            certificates = Certificates.of_arrays(arrays, len(required["index"]))
+        identity = str(arrays.get("identity", ""))
         return cls(identity, **required, **optional, certificates=certificates)
-
-
-def _check_types(required: dict[str, Any], optional: dict[str, Any]) -> None:
-    """Check that arrays hold what numbers and names of examples can be.
-
-    Raises:
-        ValueError: One does not.
-    """
-    for name, one in required.items():
-        if one.ndim != 1 or one.dtype.kind != _ARRAYS[name]:
-            raise ValueError(f"{name} is no list of examples")
-    for name, one in optional.items():
-        if one.ndim != _OPTIONAL[name] or one.dtype.kind != "f":
-            raise ValueError(f"{name} is no table of floats")
-    if "logits" in optional and not optional["logits"].shape[1]:
-        raise ValueError("logits are of no class")
-    if "adversarial" in optional and len(optional["adversarial"]) != len(required["index"]):
-        raise ValueError("there are more or fewer images than examples")
 
 
 def read_evidence(path: Path, sha256: str) -> Evidence:
@@ -114,6 +88,9 @@ def read_evidence(path: Path, sha256: str) -> Evidence:
         RecordError: It is missing, another one, damaged, or lacks something.
     """
     return Evidence.from_bytes(_content(path, sha256), path)
+
+
+_VERDICTS = ("index", "broken_by")
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,32 +108,43 @@ def read_verdicts(path: Path, sha256: str) -> Verdicts:
         RecordError: As ``read_evidence``.
     """
     data = _content(path, sha256)
-    try:
-        with _opened(data) as file:
-            found = Verdicts(index=file["index"], broken_by=file["broken_by"])
-            is_list = found.index.ndim == 1 and found.index.dtype.kind in "iu"
-            fits = found.broken_by.shape == found.index.shape and found.broken_by.dtype.kind == "U"
-    except DAMAGED_NPZ as error:
-        raise RecordError(f"evidence {path} is cut off or damaged") from error
-    if not (is_list and fits):
-        raise RecordError(f"evidence {path} is damaged: it holds no verdict of each example")
-    return found
+    with _named(path), _opened(data, _VERDICTS) as file:
+        return Verdicts(index=file["index"], broken_by=file["broken_by"])
 
 
-def _opened(data: bytes) -> Any:  # noqa: ANN401 - numpy's archive, which is a context
-    """Return an archive of arrays, whatever it claims: what memory cannot hold is refused.
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let an error in the block name the file, and be one of a record.
 
     Raises:
-        BadValueError: It claims more than memory holds, or than such a file can hold.
+        RecordError: There was one.
+    """
+    try:
+        yield
+    except BadValueError as error:
+        raise RecordError(f"evidence {path} is damaged: it {error}") from error
+    except DAMAGED_NPZ as error:
+        raise RecordError(f"evidence {path} is cut off or damaged") from error
+
+
+def _opened(data: bytes, names: Collection[str] = ()) -> Any:  # noqa: ANN401 - numpy's archive
+    """Return an archive of arrays, whatever it claims: what memory cannot hold is refused.
+
+    Where ``names`` are given, the others are not looked at.
+
+    Raises:
+        BadValueError: It claims more than memory holds, or than such a file can hold; or its arrays
+            are not those of evidence.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         check_archive(archive, len(data))
+        check_arrays(headers_in(archive, names), names or OF_EXAMPLES)
     return np.load(io.BytesIO(data), allow_pickle=False)
 
 
 def _content(path: Path, sha256: str) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_file(path, most_bytes())
     except OSError as error:
         raise RecordError(f"evidence {path} cannot be read: {error.strerror}") from error
     if sha256 not in ("", sha256_of(data)):

@@ -8,6 +8,7 @@ from clbench.leaderboard.other_files import check_is_record
 from clbench.leaderboard.outcomes import outcomes_of
 from clbench.leaderboard.table import CSV_NAME, no_records, render
 from clbench.schema.errors import RecordError
+from clbench.schema.files import holds
 from clbench.schema.record_files import evidence_of, record_files
 from clbench.verification.copies import of_copies
 from clbench.verification.files import check_files, not_checked, remarks_of
@@ -114,7 +115,7 @@ def _of_csv(out: Path, read: list[Stored], n_files: int) -> Iterator[Problem]:
     if not readable:
         return
     gives = render(list(records.values()), outcomes_of(records, out))
-    if not csv.exists() or csv.read_bytes() != gives:
+    if not holds(csv, gives):
         expected = (
             f"what the {n_files} records give; clbench leaderboard build --out {out} writes it"
         )

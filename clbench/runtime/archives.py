@@ -42,9 +42,14 @@ def check_memory(n_bytes: int) -> None:
     Raises:
         BadValueError: It cannot; the message goes on from what it is for.
     """
-    free = available_memory()
-    if n_bytes > max(free, _HARMLESS):
+    if n_bytes > most_bytes():
+        free = available_memory()
         raise BadValueError(f"claims {_in_words(n_bytes)} of memory, {_in_words(free)} are free")
+
+
+def most_bytes() -> int:
+    """Return how many bytes may be read into memory."""
+    return max(available_memory(), _HARMLESS)
 
 
 def available_memory() -> int:

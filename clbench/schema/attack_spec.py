@@ -150,7 +150,7 @@ def _as_spelled(key: str, options: Mapping[str, Option]) -> str:
 
 
 def _read_value(attack: str, key: str, text: str, option: Option) -> Parameter:
-    value, wanted = _convert(text, option)
+    value, wanted = read_value(text, option)
     if value is None:
         raise BadValueError(
             f"option {key!r} of attack {attack!r} must be {wanted}, got {shown(text)}"
@@ -158,8 +158,12 @@ def _read_value(attack: str, key: str, text: str, option: Option) -> Parameter:
     return value
 
 
-def _convert(text: str, option: Option) -> tuple[Parameter | None, str]:
-    """Return the value, None where ``text`` is none, and what would be one."""
+def read_value(text: str, option: Option) -> tuple[Parameter | None, str]:
+    """Return the value of an option, None where ``text`` writes none, and what would be one.
+
+    >>> read_value("40", Option(20)), read_value("4.0", Option(20))
+    ((40, 'a count from 1 to 2147483647'), (None, 'a count from 1 to 2147483647'))
+    """
     match option.default:
         case str():
             known = text if text in option.choices else None

@@ -38,6 +38,11 @@ class CorruptedSet:
         """What its measures end with, as in RobustBench's files."""
         return self.threat_model.removeprefix("corruptions")
 
+    @property
+    def protocol(self) -> str:
+        """What an evaluation on all of it is called."""
+        return f"{self.dataset}-{self.threat_model.replace('_', '-')}"
+
 
 _COMMON = "corruptions"
 

@@ -25,12 +25,15 @@ from typing import Any, NoReturn, TypeVar
 
 from clbench.schema.dataclass_rules import build
 from clbench.schema.errors import BadValueError, ClbenchError, RecordError
-from clbench.schema.files import sha256_of
+from clbench.schema.files import read_file, sha256_of
 from clbench.schema.numbers import LARGEST
 from clbench.schema.text import cut, shown
 from clbench.schema.threat_model import format_eps
 
 T = TypeVar("T")
+
+_MOST_BYTES = 1 << 26
+"""Of a JSON file; those that clbench writes have a few thousand."""
 
 CHECKSUM = "checksum"
 """The last field of a file that tells whether it is as it was written."""
@@ -154,7 +157,7 @@ def read_json(
             written, or does not hold what ``kind`` needs.
     """
     try:
-        table = parse_json(path.read_bytes())
+        table = parse_json(read_file(path, _MOST_BYTES))
     except OSError as error:
         raise RecordError(f"{what} {path} cannot be read: {error.strerror}") from error
     except BadValueError as error:

@@ -1,6 +1,7 @@
 """Files that are whole, and their hashes."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from io import BufferedIOBase
 from itertools import count
 from pathlib import Path
+from stat import S_ISREG
+from tokenize import TokenError
 from zipfile import BadZipFile
 
 from clbench.schema.errors import BadValueError, StorageError
@@ -26,7 +29,7 @@ ASIDE = ".aside-"
 
 DAMAGED_NPZ = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, IndexError, RuntimeError),
-    *(BadZipFile, zlib.error),
+    *(BadZipFile, zlib.error, TokenError),
 )
 """What numpy and zipfile raise on a file that is cut off, altered, encrypted or something else."""
 
@@ -40,13 +43,47 @@ def safe_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:_LONGEST_NAME].strip(".") or "_"
 
 
+def check_regular(path: Path) -> None:
+    """Check that a file of others has an end: a pipe, a device or a socket may have none.
+
+    Raises:
+        OSError: It is not a regular file, or there is none.
+    """
+    if not S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Return the content of a file of others, which has at most so many bytes.
+
+    Raises:
+        OSError: It cannot be read, is not a regular file, or is larger.
+    """
+    check_regular(path)
+    if path.stat().st_size > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes")
+    return path.read_bytes()
+
+
+def holds(path: Path, data: bytes | None) -> bool:
+    """Say whether a path is that of a file with exactly this content; nothing holds None."""
+    if data is None or not path.is_file() or path.stat().st_size != len(data):
+        return False
+    return path.read_bytes() == data
+
+
 def sha256_of(data: bytes) -> str:
     """Return the sha256 of ``data`` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_of_file(path: Path) -> str:
-    """Return the sha256 of a file's content in hexadecimal, read in pieces."""
+    """Return the sha256 of a file's content in hexadecimal, read in pieces.
+
+    Raises:
+        OSError: It cannot be read, or is not a regular file.
+    """
+    check_regular(path)
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

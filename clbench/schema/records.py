@@ -12,7 +12,7 @@ from clbench.schema.estimate import Estimate
 from clbench.schema.files import sha256_of
 from clbench.schema.flags import UPPER_BOUND, RaisedFlag
 from clbench.schema.group import Group
-from clbench.schema.threat_model import parse_eps, parse_norm
+from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
 
 SCHEMA_VERSION = 3
 """Raised when a field changes its meaning or goes; every older file must still be readable."""
@@ -98,15 +98,14 @@ class ThreatEntry:
     """Which perturbations were allowed; ``eps`` is exact, as text.
 
     Raises:
-        BadValueError: There is no such norm, or ``eps`` is no number.
+        BadValueError: There is no such norm, or ``eps`` is no number or outside of its range.
     """
 
     norm: str
     eps: str
 
     def __post_init__(self) -> None:
-        parse_norm(self.norm)
-        parse_eps(self.eps)
+        ThreatModel(parse_norm(self.norm), parse_eps(self.eps))
 
 
 @dataclass(frozen=True)

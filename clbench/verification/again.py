@@ -19,6 +19,7 @@ from clbench.verification.audit import passes_of as passes_of_plan
 from clbench.verification.external_again import check_certificate
 from clbench.verification.external_images import read_certificate
 from clbench.verification.findings import AUDITED, RESCORED, Audit, Problem, Stored, Verified
+from clbench.verification.parameters import of_packaged
 from clbench.verification.request import Request
 from clbench.verification.rescore import passes_of, rescore
 
@@ -91,6 +92,7 @@ def _rescored(
     problems = [
         *of_weights(stored, asked.model, request.given),
         *found.problems,
+        *of_packaged(stored),
         *_of_external(stored, asked),
     ]
     if not problems:

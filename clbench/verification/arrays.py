@@ -13,6 +13,7 @@ from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.verdicts import BY_CLEAN, BY_NOTHING
 from clbench.schema.attack_spec import Parameter
 from clbench.schema.names import NormName
+from clbench.schema.numbers import LARGEST_COUNT
 from clbench.schema.protocol import protocols
 from clbench.schema.threat_model import PIXEL_TOLERANCE, parse_eps, parse_norm
 from clbench.verification.findings import FILES, Problem, Stored
@@ -36,9 +37,13 @@ def of_evidence(stored: Stored, evidence: Evidence) -> Iterator[Problem]:
     """Yield what is wrong with verdicts: whose they are, of which examples, how they agree."""
     record, problem = stored.record, partial(Problem, FILES, stored.evidence_path)
     if record.is_bound and evidence.identity != record.run.hash:
-        yield problem("identity", evidence.identity, f"{record.run.hash}, the run of its record")
+        yield problem(
+            "identity", repr(evidence.identity), f"{record.run.hash}, the run of its record"
+        )
     if len(evidence) != record.data.n:
         yield problem("index", f"of {len(evidence)} examples", f"{record.data.n} by its record")
+    if (evidence.index < 0).any():
+        yield problem("index", str(int(evidence.index.min())), "a place, from 0 up")
     if len(np.unique(evidence.index)) != len(evidence):
         yield problem("index", "with an example twice", "each example once")
     named = {one.dataset for one in protocols().values()}
@@ -55,13 +60,21 @@ def _of_broken_by(stored: Stored, evidence: Evidence) -> Iterator[Problem]:
     right = evidence.clean_pred == evidence.label
     fooled = evidence.adv_pred != evidence.label
     by_clean, by_nothing = evidence.broken_by == BY_CLEAN, evidence.broken_by == BY_NOTHING
-    for wrong, expected in (
-        (by_clean == right, "'clean' exactly where clean_pred is not the label"),
-        (by_nothing == fooled, "'' exactly where adv_pred is the label"),
+    for wrong, so, otherwise in (
+        (by_clean & right, "another one", "clean_pred is the label"),
+        (~by_clean & ~right, "'clean'", "clean_pred is not the label"),
+        (by_nothing & fooled, "what broke it", "adv_pred is not the label"),
+        (~by_nothing & ~fooled, "''", "adv_pred is the label"),
     ):
         if wrong.any():
             example, said = int(evidence.index[wrong][0]), str(evidence.broken_by[wrong][0])
-            yield problem(f"broken_by of example {example}", repr(said), expected)
+            yield problem(f"broken_by of example {example}", repr(said), f"{so}, as {otherwise}")
+    changed = by_clean & ~right & (evidence.adv_pred != evidence.clean_pred)
+    if changed.any():
+        index, had, was = (
+            int(one[changed][0]) for one in (evidence.index, evidence.adv_pred, evidence.clean_pred)
+        )
+        yield problem(f"adv_pred of example {index}", str(had), f"{was}, as nothing attacked it")
     names = set(evidence.broken_by.tolist()) - {BY_CLEAN, BY_NOTHING, *stored.record.components}
     if names:
         expected = "a component of the attack"
@@ -71,16 +84,19 @@ def _of_broken_by(stored: Stored, evidence: Evidence) -> Iterator[Problem]:
 def _of_classes(stored: Stored, evidence: Evidence) -> Iterator[Problem]:
     """Yield classes that there are not, and predictions that the logits beside them contradict."""
     problem, logits = partial(Problem, FILES, stored.evidence_path), evidence.logits
-    if logits is None:
-        return
+    n_classes = LARGEST_COUNT if logits is None else logits.shape[1]
     least = {"label": 0, "clean_pred": _NO_NUMBER, "adv_pred": _NO_NUMBER}
     for name, lowest in least.items():
         values = getattr(evidence, name)
-        outside = values[(values < lowest) | (values >= logits.shape[1])]
+        outside = values[(values < lowest) | (values >= n_classes)]
         if len(outside):
-            expected = f"a class from {lowest} to {logits.shape[1] - 1}"
+            expected = f"a class from {lowest} to {n_classes - 1}"
             yield problem(name, str(int(outside[0])), expected)
             return
+    if logits is None:
+        return
+    if len(logits) > len(evidence):
+        yield problem("logits", f"of {len(logits)} examples", f"of {len(evidence)} at most")
     few = min(len(logits), len(evidence))
     some, said = logits[:few].astype(np.float64), evidence.clean_pred[:few]
     wrong = np.where(np.isnan(some).any(axis=1), said != _NO_NUMBER, ~_nearly_highest(some, said))

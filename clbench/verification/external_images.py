@@ -10,9 +10,10 @@ from jaxtyping import Float, Int
 
 from clbench.evaluation.evidence import Evidence
 from clbench.evaluation.verdicts import BY_NOTHING
-from clbench.runtime.archives import check_archive
+from clbench.runtime.archives import check_archive, most_bytes
+from clbench.runtime.npy_headers import headers_in
 from clbench.schema.errors import BadValueError, DataError
-from clbench.schema.files import DAMAGED_NPZ
+from clbench.schema.files import DAMAGED_NPZ, read_file
 
 LAYOUT = "index [m], places in the data set, and adversarial [m, c, h, w], floats in [0, 1]"
 
@@ -34,13 +35,14 @@ def read_certificate(path: Path) -> Certificate:
         DataError: It is missing, damaged, or holds something else.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, most_bytes())
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise DataError(f"certificate '{path}' cannot be read: {why}") from error
     try:
         with ZipFile(BytesIO(content)) as archive:
             check_archive(archive, len(content))
+            headers_in(archive)
         with np.load(BytesIO(content), allow_pickle=False) as file:
             index, images = file["index"], file["adversarial"]
     except BadValueError as error:

@@ -12,10 +12,14 @@ from clbench.schema.errors import RecordError
 from clbench.schema.flags import SQUARE_IMPROVES, TRANSFER_IMPROVES, is_unreliable
 from clbench.schema.record_files import evidence_of, read_record, run_paths
 from clbench.schema.records import SCHEMA_VERSION, EvaluationRecord, left_after
+from clbench.schema.text import visible
 from clbench.verification.arrays import of_evidence, of_images
 from clbench.verification.attack_claims import of_attack, of_protocol
 from clbench.verification.external import of_external
+from clbench.verification.fields import of_fields
 from clbench.verification.findings import FILES, Problem, Stored
+from clbench.verification.numbers_and_flags import of_flags, of_measures
+from clbench.verification.parameters import of_parameters
 
 _ROUNDING = 1e-9
 """Bounds of intervals may differ by so much between two machines."""
@@ -36,25 +40,28 @@ def check_record(record: EvaluationRecord, path: Path, out: Path) -> tuple[Store
     alone = Stored(path, record, place, None)
     found = [*_of_name(alone, out)]
     if not record.is_bound and not place.exists():
-        return alone, [*found, *of_external(alone, out)]  # version 0.1 let records go about alone
+        # version 0.1 let records go about alone
+        return alone, [*found, *of_external(alone, out), *_of_itself(alone)]
     if record.is_bound and not record.evidence_sha256:
         found.append(Problem(FILES, path, "evidence_sha256", "empty", "the hash of its evidence"))
     try:
         evidence = read_evidence(place, record.evidence_sha256)
     except RecordError as error:
-        return alone, [
-            *found,
-            *of_external(alone, out),
-            *of_attack(alone),
-            Problem.of_error(FILES, place, error),
-        ]
+        unread = Problem.of_error(FILES, place, error)
+        its_own = [*of_external(alone, out), *of_attack(alone), *_of_itself(alone)]
+        return alone, [*found, *its_own, unread]
     stored = Stored(path, record, place, evidence)
     found += of_external(stored, out)
-    for check in (of_attack, of_protocol):
+    for check in (of_attack, of_protocol, of_parameters):
         found += check(stored)
     for look in (of_evidence, of_images, _of_measures, _of_flags):
         found += look(stored, evidence)
-    return stored, found
+    return stored, [*found, *_of_itself(stored)]
+
+
+def _of_itself(stored: Stored) -> list[Problem]:
+    """Return what is wrong with a record, whatever happened."""
+    return [*of_fields(stored), *of_measures(stored), *of_flags(stored)]
 
 
 def remarks_of(read: list[Stored]) -> Iterator[str]:
@@ -100,7 +107,7 @@ def not_checked(records: list[EvaluationRecord]) -> tuple[str, ...]:
         for name in record.flag_names
         if name != SQUARE_IMPROVES
     )
-    return (*measures, *flags)
+    return tuple(visible(one) for one in (*measures, *flags))
 
 
 def _of_name(stored: Stored, out: Path) -> Iterator[Problem]:

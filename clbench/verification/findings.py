@@ -41,8 +41,9 @@ class Problem:
 
     @classmethod
     def of_error(cls, level: int, file: Path, error: ClbenchError) -> "Problem":
-        """Return what an error says of a file, which it names."""
-        return cls(level, file, "file", str(error), "")
+        """Return what an error says of a file, which the problem names."""
+        said = str(error)
+        return cls(level, file, "file", said if str(file) in said else f"{file}: {said}", "")
 
     def __str__(self) -> str:
         if not self.expected:

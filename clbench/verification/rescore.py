@@ -210,8 +210,8 @@ class _Asking:
 
 def _nearly_highest(logits: Float[Tensor, "m k"], classes: Int[Tensor, " m"]) -> Bool[Tensor, " m"]:
     """Say where the logit of a class is the highest but for rounding."""
-    there = classes >= 0
-    its = logits.gather(1, classes.clamp_min(0)[:, None])[:, 0]
+    there = (classes >= 0) & (classes < logits.shape[1])
+    its = logits.gather(1, classes.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
     spread = (logits - logits.mean(dim=1, keepdim=True)).norm(dim=1)
     found: Tensor = there & (logits.amax(dim=1) - its <= _NEAR * spread)
     return found

@@ -156,7 +156,7 @@ def test_the_hash_of_an_attack_is_read_back_as_it_was_written(make_record, hashe
 
 @pytest.mark.parametrize("eps", ["8/255", "1", "12", "0", "0.00000012345", "1/3"])
 def test_eps_stands_as_a_number_too(make_record, eps):
-    board = read_back([make_record(eps=eps)])
+    board = read_back([make_record(threat_model=ThreatEntry("L1", eps))])
     assert board["eps_value"][0] == float(Fraction(eps))
 
 

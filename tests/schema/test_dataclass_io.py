@@ -202,7 +202,7 @@ st.register_type_strategy(
     st.builds(
         ThreatEntry,
         norm=st.sampled_from(NORM_NAMES),
-        eps=st.fractions(min_value=0).map(str),
+        eps=st.fractions(0, 1, max_denominator=10**30).map(str),
     ),
 )
 numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)

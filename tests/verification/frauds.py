@@ -13,7 +13,7 @@ from clbench.attacks.grammar import read_attack
 from clbench.evaluation.certificates import STEPS, changes
 from clbench.leaderboard.table import build
 from clbench.schema.files import sha256_of
-from clbench.schema.record_files import certificate_of, evidence_of
+from clbench.schema.record_files import certificate_of, evidence_of, write_record
 
 N = 48
 ATTACK = "apgd-ce,n_iter=10 + apgd-t,n_iter=5 + square,n_queries=50"
@@ -333,8 +333,61 @@ def another(**model_or_seed):
     return change
 
 
+def parameter(**values):
+    """Change parameters of Square; None takes one away."""
+
+    def change(forger):
+        its = forger.content["attack"]["parameters"]["square"]
+        its.update(values)
+        for name in [name for name, value in its.items() if value is None]:
+            del its[name]
+
+    return change
+
+
+def more(name, **values):
+    """Add a measure like another one."""
+
+    def change(forger):
+        made = forger.measure("clean_acc") | {"name": name} | values
+        forger.content["measures"].append(made)
+
+    return change
+
+
+def flag(name, *numbers, times=1):
+    """Raise a flag that makes the number unreliable."""
+    raised = {"name": name} | dict(zip(("value", "threshold"), numbers, strict=False))
+    return content(unreliable=True, flags=[raised] * times)
+
+
+def arrays(**changes):
+    """Change arrays in the file of evidence, each by a function of all; None takes one away."""
+
+    def change(forger):
+        path = evidence_of(forger.path, forger.out)
+        with np.load(path) as file:
+            kept = {name: file[name] for name in file.files}
+        made = kept | {name: of(kept) for name, of in changes.items()}
+        np.savez_compressed(path, **{name: one for name, one in made.items() if one is not None})
+        digest = sha256_of(path.read_bytes())
+        write_record(replace(forger.record, evidence_sha256=digest), forger.path)
+        build(forger.out)
+
+    return change
+
+
+def turned(name):
+    return lambda kept: kept[name][::-1].copy()
+
+
+def as_type(name, dtype):
+    return lambda kept: kept[name].astype(dtype)
+
+
 FLOATS = {"save_adversarial": True}
 SAMPLE = {"evidence": "sample"}
+TORCHATTACKS = {"attack": "torchattacks:PGD,steps=3"}
 
 FRAUDS = [
     # numbers
@@ -372,7 +425,7 @@ FRAUDS = [
           "it does not follow from evidence; verify lists it as not checked",
           lambda f: f.content["measures"].append(f.measure("clean_acc") | {"name": "cka_mean"})),
     Fraud("time, device or commit changed", NEVER, "nobody can know where a run took place",
-          content(wall_s=1.0, device="other", commit="0" * 40, created="2020-01-01T00:00:00Z")),
+          content(wall_s=1.0, device="other", commit="0" * 40, created="2026-02-03T04:05:06Z")),
     # flags
     Fraud("a flag that evidence raises taken away", 1,
           "flags.square_improves is not raised, expected 6.0", let_square_break_many),
@@ -466,6 +519,11 @@ FRAUDS = [
               e.adv_pred, broken(e)[:1],
               [next(k for k in range(5) if k not in (e.label[p], e.adv_pred[p]))
                for p in broken(e)[:1]]))),
+    Fraud("another wrong class where nothing attacked", 1, "expected [0-4], as nothing attacked it",
+          evidence(adv_pred=lambda e: np.where(
+              e.broken_by == "clean",
+              [next(k for k in range(5) if k not in both)
+               for both in zip(e.label, e.clean_pred, strict=True)], e.adv_pred))),
     Fraud("a class that there is not", 1, "adv_pred is 7, expected a class from -1 to 4",
           evidence(adv_pred=lambda e: put(e.adv_pred, broken(e)[:1], 7))),
     Fraud("broken by something that is no component", 1, "'pgd', expected a component",
@@ -611,4 +669,156 @@ FRAUDS = [
           "others", inside("data", name="mine.npz")),
     Fraud("a network that saw the test images in training", NEVER,
           "predictions do not tell what a network was trained on"),
+    # what no run writes
+    Fraud("an eps in another spelling", 1, "threat_model.eps is '2/50', expected '1/25'",
+          inside("threat_model", eps="2/50")),
+    Fraud("a norm in another spelling", 1, "threat_model.norm is 'linf', expected 'Linf'",
+          inside("threat_model", norm="linf")),
+    Fraud("an eps that no threat model has", 1, "record .* Linf eps must be at most 1, the pixel",
+          after=lambda f: f.write(threat_model={"norm": "Linf", "eps": "2"})),
+    Fraud("a count of an attack written with a point", 1, "square.n_queries is 50.0, expected a c",
+          parameter(n_queries=50.0)),
+    Fraud("a count of an attack written as text", 1, "square.n_queries is '50', expected 50",
+          parameter(n_queries="50")),
+    Fraud("a count of an attack written as true", 1, "square.n_restarts is True, expected a count",
+          parameter(n_restarts=True)),
+    Fraud("a number of an attack written without its point", 1, "square.p_init is 1, expected 1.0",
+          parameter(p_init=1)),
+    Fraud("a parameter that the attack has not", 1, "square.momentum is 0.9, expected none",
+          parameter(momentum=0.9)),
+    Fraud("a parameter left out", 1, "square.p_init is none, expected 0.8",
+          parameter(p_init=None)),
+    Fraud("fewer restarts than one", 1, "square.n_restarts is -1, expected a count from 1",
+          parameter(n_restarts=-1)),
+    Fraud("a loss that the attack does not have", 1, "square.loss is 'ce', expected 'margin'",
+          parameter(loss="ce")),
+    Fraud("more targets than there are other classes", 1, "n_target_classes is 9, expected 4",
+          lambda f: f.content["attack"]["parameters"]["apgd-t"].update(n_target_classes=9)),
+    Fraud("a count of torchattacks written with a point", 2,
+          "torchattacks:PGD.steps is 3.0, expected a count",
+          attack(**{"torchattacks:PGD": {"steps": 3.0}}), settings=TORCHATTACKS),
+    Fraud("a parameter that torchattacks has not", 2,
+          "torchattacks:PGD.momentum is 0.9, expected none",
+          attack(**{"torchattacks:PGD": {"momentum": 0.9}}), settings=TORCHATTACKS),
+    Fraud("a backend that there is not", 1, "attack.backend is 'foolbox', expected of autoattack",
+          inside("attack", backend="foolbox")),
+    Fraud("a backend in another spelling", 1, "attack.backend is 'Native', expected of autoattack",
+          inside("attack", backend="Native")),
+    Fraud("a protocol that there is not", 1, "protocol is 'Digits-Linf', expected one of",
+          content(protocol="Digits-Linf")),
+    Fraud("a seed below none", 1, "seed is -1, expected from 0 to", content(seed=-1)),
+    Fraud("a tile of no image", 1, "batch_size is 0, expected from 1 to", content(batch_size=0)),
+    Fraud("a precision that there is not", 1, "precision is 'float8', expected one of float32",
+          content(precision="float8")),
+    Fraud("a time below none", 1, "wall_s is -5.0, expected from 0", content(wall_s=-5.0)),
+    Fraud("no time at all", 1, "wall_s is nan, expected from 0", content(wall_s=None)),
+    Fraud("no device", 1, "device is '', expected the name of", content(device="")),
+    Fraud("a date in the future", 1, "created is '2099-01-01T00:00:00Z', expected a time in UTC",
+          content(created="2099-01-01T00:00:00Z")),
+    Fraud("a date that there is not", 1, "created is '2026-02-30T00:00:00Z', expected a time in",
+          content(created="2026-02-30T00:00:00Z")),
+    Fraud("a date before clbench", 1, "created is '1970-01-01T00:00:00Z', expected a time in UTC",
+          content(created="1970-01-01T00:00:00Z")),
+    Fraud("a hash in capitals", 1, "model.weights_sha256 is 'A.*', expected 64 hexadecimal digits",
+          inside("model", weights_sha256="A" * 64)),
+    Fraud("a hash that is cut off", 1, "data.sha256 is 'abc', expected 64 hexadecimal digits",
+          inside("data", sha256="abc")),
+    Fraud("a commit that is none", 1, "commit is 'mine', expected a hash of git",
+          content(commit="mine")),
+    Fraud("no version of clbench", 1, "versions is {}, expected that of clbench",
+          content(versions={})),
+    Fraud("a scheme that there is not", 1, "model.scheme is 'moco', expected one of",
+          inside("model", scheme="moco")),
+    Fraud("code outside of its folder", 1, "model.files is .*, expected paths below a folder",
+          lambda f: f.content["model"]["files"].update({"../net.py": "0" * 64})),
+    Fraud("text that moves a terminal", 1, r"model.backbone is .* expected text in which all can",
+          inside("model", backbone="\x1b[2Jall is well\n")),
+    Fraud("a CKA above one", 1, "measures.cka_mean.value is 1.5, expected from -1 to 1",
+          more("cka_mean", value=1.5, high=1.5)),
+    Fraud("a CKA below its interval", 1, "measures.cka_mean.low is .*, expected the value, 0.2, or",
+          more("cka_mean", value=0.2)),
+    Fraud("a CKA of more examples", 1, "measures.cka_mean.n is 480, expected 48, the examples",
+          more("cka_mean", n=480)),
+    Fraud("a CKA without a value", 1, "measures.cka_mean.value is nan, expected a number where",
+          more("cka_mean", value=None)),
+    Fraud("an undefined CKA without a reason", 1, "measures.cka_mean.reason is '', expected why",
+          more("cka_mean", value=None, low=None, high=None)),
+    Fraud("a probe's accuracy above one", 1, "probe_stage1_clean.value is 5, expected from 0 to 1",
+          more("probe_stage1_clean", value=5.0, high=6.0)),
+    Fraud("another accuracy in a reason", 1, "robust_acc.reason is 'really 0.99', expected ''",
+          number("robust_acc", reason="really 0.99"), seal={"measures": False}),
+    Fraud("an accuracy on corrupted images, where there are none", 1,
+          "corruptions_acc is there, expected none on images.npz", more("corruptions_acc")),
+    Fraud("a measure named nearly like another", 1, "name is 'robust_acc ', expected a name, no",
+          more("robust_acc ", value=0.99, high=1.0)),
+    Fraud("a flag that there is not", 1, "flags.all_is_well is raised, expected a flag that",
+          flag("all_is_well")),
+    Fraud("a flag whose number is below its threshold", 1,
+          "zero_gradient.value is 0.0, expected a whole number above 0.0",
+          flag("zero_gradient", 0.0, 0.0)),
+    Fraud("a flag with half an image", 1, "zero_gradient.value is 2.5, expected a whole number",
+          flag("zero_gradient", 2.5, 0.0)),
+    Fraud("a flag with another threshold", 1, "noise_improves.threshold is -5.0, expected 1",
+          flag("noise_improves", 9.0, -5.0)),
+    Fraud("a flag with a number that it has not", 1, "softmax_output is .* expected no number",
+          flag("softmax_output", 2.0, 1.0)),
+    Fraud("a flag with half of its numbers", 1, "zero_gradient is .* expected two numbers, or none",
+          flag("zero_gradient", 2.0)),
+    Fraud("a flag there twice", 1, "flags.zero_gradient is there twice, expected once",
+          flag("zero_gradient", 2.0, 0.0, times=2)),
+    # what no run writes into evidence
+    Fraud("an array that no evidence has", 1, r"holds 'note' as text \[\], which no evidence does",
+          after=arrays(note=lambda _: np.array("all is well"))),
+    Fraud("an array of certificates that there is not", 1, "holds 'certificate_note' as float64",
+          after=arrays(certificate_note=lambda _: np.zeros(3))),
+    Fraud("an array left out", 1, "is damaged: it lacks clean_pred",
+          after=arrays(clean_pred=lambda _: None)),
+    Fraud("a part of certificates left out", 1, "is damaged: it lacks certificate_scale",
+          after=arrays(certificate_scale=lambda _: None)),
+    Fraud("predictions in one byte", 1, r"clean_pred as int8 \[48\], expected int64 \[48\]",
+          after=arrays(clean_pred=as_type("clean_pred", "i1"))),
+    Fraud("labels as shares", 1, r"label as float64 \[48\], expected int64 \[48\]",
+          after=arrays(label=as_type("label", float))),
+    Fraud("an index without a sign", 1, r"index as uint64 \[48\], expected int64 \[n\]",
+          after=arrays(index=as_type("index", "u8"))),
+    Fraud("verdicts as bytes", 1, r"broken_by as \|S7 \[48\], expected text \[48\]",
+          after=arrays(broken_by=as_type("broken_by", "S"))),
+    Fraud("logits of more digits than torch has", 1, "logits as float[0-9]+ .* expected float32",
+          after=arrays(logits=as_type("logits", np.longdouble))),
+    Fraud("labels of fewer examples", 1, r"label as int64 \[47\], expected int64 \[48\]",
+          after=arrays(label=lambda kept: kept["label"][1:])),
+    Fraud("a table in the place of a list", 1, r"adv_pred as int64 \[1, 48\], expected int64 \[48",
+          after=arrays(adv_pred=lambda kept: kept["adv_pred"][None])),
+    Fraud("two identities", 1, r"identity as text \[2\], expected text \[\]",
+          after=arrays(identity=lambda kept: np.array([str(kept["identity"])] * 2))),
+    Fraud("certificates called verdicts", 1, "certificates of kind 'verdicts', expected full or",
+          after=arrays(certificate_kind=lambda _: np.array("verdicts"))),
+    Fraud("certificates out of order", 1, "certificates with an example twice or out of order",
+          after=arrays(**{name: turned(name) for name in (
+              "certificate_at", "certificate_coded", "certificate_scale")})),
+    Fraud("a certificate there twice", 1, "certificates with an example twice or out of order",
+          after=arrays(certificate_at=lambda kept: put(
+              kept["certificate_at"], [1], kept["certificate_at"][0]))),
+    Fraud("a certificate of an example that there is not", 1, "other examples than those at 0 to",
+          after=arrays(certificate_at=lambda kept: put(kept["certificate_at"], [-1], 10**12))),
+    Fraud("digests beside all images", 1, "digests, which belong to a sample",
+          after=arrays(certificate_digests=lambda _: np.zeros((N, 32), np.uint8))),
+    Fraud("a scale below none", 1, "certificates with a scale that is not above 0",
+          after=arrays(certificate_scale=lambda kept: -kept["certificate_scale"],
+                       certificate_coded=lambda kept: -kept["certificate_coded"])),
+    Fraud("an index below none", 1, "index is -48, expected a place, from 0 up",
+          evidence(index=lambda e: e.index - N)),
+    Fraud("a class too large for any network, the logits taken away", 1,
+          "label is 4611686018427387904, expected a class from 0 to",
+          evidence(label=lambda e: put(e.label, robust(e)[:1], 2**62),
+                   clean_pred=lambda e: put(e.clean_pred, robust(e)[:1], 2**62),
+                   adv_pred=lambda e: put(e.adv_pred, robust(e)[:1], 2**62),
+                   logits=lambda _: None)),
+    Fraud("a class that no network of these logits has, the first ones taken away", 2,
+          "prediction for clean_pred is 9",
+          evidence(clean_pred=lambda e: put(e.clean_pred, e.broken_by == "clean", 9),
+                   adv_pred=lambda e: put(e.adv_pred, e.broken_by == "clean", 9),
+                   logits=lambda _: None)),
+    Fraud("logits of more examples than there are", 1, "logits is of 96 examples, expected of 48",
+          evidence(logits=lambda e: np.concatenate([e.logits] * 12))),
 ]  # fmt: skip

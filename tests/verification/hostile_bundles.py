@@ -323,14 +323,19 @@ CONTENTS: dict[str, tuple[Callable, str]] = {
 }  # fmt: skip
 """What somebody may pack who mends the manifest, and what is said."""
 
+_FEW = {"index": [0], "label": [1], "clean_pred": [1], "adv_pred": [1], "broken_by": ["a"]}
+
 EVIDENCES: dict[str, tuple[Callable, str]] = {
-    "a bomb": (bomb, "is cut off or damaged"),
-    "objects": (lambda _: npz(index=np.array([_Harm()], dtype=object)), "is cut off or damaged"),
+    "a bomb": (bomb, "it claims [1152921504606846976] of int64 in 'index'"),
+    "objects": (
+        lambda _: npz(**_FEW | {"index": np.array([_Harm()], dtype=object)}),
+        "it holds index as object [1], expected int64",
+    ),
     "a pickle": (pickled, "is cut off or damaged"),
-    "nothing in it": (lambda _: npz(), "is cut off or damaged"),
+    "nothing in it": (lambda _: npz(), "it lacks index, label, clean_pred, adv_pred, broken_by"),
     "of other lengths": (
-        lambda _: npz(index=[1], label=[1, 2], clean_pred=[1], adv_pred=[1], broken_by=["a"]),
-        "its arrays have different lengths",
+        lambda _: npz(**_FEW | {"label": [1, 2]}),
+        "it holds label as int64 [2], expected int64 [1]",
     ),
 }
 """Evidence that a record names rightly."""

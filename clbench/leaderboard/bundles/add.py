@@ -10,7 +10,7 @@ from clbench.leaderboard.bundles.read import Bundle, read_bundle
 from clbench.leaderboard.bundles.verify import OnCost, places_of, verify_bundle
 from clbench.leaderboard.table import build
 from clbench.schema.errors import RecordError
-from clbench.schema.files import write_atomically
+from clbench.schema.files import holds, write_atomically
 from clbench.schema.record_files import records_by_path
 from clbench.schema.records import EvaluationRecord
 from clbench.verification.findings import AUDITED, RESCORED, Verified
@@ -73,7 +73,7 @@ def _added(bundle: Bundle, record: EvaluationRecord, out: Path, verified: Verifi
     files = {place: bundle.members[name] for name, place in places.items()}
     known = [at for at, one in records_by_path(out).items() if one.run.hash == record.run.hash]
     for place in (*files, *known):
-        if place.exists() and place.read_bytes() != files.get(place):
+        if place.exists() and not holds(place, files.get(place)):
             raise RecordError(
                 f"{place} is of the same run as bundle {bundle.path} and says something else; "
                 "nothing was written; move it away if the bundle is to count"

@@ -18,7 +18,7 @@ from clbench.leaderboard.bundles.layout import (
 from clbench.leaderboard.check import placed
 from clbench.leaderboard.other_files import check_is_record
 from clbench.schema.errors import BadValueError, CommandError, RecordError, StorageError
-from clbench.schema.files import sha256_of, write_atomically
+from clbench.schema.files import holds, sha256_of, write_atomically
 from clbench.schema.record_files import certificate_of
 from clbench.schema.records import EvaluationRecord
 from clbench.verification.files import check_files
@@ -129,7 +129,7 @@ def _write(path: Path, data: bytes) -> None:
     Raises:
         StorageError: There is, or it cannot be written.
     """
-    if path.is_file() and path.read_bytes() == data:
+    if holds(path, data):
         return
     if path.exists() or path.is_symlink():
         raise StorageError(

@@ -9,7 +9,7 @@ from clbench.leaderboard.export.about import read_about
 from clbench.leaderboard.export.interface import Exporter
 from clbench.leaderboard.table import read_ranked
 from clbench.schema.errors import RecordError, StorageError
-from clbench.schema.files import write_atomically
+from clbench.schema.files import holds, write_atomically
 from clbench.schema.names import look_up
 
 FORMATS: Mapping[str, Exporter] = {
@@ -61,7 +61,7 @@ def export(to: Path, *, form: str, out: Path, about: Path | None = None) -> Expo
 
 def _check_free(path: Path, content: bytes) -> None:
     try:
-        if not path.exists() or path.read_bytes() == content:
+        if not path.exists() or holds(path, content):
             return
     except OSError as error:
         raise StorageError(
