@@ -46,7 +46,7 @@ def test_an_unknown_data_set_is_refused_with_the_nearest_name():
 
 
 def test_a_data_set_that_needs_a_folder_says_so():
-    message = "cifar10 needs --data-dir, the folder that holds cifar-10-batches-py; add --download"
+    message = "cifar10 needs --data-dir, .* cifar-10-batches-py; clbench eval --download fetches"
     with pytest.raises(BadValueError, match=message):
         load_test_set("cifar10")
 
@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_opened_is_named(cifar10, monkeypatch):
 
 
 def test_a_downloaded_archive_is_unpacked_only_when_asked(packed):
-    with pytest.raises(DataError, match="or add --download"):
+    with pytest.raises(DataError, match="or let clbench eval --download fetch it"):
         load_test_set("cifar10", data_dir=packed.root)
     image_set = load_test_set("cifar10", data_dir=packed.root, download=True)
     assert image_set.labels.tolist() == packed.test[0][1]

@@ -38,7 +38,7 @@ def read_cifar(
     if data_dir is None:
         raise BadValueError(
             f"{info.name} needs --data-dir, the folder that holds {archive.base_folder}; "
-            "add --download to fetch it there"
+            "clbench eval --download fetches it there"
         )
     try:
         found = archive(data_dir, train=split != "test", download=download)
@@ -70,12 +70,12 @@ def _unreadable(name: str, archive: Archive, data_dir: Path, error: Exception) -
     if not folder.is_dir():
         return (
             f"no {name} in '{data_dir}': it holds no folder {archive.base_folder}; "
-            "give the right --data-dir, or add --download"
+            "give the right --data-dir, or let clbench eval --download fetch it"
         )
     meta = [archive.meta["filename"], archive.meta["md5"]]
     files = (*archive.train_list, *archive.test_list, meta)
     wrong = [file for file, md5 in files if not check_integrity(folder / file, md5)]
     return (
         f"{name} in '{data_dir}' is incomplete or damaged: {', '.join(wrong)}; "
-        f"unpack {archive.filename} there again, or add --download"
+        f"unpack {archive.filename} there again, or let clbench eval --download fetch it"
     )
