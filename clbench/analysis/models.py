@@ -155,7 +155,12 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
     )
     given = _named(options.models)
     load = partial(
-        load_for, images=images, dataset=dataset, norm=protocol.threat_model.norm, device=device
+        load_for,
+        images=images,
+        dataset=dataset,
+        norm=protocol.threat_model.norm,
+        device=device,
+        classifier=any_attacked(options.comparisons),
     )
     models = _load_all(given, load, on_progress)
     if options.protocol is None and not options.own_data:
