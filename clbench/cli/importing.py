@@ -90,7 +90,10 @@ def import_checkpoint(
     data_dir: opt.DataDir = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Make a checkpoint of another project into a folder that --model reads. Nothing in it is run."""
+    """Make a checkpoint of another project into a folder that --model reads.
+
+    Nothing in the checkpoint is run. Every name in it is accounted for, or it is refused.
+    """
     import clbench
     from clbench.cli.render.imported import show_imported
 

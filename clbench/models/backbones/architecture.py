@@ -1,13 +1,13 @@
 """Architectures as data: what a network is made of, built from a name and its options."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import timm
 import torchvision
 from timm.models.resnet import BasicBlock, Bottleneck
-from torch import nn
+from torch import Tensor, nn
 
 from clbench.models.backbones.preact_resnet import PreActResNet
 from clbench.models.backbones.resnet import BACKBONES, CifarResNet
@@ -123,4 +123,28 @@ def named(name: str, num_classes: int, in_chans: int) -> list[Architecture]:
     if (package == "torchvision" or not colon) and bare in torchvision.models.list_models():
         # torchvision's networks always have a classifier
         found.append(Architecture("torchvision", bare, {CLASSES: num_classes or 1}))
+    return found
+
+
+_PROBE = 3
+"""Classes of a network that is built to see where its classifier is."""
+
+
+def named_for(name: str, weights: Mapping[str, Tensor], in_chans: int) -> list[Architecture]:
+    """Return what a name may mean, each with as many classes as the weights have.
+
+    These are 0 where they lack the classifier.
+    """
+    found = []
+    for one in named(name, _PROBE, in_chans):
+        own = {k: v for k, v in one.build().state_dict().items() if isinstance(v, Tensor)}
+        sizes = {
+            len(weights[key])
+            for key, value in own.items()
+            if key in weights and value.ndim and len(value) == _PROBE
+            if weights[key].shape[1:] == value.shape[1:]
+        }
+        n_classes = sizes.pop() if len(sizes) == 1 else 0
+        others = {} if one.family == "torchvision" and not n_classes else {CLASSES: n_classes}
+        found.append(replace(one, options=one.options | others))
     return found

@@ -16,7 +16,7 @@ Tensors = Mapping[str, Tensor]
 
 _STAGE = re.compile(r"(?:layer|block)(\d+)\.(?:layer\.)?(\d+)\.")
 
-_BY_DEPTH = {
+_BY_DEPTH: dict[tuple[str, tuple[int, ...]], str] = {
     ("basic", (2, 2, 2, 2)): "resnet18",
     ("basic", (1, 1, 1, 1)): "resnet10",
     ("basic", (3, 4, 6, 3)): "resnet34",

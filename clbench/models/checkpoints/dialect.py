@@ -64,7 +64,7 @@ class Dialect:
         keys: What else the file holds; all of them.
         without: What else the file does not hold.
         wrapped: Whether torch's wrappers must have, or must not have, put their names in.
-        marks: Names of weights, one each of which must be there. They and ``keys`` are the evidence.
+        marks: Names of weights, one each of which must be there; with ``keys``, the evidence.
         absent: Names that must not be there.
         prefix: What the names of the network begin with.
         renames: Patterns in the names that are left, and what is put there.

@@ -20,9 +20,7 @@ _ATTENTION = r"blocks\.0\.attn\.qkv\.weight$"
 
 _SOLO = (
     Outside(CIFAR10, dataset="cifar10"),
-    Outside(
-        Normalisation((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)), dataset="cifar100"
-    ),
+    Outside(Normalisation((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)), dataset="cifar100"),
     Outside(Normalisation((0.4914, 0.4823, 0.4466), (0.247, 0.243, 0.261)), dataset="stl10"),
     Outside(IMAGENET, dataset="imagenet"),
     Outside(IMAGENET, dataset="imagenet100"),
@@ -113,7 +111,7 @@ PRETRAINING = (
             Dropped(r"criterion\.", "state of the loss"),
         ),
         outside=(Outside(IMAGENET),),
-        # its stem has a ReLU only as a function, which is lost where the modules are strung together
+        # its stem has a ReLU only as a function, lost where the modules are strung together
         facts=MappingProxyType({"stem_relu": False}),
     ),
     Dialect(

@@ -38,7 +38,7 @@ def recognise(found: Checkpoint, dialect: str | None = None) -> Recognised:
 
     Raises:
         UnknownNameError: There is no such dialect.
-        WeightsError: It holds no weights, is in no dialect, in several, or not in the one asked for.
+        WeightsError: It holds no weights, or is in no dialect, several, or not the one asked for.
     """
     tables = _tables(found)
     if not tables:

@@ -195,8 +195,9 @@ ROBUST = (
         source="kuangliu/pytorch-cifar 49b7aa9",
         tables=("net",),
         keys=("acc", "epoch"),
-        marks=(_BLOCK, _SHORTCUT, r"linear\.weight$", r"bn1\.weight$"),
+        marks=(_BLOCK, _SHORTCUT, r"linear\.weight$"),
         outside=(Outside(CIFAR10_KUANGLIU),),
+        facts=_ACTIVATED,
     ),
     Dialect(
         name="fast-adversarial-imagenet",

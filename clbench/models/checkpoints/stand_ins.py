@@ -15,7 +15,30 @@ T = TypeVar("T")
 _NOT_ALLOWED = re.compile(r"GLOBAL (\S+) was not an allowed global")
 """How torch names what it does not read with ``weights_only``."""
 
+_RUNS = frozenset(
+    (
+        *("os", "posix", "nt", "subprocess", "shutil", "socket", "importlib", "runpy", "pty"),
+        *("ctypes", "webbrowser", "pickle", "_pickle", "cloudpickle", "marshal", "torch.hub"),
+        *("torch.load", "torch.serialization.load", "torch.jit", "torch._dynamo", "pip"),
+        *("builtins.eval", "builtins.exec", "builtins.open", "builtins.compile"),
+        *("builtins.__import__", "builtins.input", "builtins.breakpoint", "io.open", "timeit"),
+        *("code", "pdb", "bdb", "asyncio", "multiprocessing.util", "commands"),
+    )
+)
+"""Modules and functions that no weights need, and that do something when they are called."""
+
+_BLOCKED = re.compile(r"GLOBAL (\S+) whose module \S+ is blocked")
+"""How torch names what it reads in no case."""
+
 _NAMED_AS_A_DICT = re.compile(r"(dict|cfgnode)$", re.IGNORECASE)
+
+
+class WouldRunError(UnpicklingError):
+    """A pickle that would run ``function`` of Python's own, were it read as pickles are."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__(function)
+        self.function = function
 
 
 class StandIn:
@@ -49,6 +72,7 @@ def with_stand_ins(read: Callable[[], T]) -> T:
     does not know. That one gets a stand-in, and reading begins anew.
 
     Raises:
+        WouldRunError: The file would run something. Nothing is.
         UnpicklingError: The file wants something that no stand-in can be, such as a function of
             Python's own.
     """
@@ -58,11 +82,19 @@ def with_stand_ins(read: Callable[[], T]) -> T:
             with torch.serialization.safe_globals(list(known.values())):
                 return read()
         except UnpicklingError as error:
-            found = _NOT_ALLOWED.search(str(error))
+            found = _NOT_ALLOWED.search(str(error)) or _BLOCKED.search(str(error))
             name = found[1] if found else ""
+            if _would_run(name):
+                raise WouldRunError(name) from error
             if not name or name in known or not ("." in name or _is_type(name)):
                 raise
             known[name] = _stand_in(name)
+
+
+def _would_run(name: str) -> bool:
+    """Say whether a name, or a module that it is in, is one of ``_RUNS``."""
+    parts = (name if "." in name else f"builtins.{name}").split(".")
+    return any(".".join(parts[:n]) in _RUNS for n in range(1, len(parts) + 1))
 
 
 def _is_type(name: str) -> bool:

@@ -82,9 +82,9 @@ def translate(found: Recognised, path: Path, tables: object, branch: Branch | No
     kept, taken = _one_branch(kept, path, branch)
     if taken:
         gone = "'clean'" if taken == "adv" else "'adv'"
-        reasons[f"batch norms of other branches than '{taken}', such as {gone}"] = len(
-            weights
-        ) - len(dropped) - len(kept)
+        reasons[f"batch norms of other branches than '{taken}', such as {gone}"] = (
+            len(weights) - len(dropped) - len(kept)
+        )
     named = _renamed(row, kept, path)
     named |= _classifier(row, tables, path)
     if any(map(_RESNET.match, named)):
@@ -93,9 +93,7 @@ def translate(found: Recognised, path: Path, tables: object, branch: Branch | No
     return Translated(named, inside, taken, left_out, _n_classes(dropped))
 
 
-def _normalisation(
-    row: Dialect, weights: dict[str, Tensor], path: Path
-) -> Normalisation | None:
+def _normalisation(row: Dialect, weights: dict[str, Tensor], path: Path) -> Normalisation | None:
     """Take the normalisation out of the weights, where the dialect has it there.
 
     Raises:

@@ -12,8 +12,8 @@ from clbench.data.image_set import ImageSet
 from clbench.models.importing.readings import Reading
 from clbench.schema.errors import ModelError, describe
 
-MOST_IMAGES = 512
-"""Images looked at; more tell hardly more."""
+FIRST_IMAGES, MOST_IMAGES = 256, 4096
+"""Images that all readings are asked about, and those of which some stay in question."""
 
 _BATCH = 64
 
@@ -45,35 +45,34 @@ def choose(
         ModelError: None of them is right more often than chance, or the images do not tell two
             apart of which nobody said which.
     """
-    some = images.at_most(MOST_IMAGES)
+    some = images.at_most(FIRST_IMAGES)
     right = [_right(build(one), some) for one in readings]
+    best = max(right, key=lambda one: int(one.sum()))
+    if len(images) > len(some) and readings[0].unsaid:
+        # those that are clearly worse need no closer look
+        readings = [
+            one for one, own in zip(readings, right, strict=True) if not _is_better(best, own)
+        ]
+        some = images.at_most(MOST_IMAGES)
+        right = [_right(build(one), some) for one in readings]
     counts = [int(one.sum()) for one in right]
     tried = tuple(
         f"{count / len(some):.1%} with {reading}"
-        for count, reading in sorted(
-            zip(counts, readings, strict=True), key=lambda pair: -pair[0]
-        )
+        for count, reading in sorted(zip(counts, readings, strict=True), key=lambda pair: -pair[0])
     )
-    best = max(range(len(readings)), key=lambda k: counts[k])
-    _check_beyond_chance(counts[best], some, tried[0])
-    first, unsaid = readings[0], readings[0].unsaid
-    if not unsaid:
-        better = _is_better(right[best], right[0])
-        return Chosen(readings[best] if better else first, tried)
-    # what somebody said and the images do not refute stays
-    rivals = [
-        k
-        for k, one in enumerate(readings)
-        if any(one.answer(q) != readings[best].answer(q) for q in unsaid)
-    ]
-    near = [k for k in rivals if not _is_better(right[best], right[k])]
-    if near:
-        raise ModelError(
-            f"the images do not tell {readings[best]} ({counts[best] / len(some):.1%} right) from "
-            f"{readings[near[0]]} ({counts[near[0]] / len(some):.1%}), n={len(some)}; say it by "
-            "--mean and --std, or give more images with --data"
-        )
-    return Chosen(readings[best], tried)
+    top = max(range(len(readings)), key=lambda k: counts[k])
+    _check_beyond_chance(counts[top], some, tried[0])
+    near = [k for k, own in enumerate(right) if not _is_better(right[top], own)]
+    unsaid = readings[top].unsaid
+    for k in near:
+        if any(readings[k].answer(one) != readings[top].answer(one) for one in unsaid):
+            raise ModelError(
+                f"the images do not tell {readings[top]} ({counts[top] / len(some):.1%} right) "
+                f"from {readings[k]} ({counts[k] / len(some):.1%}), n={len(some)}; say it by "
+                "--mean and --std, or give more images with --data"
+            )
+    # what somebody said, and the images do not refute, stays
+    return Chosen(readings[min(near)], tried)
 
 
 def _right(network: nn.Module, images: ImageSet) -> Bool[Tensor, " n"]:

@@ -66,20 +66,17 @@ def convert(
     check_out(folder)
     found = read_checkpoint(path)
     source = read_source(found, arch=arch, dialect=dialect, branch=branch)
-    dataset, n_classes = source.tells
     possible = readings(
         source.architecture,
         source.dialect,
         inside=source.inside,
-        dataset=dataset,
-        stem=source.stem,
-        n_classes=n_classes,
+        told=source.told,
         given=given or Given(),
         configured=source.configured,
     )
     reading, tried = _decide(path, source, possible, images)
     network = _network(reading, source.weights, path)
-    entry = _entry(found, source, reading, network, folder.resolve().name, bool(tried))
+    entry = _entry(found, source, reading, network, name=folder.resolve().name, tried=tried)
     write_model(folder, network, entry)
     return Imported(folder, entry, tried)
 
@@ -111,7 +108,9 @@ def _open(path: Path, possible: list[Reading], who: str) -> str:
         questions.append(f"{question.replace('_', ' ')} ({' or '.join(answers)})")
     how = "--mean and --std" if NORMALISATION in possible[0].unsaid else "FILE.py:FACTORY"
     images = "" if "classifier" in who else ", or give validation images with --data or --dataset"
-    return f"checkpoint {path}: {who} tell its {' and its '.join(questions)}; say it by {how}{images}"
+    return (
+        f"checkpoint {path}: {who} tell its {' and its '.join(questions)}; say it by {how}{images}"
+    )
 
 
 def _network(reading: Reading, weights: Mapping[str, Tensor], path: Path) -> nn.Module:
@@ -149,11 +148,12 @@ def _entry(
     source: Source,
     reading: Reading,
     network: nn.Module,
+    *,
     name: str,
-    by_images: bool,  # noqa: FBT001 - said by its name
+    tried: tuple[str, ...],
 ) -> ImportedModel:
     said = {key: by or "images" for key, by in reading.said_by.items()}
-    if by_images:
+    if tried:
         said = {key: f"{by}, and clean accuracy on images" for key, by in said.items()}
     return ImportedModel(
         name=name,

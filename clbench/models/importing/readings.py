@@ -24,6 +24,20 @@ PADDINGS = (1, 2)
 SHORTCUTS = ("activated", "input")
 
 
+class Told(NamedTuple):
+    """What a checkpoint tells of what it was trained on.
+
+    Attributes:
+        dataset: Its name, "" where the file holds none.
+        stem: Side of the first convolution, 0 where there is none.
+        n_classes: Of the classifier, or of one that was left out; 0 where there is none.
+    """
+
+    dataset: str = ""
+    stem: int = 0
+    n_classes: int = 0
+
+
 class Given(NamedTuple):
     """What a user says by hand; None where nothing."""
 
@@ -74,9 +88,7 @@ def readings(
     dialect: Dialect | None,
     *,
     inside: Normalisation | None,
-    dataset: str,
-    stem: int,
-    n_classes: int,
+    told: Told,
     given: Given,
     configured: Normalisation | None = None,
 ) -> list[Reading]:
@@ -86,9 +98,7 @@ def readings(
         architecture: Of the network.
         dialect: Of the checkpoint, None where an architecture was named instead.
         inside: The normalisation in the file.
-        dataset: What the file says that it was trained on, "".
-        stem: Side of the first convolution, 0 where there is none.
-        n_classes: Of the classifier, or of one that was left out.
+        told: What the file tells.
         given: What was said by hand.
         configured: What the named architecture's package normalises by.
 
@@ -106,7 +116,7 @@ def readings(
             f"{architecture.called}; leave it out"
         )
     outside = dialect.outside if dialect else ()
-    answers = _normalisations(outside, inside, dataset, stem, n_classes, given)
+    answers = _normalisations(outside, inside, told, given)
     if configured and not answers.by:
         answers = _Answers(_first(configured, COMMON), "the architecture")
     questions = {NORMALISATION: _of_channels(answers, architecture.options.get("in_chans", 3))}
@@ -115,29 +125,27 @@ def readings(
     if architecture.family == "cifar":
         questions[STEM_PADDING] = _paddings(facts, name, given)
     if architecture.family == "preact":
-        told = facts.get(SHORTCUT_OF)
-        by = f"the dialect {name}" if told else ""
-        questions[SHORTCUT_OF] = _Answers(_first(told, SHORTCUTS), by)
+        known = facts.get(SHORTCUT_OF)
+        by = f"the dialect {name}" if known else ""
+        questions[SHORTCUT_OF] = _Answers(_first(known, SHORTCUTS), by)
     return list(_all(architecture, questions))
 
 
 def _normalisations(
     outside: tuple[Outside, ...],
     inside: Normalisation | None,
-    dataset: str,
-    stem: int,
-    n_classes: int,
+    told: Told,
     given: Given,
 ) -> _Answers:
     if inside:
         return _Answers((inside,), "the checkpoint")
     if given.normalisation:
         return _Answers((given.normalisation,), "hand")
-    sure = (one for one in outside if _holds(one, dataset, stem, n_classes))
+    sure = (one for one in outside if _holds(one, told))
     if (first := next(sure, None)) is not None:
         return _Answers(_first(first.by, COMMON), "the dialect")
-    unsure = tuple(one.by for one in outside if one.unsure)
-    return _Answers(unsure or COMMON, "")
+    unsure = (one.by for one in outside if one.unsure)
+    return _Answers(tuple(dict.fromkeys((*unsure, *COMMON))), "")
 
 
 def _of_channels(answers: _Answers, channels: int) -> _Answers:
@@ -160,16 +168,15 @@ def _of_channels(answers: _Answers, channels: int) -> _Answers:
     return _Answers(fitting, answers.by)
 
 
-def _holds(one: Outside, dataset: str, stem: int, n_classes: int) -> bool:
+def _holds(one: Outside, told: Told) -> bool:
     """Say whether a row is of a checkpoint; rows without a data set are of those that say none."""
     if one.unsure:
         return False
     conditions = one.dataset or one.stem or one.n_classes
-    if dataset and one.dataset != dataset and conditions:
+    if told.dataset and one.dataset != told.dataset and conditions:
         return False
-    return one.dataset in ("", dataset) and all(
-        wanted in (0, got) for wanted, got in ((one.stem, stem), (one.n_classes, n_classes))
-    )
+    pairs = ((one.stem, told.stem), (one.n_classes, told.n_classes))
+    return one.dataset in ("", told.dataset) and all(wanted in (0, got) for wanted, got in pairs)
 
 
 def _paddings(facts: Mapping[str, Any], name: str, given: Given) -> _Answers:

@@ -8,30 +8,28 @@ import timm
 import torchvision
 from torch import Tensor, nn
 
-from clbench.models.backbones.architecture import CLASSES, Architecture, named
+from clbench.models.backbones.architecture import CLASSES, Architecture, named, named_for
 from clbench.models.backbones.infer import infer
 from clbench.models.checkpoints.dialect import Dialect, Normalisation
 from clbench.models.checkpoints.fill import DoesNotFitError, fill
 from clbench.models.checkpoints.load import load_checkpoint
 from clbench.models.checkpoints.read import Checkpoint
 from clbench.models.checkpoints.recognise import Recognised, recognise, trained_on
+from clbench.models.checkpoints.rename import bare
 from clbench.models.checkpoints.translate import Branch, translate
 from clbench.models.checkpoints.unwrap import state_dicts
+from clbench.models.importing.readings import Told
 from clbench.schema.errors import BadValueError, UnknownNameError, WeightsError
 from clbench.schema.names import closest
 
 NO_DIALECT = "torch"
 """What a checkpoint is in that has the names of the network that was asked for."""
 
-_CLASSIFIERS = ("fc.weight", "head.weight", "classifier.weight")
 _STEM = "conv1.weight"
 
 
 class Source(NamedTuple):
-    """What a checkpoint is: weights under their network's own names, and what is known of them.
-
-    ``tells`` is what the file tells of its data: a data set or "", and a number of classes or 0.
-    """
+    """What a checkpoint is: weights under their network's own names, and what is known of them."""
 
     architecture: Architecture
     weights: Mapping[str, Tensor]
@@ -40,13 +38,8 @@ class Source(NamedTuple):
     inside: Normalisation | None
     branch: str
     left_out: tuple[str, ...]
-    tells: tuple[str, int]
+    told: Told
     configured: Normalisation | None = None
-
-    @property
-    def stem(self) -> int:
-        """The side of the first convolution, 0 where there is none of that name."""
-        return self.weights[_STEM].shape[-1] if _STEM in self.weights else 0
 
 
 def read_source(
@@ -68,12 +61,7 @@ def read_source(
             raise
         return _by_names(found, arch, branch)
     translated = translate(recognised, found.path, found.content, branch)
-    told = arch or _told(recognised, found.content)
-    architecture = (
-        _fitting(told, translated.weights, found.path)
-        if told
-        else infer(translated.weights, recognised.dialect.facts)
-    )
+    architecture, configured = _architecture(found, recognised, translated.weights, arch)
     if architecture is None:
         names = ", ".join(map(repr, list(translated.weights)[:3]))
         raise WeightsError(
@@ -90,12 +78,30 @@ def read_source(
         inside=translated.inside,
         branch=translated.branch,
         left_out=translated.left_out,
-        tells=(
+        told=Told(
             trained_on(recognised, found.content),
+            _stem(translated.weights),
             architecture.options.get(CLASSES, 0) or translated.n_classes,
         ),
-        configured=_configured(architecture) if told else None,
+        configured=configured,
     )
+
+
+def _architecture(
+    found: Checkpoint, recognised: Recognised, weights: Mapping[str, Tensor], arch: str | None
+) -> tuple[Architecture | None, Normalisation | None]:
+    """Return the network that was named or is told, and what a named one is configured for."""
+    if arch is not None:
+        named_one = _fitting(arch, weights, found.path)
+        return named_one, _configured(named_one)
+    if told := _told(recognised, found.content):
+        try:
+            own = _fitting(told, weights, found.path)
+        except DoesNotFitError:
+            pass  # it was changed after it was made under this name
+        else:
+            return own, _configured(own)
+    return infer(weights, recognised.dialect.facts), None
 
 
 def _told(recognised: Recognised, content: object) -> str:
@@ -120,9 +126,8 @@ def _fitting(arch: str, weights: Mapping[str, Tensor], path: Path) -> Architectu
     Raises:
         WeightsError: They are of none.
     """
-    n_classes = next((len(weights[key]) for key in _CLASSIFIERS if key in weights), 0)
     faults = []
-    for architecture in named(arch, n_classes, _channels(weights)):
+    for architecture in named_for(arch, weights, _channels(weights)):
         try:
             fill(architecture.build(), weights, path)
         except DoesNotFitError as fault:
@@ -136,14 +141,13 @@ def _by_names(found: Checkpoint, arch: str, branch: Branch | None) -> Source:
     """Return a checkpoint whose names are those of a named network, but for torch's wrappers."""
     if branch:
         raise BadValueError(
-            f"checkpoint {found.path} is in no dialect with several batch norms, got --bn {branch}; "
-            "leave --bn out"
+            f"checkpoint {found.path} is in no dialect with several batch norms, got --bn "
+            f"{branch}; leave --bn out"
         )
     weights = state_dicts(found.content)[0].weights
-    tensors = {key: value for key, value in weights.items() if isinstance(value, Tensor)}
-    sizes = [len(value) for key, value in tensors.items() if key.endswith(_CLASSIFIERS)]
+    tensors = {key: v for key, v in bare(weights).items() if isinstance(v, Tensor)}
     faults = []
-    for architecture in named(arch, sizes[-1] if sizes else 0, _channels(tensors)):
+    for architecture in named_for(arch, tensors, _channels(tensors)):
         network = architecture.build()
         try:
             did = load_checkpoint(network, found.path).did
@@ -158,7 +162,7 @@ def _by_names(found: Checkpoint, arch: str, branch: Branch | None) -> Source:
             inside=None,
             branch="",
             left_out=(),
-            tells=("", architecture.options.get(CLASSES, 0)),
+            told=Told("", _stem(tensors), architecture.options.get(CLASSES, 0)),
             configured=_configured(architecture),
         )
     raise min(faults, key=lambda fault: fault.distance)
@@ -166,6 +170,11 @@ def _by_names(found: Checkpoint, arch: str, branch: Branch | None) -> Source:
 
 def _state(network: nn.Module) -> dict[str, Tensor]:
     return {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
+
+
+def _stem(weights: Mapping[str, Tensor]) -> int:
+    """Return the side of the first convolution, 0 where there is none of that name."""
+    return weights[_STEM].shape[-1] if _STEM in weights else 0
 
 
 def _channels(weights: Mapping[str, Tensor]) -> int:
@@ -179,7 +188,7 @@ def _configured(architecture: Architecture) -> Normalisation | None:
         cfg = timm.get_pretrained_cfg(architecture.name)
         return Normalisation(tuple(cfg.mean), tuple(cfg.std)) if cfg else None
     if architecture.family == "torchvision":
-        of = torchvision.models.get_model_weights(architecture.name)
-        transforms = of.DEFAULT.transforms()  # type: ignore[attr-defined] # each has a default
+        weights = torchvision.models.get_model_weights(architecture.name)
+        transforms = weights.DEFAULT.transforms()
         return Normalisation(tuple(transforms.mean), tuple(transforms.std))
     return None

@@ -59,8 +59,9 @@ def _card(entry: ImportedModel) -> str:
         "Licence": "that of the checkpoint's project",
     }
     rows = [f"| {name} | {_cell(text)} |" for name, text in facts.items()]
-    again = f"clbench eval --model {_cell(entry.name)}"
-    return "\n".join([f"# {_cell(entry.name)}", "", "|  |  |", "| --- | --- |", *rows, "", again, ""])
+    again = f"clbench eval --model {_cell(entry.name)}" if entry.n_classes else "clbench layers"
+    table = ("|  |  |", "| --- | --- |", *rows)
+    return "\n".join((f"# {_cell(entry.name)}", "", *table, "", f"    {again}", ""))
 
 
 def _cell(text: str) -> str:
