@@ -81,15 +81,13 @@ def translate(found: Recognised, path: Path, tables: object, branch: Branch | No
     dropped = {name: weights[name] for name in weights.keys() - kept.keys()}
     kept, taken = _one_branch(kept, path, branch)
     if taken:
-        gone = "'clean'" if taken == "adv" else "'adv'"
-        reasons[f"batch norms of other branches than '{taken}', such as {gone}"] = (
-            len(weights) - len(dropped) - len(kept)
-        )
+        others = len(weights) - len(dropped) - len(kept)
+        reasons[f"batch norms of other branches than '{taken}'"] = others
     named = _renamed(row, kept, path)
     named |= _classifier(row, tables, path)
     if any(map(_RESNET.match, named)):
         named = _with_synonyms(named, path)
-    left_out = tuple(f"{count} of {why}" for why, count in reasons.items())
+    left_out = tuple(f"{count} tensors: {why}" for why, count in reasons.items())
     return Translated(named, inside, taken, left_out, _n_classes(dropped))
 
 

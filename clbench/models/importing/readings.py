@@ -28,11 +28,13 @@ class Told(NamedTuple):
     """What a checkpoint tells of what it was trained on.
 
     Attributes:
+        dialect: Its name, "" where an architecture was named instead.
         dataset: Its name, "" where the file holds none.
         stem: Side of the first convolution, 0 where there is none.
         n_classes: Of the classifier, or of one that was left out; 0 where there is none.
     """
 
+    dialect: str = ""
     dataset: str = ""
     stem: int = 0
     n_classes: int = 0
@@ -118,10 +120,9 @@ def readings(
     outside = dialect.outside if dialect else ()
     answers = _normalisations(outside, inside, told, given)
     if configured and not answers.by:
-        answers = _Answers(_first(configured, COMMON), "the architecture")
+        answers = _Answers(_first(configured, COMMON), architecture.called)
     questions = {NORMALISATION: _of_channels(answers, architecture.options.get("in_chans", 3))}
-    facts = dialect.facts if dialect else {}
-    name = dialect.name if dialect else ""
+    facts, name = dialect.facts if dialect else {}, told.dialect
     if architecture.family == "cifar":
         questions[STEM_PADDING] = _paddings(facts, name, given)
     if architecture.family == "preact":
@@ -143,7 +144,7 @@ def _normalisations(
         return _Answers((given.normalisation,), "hand")
     sure = (one for one in outside if _holds(one, told))
     if (first := next(sure, None)) is not None:
-        return _Answers(_first(first.by, COMMON), "the dialect")
+        return _Answers(_first(first.by, COMMON), f"the dialect {told.dialect}")
     unsure = (one.by for one in outside if one.unsure)
     return _Answers(tuple(dict.fromkeys((*unsure, *COMMON))), "")
 

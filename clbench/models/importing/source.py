@@ -79,6 +79,7 @@ def read_source(
         branch=translated.branch,
         left_out=translated.left_out,
         told=Told(
+            recognised.dialect.name,
             trained_on(recognised, found.content),
             _stem(translated.weights),
             architecture.options.get(CLASSES, 0) or translated.n_classes,
@@ -162,7 +163,7 @@ def _by_names(found: Checkpoint, arch: str, branch: Branch | None) -> Source:
             inside=None,
             branch="",
             left_out=(),
-            told=Told("", _stem(tensors), architecture.options.get(CLASSES, 0)),
+            told=Told("", "", _stem(tensors), architecture.options.get(CLASSES, 0)),
             configured=_configured(architecture),
         )
     raise min(faults, key=lambda fault: fault.distance)

@@ -48,7 +48,7 @@ def _card(entry: ImportedModel) -> str:
         "Classifier": f"{entry.n_classes} classes" if entry.n_classes else ENCODER,
         "Inputs": "in [0, 1]; the network subtracts "
         f"{','.join(map(repr, entry.mean))} and divides by {','.join(map(repr, entry.std))}",
-        **{f"Who says the {key.replace('_', ' ')}": by for key, by in entry.decided.items()},
+        **{key.replace("_", " ").capitalize(): by for key, by in entry.decided.items()},
         "Checkpoint": f"{entry.source_file}, sha256 {entry.file_sha256}",
         "Dialect": f"{entry.dialect}: {entry.evidence}",
         "Batch norms": f"those of the branch {entry.branch}" if entry.branch else "one each",
