@@ -85,7 +85,7 @@ def residual(state, x, name, stride, shortcut, branch, groups):
     return (norm(state, f"{name}.bn2{branch}", x) + kept).relu()
 
 
-def preact(state, x, prefix="", head="linear", *, shortcut_of):
+def preact(state, x, prefix="", head="linear", *, shortcut_of, final=True):
     """He et al.: batch norm and ReLU before each convolution; a final one before the pooling."""
     x = f.conv2d(x, state[f"{prefix}conv1.weight"], padding=1)
     for n in range(1, 5):
@@ -99,8 +99,8 @@ def preact(state, x, prefix="", head="linear", *, shortcut_of):
             inner = f.conv2d(activated, state[f"{name}.conv1.weight"], stride=stride, padding=1)
             inner = norm(state, f"{name}.bn2", inner).relu()
             x = f.conv2d(inner, state[f"{name}.conv2.weight"], padding=1) + kept
-    x = f.avg_pool2d(norm(state, f"{prefix}bn", x).relu(), 4).flatten(1)
-    return linear(state, prefix + head, x)
+    x = norm(state, f"{prefix}bn", x).relu() if final else x
+    return linear(state, prefix + head, f.avg_pool2d(x, 4).flatten(1))
 
 
 def wide(state, x, prefix=""):

@@ -120,6 +120,18 @@ REFUSED = {
         {},
         "in no dialect that clbench knows: it has 'w1', 'w2' in 'state_dict'; .* with --arch",
     ),
+    "a network of another activation": (
+        "rocl",
+        lambda whole: {"layer.0.block.0.conv_0.weight": torch.ones(3)},
+        {},
+        "RobustBench's DMWideResNet, whose activation .* --model robustbench:NAME",
+    ),
+    "shortcuts that begin where nobody tells": (
+        "fast-adversarial",
+        lambda whole: whole.update(mu=torch.ones(1, 3, 1, 1), sigma=torch.ones(1, 3, 1, 1)),
+        {},
+        "tell its shortcut of .activated or input.; say it by FILE.py:FACTORY, or give validation",
+    ),
     "no tensors": ("rocl", lambda whole: {"epoch": 3}, {}, "holds no tensors by name"),
     "only a projector": (
         "rocl",

@@ -1,9 +1,11 @@
-"""Pre-activation ResNets for small images, as trainings of robust networks have them."""
+"""Pre-activation ResNets for small images, as trainings of robust networks have them.
+
+Shapes are told in words, as checks of them would disturb the graph that a network is traced to.
+"""
 
 from typing import Literal
 
 import torch.nn.functional
-from jaxtyping import Float
 from torch import Tensor, nn
 
 ShortcutOf = Literal["activated", "input"]
@@ -26,8 +28,8 @@ class PreActBlock(nn.Module):
             else None
         )
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
-        """Return the block's features."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features [n, d, i, j] of images [n, c, h, w]."""
         activated = torch.nn.functional.relu(self.bn1(x))
         kept: Tensor = x
         if self.downsample is not None:
@@ -82,8 +84,8 @@ class PreActResNet(nn.Module):
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.fc = nn.Linear(before, num_classes) if num_classes else nn.Identity()
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Return logits, or features where there is no classifier."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits [n, k] of images [n, c, h, w], or features where there is no classifier."""
         x = self.conv1(x)
         for stage in range(self.num_stages):
             x = self.get_submodule(f"layer{stage + 1}")(x)

@@ -1,7 +1,9 @@
-"""Wide ResNets, as trainings of robust networks have them."""
+"""Wide ResNets, as trainings of robust networks have them.
+
+Shapes are told in words, as checks of them would disturb the graph that a network is traced to.
+"""
 
 import torch.nn.functional
-from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -23,8 +25,8 @@ class WideBlock(nn.Module):
             else None
         )
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
-        """Return the block's features."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features [n, d, i, j] of images [n, c, h, w]."""
         activated = torch.nn.functional.relu(self.bn1(x))
         kept = x if self.convShortcut is None else self.convShortcut(activated)
         inner = self.conv1(activated)
@@ -39,7 +41,7 @@ class _Stage(nn.Module):
         super().__init__()
         self.layer = nn.Sequential(*blocks)
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
+    def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layer(x)
         return out
 
@@ -87,8 +89,8 @@ class WideResNet(nn.Module):
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.fc = nn.Linear(before, num_classes, bias=bias) if num_classes else nn.Identity()
 
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Return logits, or features where there is no classifier."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits [n, k] of images [n, c, h, w], or features where there is no classifier."""
         x = self.conv1(x)
         for stage in range(self.num_stages):
             x = self.get_submodule(f"block{stage + 1}")(x)

@@ -19,6 +19,23 @@ _NAMED = 3
 """Names of weights that are shown at most, of a file that nobody knows."""
 
 
+_ELSEWHERE = {
+    r"layer\.\d\.block\.\d+\.conv_\d\.weight": (
+        "these are the names of RobustBench's DMWideResNet, whose activation and normalisation no "
+        "tensor tells; evaluate it as --model robustbench:NAME"
+    ),
+    r"(vision_model|visual)\.": (
+        "these are the names of a CLIP model, which has no classifier; build one of its image "
+        "encoder and evaluate it as --model FILE.py:FACTORY"
+    ),
+    r"vit\.encoder\.layer\.0\.": (
+        "these are the names of a ViT of Hugging Face's transformers; evaluate it as "
+        "--model FILE.py:FACTORY with --weights"
+    ),
+}
+"""Networks that have no row, and what to do with them."""
+
+
 class Recognised(NamedTuple):
     """A checkpoint in a dialect.
 
@@ -128,6 +145,9 @@ def _unknown(
             f"checkpoint {found.path} is not in the dialect {dialect!r}, whose names are like "
             f"{marks}: {held}; leave --dialect out"
         )
+    for pattern, what in _ELSEWHERE.items():
+        if next(_matching(pattern, without_wrappers(weights)[0]), ""):
+            return f"checkpoint {found.path} is in no dialect that clbench knows: {held}; {what}"
     return (
         f"checkpoint {found.path} is in no dialect that clbench knows: {held}; where these are the "
         "names of a network of timm, torchvision or clbench, name it with --arch"
