@@ -32,6 +32,9 @@ _BLOCKED = re.compile(r"GLOBAL (\S+) whose module \S+ is blocked")
 
 _NAMED_AS_A_DICT = re.compile(r"(dict|cfgnode)$", re.IGNORECASE)
 
+_HAS_ITEMS = re.compile(r"Can only (\S+)[^<]*, but got <class '([^']+)'>")
+"""How torch names what it puts no items into, after what it wanted to do."""
+
 
 class WouldRunError(UnpicklingError):
     """A pickle that would run ``function`` of Python's own, were it read as pickles are."""
@@ -65,6 +68,14 @@ class _DictStandIn(StandIn):
         return OrderedDict()
 
 
+class _ListStandIn(StandIn):
+    """Takes the place of a list of another class, likewise."""
+
+    def __new__(cls, *_args: object, **_options: object) -> Any:  # noqa: ANN401 - no instance of its own
+        """Return a plain list for the items that follow."""
+        return []
+
+
 def with_stand_ins(read: Callable[[], T]) -> T:
     """Return what ``read`` unpickles, with stand-ins for objects of other code.
 
@@ -86,9 +97,22 @@ def with_stand_ins(read: Callable[[], T]) -> T:
             name = found[1] if found else ""
             if _would_run(name):
                 raise WouldRunError(name) from error
+            if not name and (one := _with_items(str(error), known)):
+                known |= one
+                continue
             if not name or name in known or not ("." in name or _is_type(name)):
                 raise
             known[name] = _stand_in(name)
+
+
+def _with_items(message: str, known: Mapping[str, type]) -> dict[str, type]:
+    """Return what stands for a class of which torch says now that it has items; else nothing."""
+    found = _HAS_ITEMS.search(message)
+    name = found[2] if found else ""
+    if not found or name not in known or not issubclass(known[name], StandIn):
+        return {}
+    kind = _ListStandIn if found[1] == "append" else _DictStandIn
+    return {} if issubclass(known[name], kind) else {name: _stand_in(name, kind)}
 
 
 def _would_run(name: str) -> bool:
@@ -102,9 +126,9 @@ def _is_type(name: str) -> bool:
     return isinstance(getattr(builtins, name, None), type)
 
 
-def _stand_in(name: str) -> type:
+def _stand_in(name: str, kind: type[StandIn] | None = None) -> type:
     """Return a class that torch takes for the one of this name."""
     module, _, attribute = name.rpartition(".")
     module = module or "builtins"
-    kind = _DictStandIn if _NAMED_AS_A_DICT.search(attribute) else StandIn
+    kind = kind or (_DictStandIn if _NAMED_AS_A_DICT.search(attribute) else StandIn)
     return type(attribute, (kind,), {"__module__": module})
