@@ -303,3 +303,46 @@ def test_a_whole_network_is_imported_by_its_tensors(tmp_path):
     mean, std = (torch.tensor(one).view(-1, 1, 1) for one in IMAGENET)
     wanted = torch_resnet(filled[""], (x - mean) / std, "", "fc")
     assert close(logits_of(tmp_path / "model", x), wanted)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shortcut_of", ["activated", "input"])
+def test_images_tell_where_shortcuts_begin(shortcut_of, tmp_path):
+    torch.manual_seed(3)
+    options = {"layers": [1, 1, 1, 1], "width": 8, "shortcut_of": shortcut_of}
+    network = Architecture("preact", "x", options).build().eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.3)
+            module.running_var.uniform_(0.5, 1.5)
+            module.bias.data.normal_(std=0.3)
+    half = NORMALISATIONS["half"]
+    x, labels, logits = its_own_images(network, half)
+    state = with_shifted_bias(network, logits).state_dict()
+    saved_as = {
+        k.replace("downsample", "shortcut").replace("fc.", "linear."): v for k, v in state.items()
+    }
+    saved_as |= {"mu": torch.full((1, 3, 1, 1), 0.5), "sigma": torch.full((1, 3, 1, 1), 0.5)}
+    torch.save(saved_as, tmp_path / "c.pth")
+    data = make_image_set("mine", x, labels, 10)
+    done = clbench.import_checkpoint(tmp_path / "c.pth", data=data, out=tmp_path / "model")
+    assert done.entry.dialect == "robustbench"
+    assert done.entry.options["shortcut_of"] == shortcut_of
+    assert torch.allclose(logits_of(tmp_path / "model", x), network((x - 0.5) / 0.5), atol=1e-4)
+
+
+FOLDERS = ("a folder", "net:make", "x=y", "simclr", "ünïcode", "-dash")
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_of_any_name_is_read(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = network_with(1)
+    state = {
+        k.replace("downsample", "shortcut").replace("fc.", "linear."): v
+        for k, v in network.state_dict().items()
+    }
+    torch.save(state, "c.pth")
+    clbench.import_checkpoint("c.pth", mean="0,0,0", std="1,1,1", out=name)
+    loaded = load_model(name, n_classes=10, shape=(3, 16, 16))
+    assert loaded.name == name
