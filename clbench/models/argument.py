@@ -18,7 +18,7 @@ class ModelArgument(NamedTuple):
 
 
 def read_argument(text: str) -> ModelArgument:
-    """Return what a model argument says; of a file or folder that exists, ``=`` is part of the name.
+    """Return what a model argument says; ``=`` is part of the name of what is there.
 
     Raises:
         BadValueError: One side of ``=`` is empty.
