@@ -147,7 +147,13 @@ def expected(name, filled):
     return row.forward(filled, normalised(row, filled, x))
 
 
-@pytest.mark.parametrize("name", ROWS)
+LARGE = ("torchvision-wide", "trades", "awp", "robustbench-wide", "moco-v2", "moco-v3-resnet")
+"""Files of networks with tens of millions of parameters."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=pytest.mark.slow if one in LARGE else ()) for one in ROWS]
+)
 @torch.no_grad()
 def test_the_same_function_before_and_after(name, tmp_path):
     filled = tables(name)

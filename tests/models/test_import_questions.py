@@ -10,7 +10,7 @@ import torch
 import clbench
 from clbench.data.image_set import make_image_set
 from clbench.models.backbones.architecture import Architecture
-from clbench.models.backbones.resnet import CifarResNet
+from clbench.models.backbones.resnet import CifarResNet, build_backbone
 from clbench.models.load import load_model
 from clbench.schema.errors import BadValueError, ModelError
 from tests.models import plain_forwards as plain
@@ -273,6 +273,44 @@ def test_a_named_architecture_takes_a_state_dict_under_its_own_names(arch, wrap,
     assert done.entry.n_classes == 7
     x = images(64)
     assert torch.equal(logits_of(tmp_path / "model", x), network(x))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("arch", ["resnet10_w16", "resnet18_w16"])
+def test_narrow_networks_are_clbenchs_own_and_normalise_nothing(arch, tmp_path):
+    network = build_backbone(arch, 3, 10).eval()
+    torch.save({"state_dict": network.state_dict(), "epoch": 3}, tmp_path / "c.pth")
+    done = clbench.import_checkpoint(tmp_path / "c.pth", arch=arch, out=tmp_path / "model")
+    assert done.entry.decided["normalisation"] == f"none (said by {arch})"
+    x = images(32)
+    assert torch.equal(logits_of(tmp_path / "model", x), network(x))
+
+
+def test_a_wide_one_may_be_anybodys(tmp_path):
+    network = build_backbone("resnet18", 3, 10)
+    torch.save(network.state_dict(), tmp_path / "c.pth")
+    with pytest.raises(BadValueError, match="tell its normalisation"):
+        clbench.import_checkpoint(tmp_path / "c.pth", arch="resnet18", out=tmp_path / "model")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["Engstrom2019RobustnessNet", "Rony2019DecouplingNet"])
+def test_networks_of_robustbench_are_the_same_by_import(kind, tmp_path):
+    from clbench.interop import robustbench
+
+    assert robustbench
+    from robustbench.model_zoo import cifar10
+
+    torch.manual_seed(0)
+    network = getattr(cifar10, kind)().eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    torch.save(network.state_dict(), tmp_path / "c.pt")
+    clbench.import_checkpoint(tmp_path / "c.pt", out=tmp_path / "model")
+    x = images(32)
+    assert close(logits_of(tmp_path / "model", x), network(x))
 
 
 def test_the_networks_of_two_paddings_differ():

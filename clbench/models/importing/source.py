@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from clbench.models.backbones.architecture import CLASSES, Architecture, named, named_for
 from clbench.models.backbones.infer import infer
-from clbench.models.checkpoints.dialect import Dialect, Normalisation
+from clbench.models.backbones.resnet import BACKBONES
+from clbench.models.checkpoints.dialect import NO_NORMALISATION, Dialect, Normalisation
 from clbench.models.checkpoints.fill import DoesNotFitError, fill
 from clbench.models.checkpoints.load import load_checkpoint
 from clbench.models.checkpoints.read import Checkpoint
@@ -26,6 +27,9 @@ NO_DIALECT = "torch"
 """What a checkpoint is in that has the names of the network that was asked for."""
 
 _STEM = "conv1.weight"
+
+_ORDINARY_WIDTH = 64
+"""Channels after the stem of a ResNet that anybody may have trained."""
 
 
 class Source(NamedTuple):
@@ -185,6 +189,8 @@ def _channels(weights: Mapping[str, Tensor]) -> int:
 
 def _configured(architecture: Architecture) -> Normalisation | None:
     """Return what the package of a named network normalises by."""
+    if architecture.name in BACKBONES and architecture.options["width"] < _ORDINARY_WIDTH:
+        return NO_NORMALISATION  # narrow ones are clbench's alone
     if architecture.family == "timm":
         cfg = timm.get_pretrained_cfg(architecture.name)
         return Normalisation(tuple(cfg.mean), tuple(cfg.std)) if cfg else None
