@@ -12,7 +12,7 @@ from clbench.data.image_set import make_image_set
 from clbench.models.backbones.architecture import Architecture
 from clbench.models.backbones.resnet import CifarResNet, build_backbone
 from clbench.models.load import load_model
-from clbench.schema.errors import BadValueError, ModelError
+from clbench.schema.errors import BadValueError, DataError, ModelError
 from tests.models import plain_forwards as plain
 from tests.models.dialect_files import content, tables
 from tests.models.test_import_dialects import dual, images, torch_resnet
@@ -225,6 +225,36 @@ def test_images_do_not_tell_of_an_encoder(tmp_path):
     data = make_image_set("mine", torch.rand(8, 3, 32, 32), torch.arange(8), 10)
     with pytest.raises(BadValueError, match="no classifier, so that images do not tell"):
         clbench.import_checkpoint(file, data=data, out=tmp_path / "model")
+
+
+def test_images_of_more_classes_are_refused(tmp_path):
+    file = saved("cifar-resnet", tmp_path, tables("cifar-resnet"))
+    data = make_image_set("mine", torch.rand(8, 3, 32, 32), torch.arange(8) + 5, 13)
+    with pytest.raises(DataError, match="the network has 10 outputs"):
+        clbench.import_checkpoint(file, data=data, out=tmp_path / "model")
+
+
+def test_images_that_an_encoder_has_no_use_for_are_refused(tmp_path):
+    file = saved("rocl", tmp_path, tables("rocl"))
+    data = make_image_set("mine", torch.rand(8, 3, 32, 32), torch.arange(8), 10)
+    with pytest.raises(BadValueError, match="nothing is open; leave out --data and --dataset"):
+        clbench.import_checkpoint(file, data=data, out=tmp_path / "model")
+
+
+@torch.no_grad()
+def test_images_check_what_is_not_open_too(tmp_path):
+    filled = tables("acl-tuned")
+    state = filled["state_dict"]
+    file = saved("acl-tuned", tmp_path, filled)
+    mean, std = (state[f"normalize.{one}"].view(-1, 1, 1) for one in ("mean", "std"))
+    x = torch.rand(120, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    x *= torch.rand(120, 3, 1, 1, generator=torch.Generator().manual_seed(3))
+    labels = torch_resnet(state, (x - mean) / std, "", "fc").argmax(dim=1)
+    if labels.bincount().max() > 100:
+        labels[:40] = (labels[:40] + 1) % 10
+    wrong = make_image_set("mine", x, (labels + 4) % 10, 10)
+    with pytest.raises(ModelError, match="hardly more often than chance"):
+        clbench.import_checkpoint(file, data=wrong, out=tmp_path / "model")
 
 
 def test_test_images_decide_nothing(tmp_path):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from clbench.data.checks import check_labels
 from clbench.data.image_set import ImageSet
 from clbench.models.backbones.architecture import CLASSES
 from clbench.models.checkpoints.dialect import Normalisation
@@ -89,13 +90,18 @@ def _decide(
     Raises:
         BadValueError: Nobody said it, and there are no images, or nothing to be right with.
     """
-    first = possible[0]
-    is_encoder = not source.architecture.options.get(CLASSES)
-    if images is not None and not is_encoder and len(possible) > 1:
+    first, n_classes = possible[0], source.architecture.options.get(CLASSES, 0)
+    if images is not None and n_classes:
+        check_labels(images.name, images.labels, n_classes, f"the network has {n_classes} outputs")
         chosen = choose(possible, lambda one: _ready(one, source.weights, path), images)
         return chosen.reading, chosen.tried
-    if images is not None and is_encoder and first.unsaid:
+    if images is not None and first.unsaid:
         raise BadValueError(_open(path, possible, "it has no classifier, so that images do not"))
+    if images is not None:
+        raise BadValueError(
+            f"checkpoint {path} has no classifier, so that {images.name} tell nothing of it, and "
+            "nothing is open; leave out --data and --dataset"
+        )
     if first.unsaid:
         raise BadValueError(_open(path, possible, "neither the tensors nor its dialect"))
     return first, ()
