@@ -169,3 +169,21 @@ def test_weights_beside_a_folder_are_refused(clbench, files, pictures, tmp_path)
     )
     assert done.status == 2
     assert "has its weights, got" in done.err
+
+
+def test_validation_images_of_a_data_set_tell_what_is_open(clbench, tmp_path):
+    network = load_model("supervised_at", dataset="digits").network
+    file = tmp_path / "best.pth"
+    torch.save({"state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}}, file)
+    done = clbench("import", file, "--out", tmp_path / "open")
+    assert done.status == 2
+    assert "tell its normalisation (none or mean 0.5 std 0.5)" in done.err
+    done = clbench("import", file, "--dataset", "digits", "--out", tmp_path / "told")
+    assert done.status == 0, done.err
+    assert "architecture resnet18_w16, 10 classes" in done.out
+    assert "clean accuracy 9" in done.out
+    loaded = load_model(str(tmp_path / "told"), dataset="digits")
+    x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(loaded.network(x), network(x))
+    assert loaded.preprocessing == "none"

@@ -14,7 +14,7 @@ class Normalisation(NamedTuple):
 
     def __str__(self) -> str:
         """Return both, as the options have them; "none" where nothing is normalised."""
-        if self == NO_NORMALISATION:
+        if set(self.mean) == {0.0} and set(self.std) == {1.0}:
             return "none"
         mean, std = (",".join(f"{one:g}" for one in part) for part in self)
         return f"mean {mean} std {std}"
