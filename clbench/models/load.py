@@ -176,10 +176,7 @@ def load_for(
         weights=weights,
     )
     if loaded.is_encoder and classifier:
-        raise ModelError(
-            f"model {loaded.name!r} has no classifier: it is an encoder, {loaded.source}; fit a "
-            "linear layer on its features, or compare these: clbench probe --comparison clean-clean"
-        )
+        raise _no_classifier(loaded)
     network = with_ordinary_tensors(loaded.network).to(device)
     few = images.images[:_VALIDATED_ON].to(device)
     or_more = dataset is None or loaded.is_encoder
@@ -201,6 +198,13 @@ def load_for(
         files=loaded.code.files() if loaded.code else loaded.files,
     )
     return loaded, replace(images, n_classes=validated.n_classes)
+
+
+def _no_classifier(loaded: LoadedModel) -> ModelError:
+    return ModelError(
+        f"model {loaded.name!r} has no classifier: it is an encoder, {loaded.source}; fit a "
+        "linear layer on its features, or compare these: clbench probe --comparison clean-clean"
+    )
 
 
 def tell_of_default_images(loaded: LoadedModel, images: ImageSet) -> None:
