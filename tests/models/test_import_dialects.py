@@ -111,7 +111,7 @@ ROWS = {
         of(plain.vit, heads=6),
         IMAGENET,
         side=224,
-        by_hand={"mean": IMAGENET[0], "std": IMAGENET[1]},
+        by_hand={"arch": "vit_small_patch16_224.dino"},
     ),
     "resnet-encoder": Row(of(torch_resnet), IMAGENET, side=64),
     "madrylab-imagenet": Row(

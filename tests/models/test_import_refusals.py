@@ -132,6 +132,12 @@ REFUSED = {
         {},
         "tell its shortcut of .activated or input.; say it by FILE.py:FACTORY, or give validation",
     ),
+    "heads that no tensor tells": (
+        "vit-encoder",
+        lambda whole: None,
+        {"mean": "0,0,0", "std": "1,1,1"},
+        "tell its num heads .6 or 3 or 8 or 12 or 16.; say it by --arch",
+    ),
     "no tensors": ("rocl", lambda whole: {"epoch": 3}, {}, "holds no tensors by name"),
     "only a projector": (
         "rocl",

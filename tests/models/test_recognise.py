@@ -8,7 +8,8 @@ import torch
 
 from clbench.models.checkpoints.dialects import DIALECTS
 from clbench.models.checkpoints.read import TORCH, Checkpoint
-from clbench.models.checkpoints.recognise import recognise
+from clbench.models.checkpoints.recognise import recognise, trained_on
+from clbench.models.checkpoints.stand_ins import StandIn
 from clbench.schema.errors import WeightsError
 from tests.models.dialect_files import FACTS, facts
 
@@ -71,6 +72,37 @@ def test_a_file_is_not_of_a_dialect_that_it_is_not_in(name, other):
         return
     with pytest.raises(WeightsError, match="is not in the dialect"):
         recognise(checkpoint(name, facts(name)["beside"]), other)
+
+
+def stand_in(**attributes):
+    one = StandIn()
+    one.__setstate__(attributes)
+    return one
+
+
+TOLD = {
+    "a table": {"data": {"dataset": "cifar10"}},
+    "an older table": {"dataset": "CIFAR-10"},
+    "argparse": stand_in(dataset="cifar10"),
+    "OmegaConf": stand_in(
+        _content={"data": stand_in(_content={"dataset": stand_in(_val="cifar10")})}
+    ),
+    "a table of OmegaConf": {"data": stand_in(_content={"dataset": stand_in(_val="cifar10")})},
+}
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_the_data_set_is_read_wherever_it_is_told(case):
+    found = checkpoint("solo-learn", facts("solo-learn")["beside"])
+    found.content["hyper_parameters"] = TOLD[case]
+    assert trained_on(recognise(found), found.content) == "cifar10"
+
+
+@pytest.mark.parametrize("parameters", [3, None, {}, {"data": 4}, stand_in(), {"dataset": [1]}])
+def test_where_no_data_set_is_told_there_is_none(parameters):
+    found = checkpoint("solo-learn", facts("solo-learn")["beside"])
+    found.content["hyper_parameters"] = parameters
+    assert trained_on(recognise(found), found.content) == ""
 
 
 @pytest.mark.parametrize("name", FILES)

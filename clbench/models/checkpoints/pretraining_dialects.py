@@ -154,6 +154,7 @@ PRETRAINING = (
         prefix=r"backbone\.",
         drops=(Dropped(r"head\.", "projector"),),
         outside=(Outside(IMAGENET),),
+        facts=MappingProxyType({"heads": {192: 3, 384: 6, 768: 12}}),
     ),
     Dialect(
         name="vissl",

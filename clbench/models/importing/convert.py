@@ -15,7 +15,14 @@ from clbench.models.checkpoints.fill import fill
 from clbench.models.checkpoints.read import Checkpoint, read_checkpoint
 from clbench.models.checkpoints.translate import Branch
 from clbench.models.importing.choose import choose
-from clbench.models.importing.readings import NORMALISATION, Given, Reading, readings
+from clbench.models.importing.readings import (
+    NORMALISATION,
+    NUM_HEADS,
+    SHORTCUT_OF,
+    Given,
+    Reading,
+    readings,
+)
 from clbench.models.importing.source import NO_DIALECT, Source, read_source
 from clbench.models.importing.write import check_out, write_model
 from clbench.models.normalization import normalise_inside
@@ -26,6 +33,14 @@ from clbench.schema.imported import ImportedModel
 from clbench.schema.provenance import utc_now, versions
 
 log = logging.getLogger(__name__)
+
+
+_BY_HAND = {
+    NORMALISATION: "--mean and --std",
+    NUM_HEADS: "--arch, which tells a normalisation too",
+    SHORTCUT_OF: "FILE.py:FACTORY",
+}
+"""How each question that may be open is answered by hand."""
 
 
 class Imported(NamedTuple):
@@ -112,7 +127,7 @@ def _open(path: Path, possible: list[Reading], who: str) -> str:
     for question in possible[0].unsaid:
         answers = dict.fromkeys(one.answer(question) for one in possible)
         questions.append(f"{question.replace('_', ' ')} ({' or '.join(answers)})")
-    how = "--mean and --std" if NORMALISATION in possible[0].unsaid else "FILE.py:FACTORY"
+    how = " and ".join(_BY_HAND[question] for question in possible[0].unsaid)
     images = "" if "classifier" in who else ", or give validation images with --data or --dataset"
     return (
         f"checkpoint {path}: {who} tell its {' and its '.join(questions)}; say it by {how}{images}"

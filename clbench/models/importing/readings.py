@@ -74,8 +74,12 @@ class Reading:
         return ", ".join(f"{one} {self.answer(one)}" for one in self.said_by)
 
 
-NORMALISATION, STEM_PADDING, SHORTCUT_OF = "normalisation", "stem_padding", "shortcut_of"
+NORMALISATION, STEM_PADDING = "normalisation", "stem_padding"
+SHORTCUT_OF, NUM_HEADS = "shortcut_of", "num_heads"
 """The questions."""
+
+HEADS = (3, 6, 8, 12, 16)
+"""How many attention heads ViTs have; MoCo v3's of 384 features have 12, all others' 6."""
 
 
 class _Answers(NamedTuple):
@@ -129,6 +133,8 @@ def readings(
         known = facts.get(SHORTCUT_OF)
         by = f"the dialect {name}" if known else ""
         questions[SHORTCUT_OF] = _Answers(_first(known, SHORTCUTS), by)
+    if NUM_HEADS in architecture.options:
+        questions[NUM_HEADS] = _heads(architecture.options, facts, name)
     return list(_all(architecture, questions))
 
 
@@ -185,6 +191,14 @@ def _paddings(facts: Mapping[str, Any], name: str, given: Given) -> _Answers:
         return _Answers((given.stem_padding,), "hand")
     told = facts.get(STEM_PADDING, PADDINGS[0])
     return _Answers(_first(told, PADDINGS), f"the dialect {name}" if name else "the architecture")
+
+
+def _heads(options: Mapping[str, Any], facts: Mapping[str, Any], name: str) -> _Answers:
+    """Return numbers of heads that a ViT may have, whose weights have one shape with any."""
+    width, usual = options["embed_dim"], options[NUM_HEADS]
+    if width in facts.get("heads", {}):
+        return _Answers((usual,), f"the dialect {name}")
+    return _Answers(_first(usual, tuple(one for one in HEADS if width % one == 0)), "")
 
 
 def _first(one: Any, others: tuple[Any, ...]) -> tuple[Any, ...]:  # noqa: ANN401 - of one kind each
