@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clbench.api.evaluating import evaluate as evaluate
     from clbench.api.evaluating import merge as merge
     from clbench.api.evaluating import plan as plan
+    from clbench.api.importing import import_checkpoint as import_checkpoint
     from clbench.api.loading import diagnose as diagnose
     from clbench.api.loading import list_layers as list_layers
     from clbench.api.loading import load_data as load_data
@@ -39,6 +40,7 @@ __all__ = [
     "evaluate",
     "evaluate_corruptions",
     "export_leaderboard",
+    "import_checkpoint",
     "list_layers",
     "load_data",
     "load_model",
@@ -60,6 +62,7 @@ _FUNCTIONS = {
     "evaluate": "clbench.api.evaluating:evaluate",
     "evaluate_corruptions": "clbench.api.corrupted:evaluate_corruptions",
     "export_leaderboard": "clbench.api.boards:export_leaderboard",
+    "import_checkpoint": "clbench.api.importing:import_checkpoint",
     "list_layers": "clbench.api.loading:list_layers",
     "load_data": "clbench.api.loading:load_data",
     "load_model": "clbench.api.loading:load_model",

@@ -36,7 +36,7 @@ def commands():
 
 LINES = [
     line
-    for name in ("verify", "submit")
+    for name in ("verify", "submit", "import")
     for line in (Path(__file__).parents[1] / "docs" / f"{name}.md").read_text().splitlines()
     if line.startswith("clbench ")
 ]

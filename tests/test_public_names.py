@@ -14,6 +14,7 @@ COMMANDS = {
     "bundle": ("bundle", {"json"}),
     "compare": ("compare", {"format", "json"}),
     "eval": ("evaluate", {"events", "strict", "json", "quiet", "layer_probes", "resume"}),
+    "import": ("import_checkpoint", {"json"}),
     "merge": ("merge", {"json"}),
     "plan": ("plan", {"json"}),
     "probe": ("probe", {"json", "quiet", "kind", "tap", "extent", "layer_probes"}),

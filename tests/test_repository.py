@@ -57,6 +57,8 @@ FLAGS = {
     "leaderboard export": "--format --out --about --json --help",
     "leaderboard external": """--source --robust-acc --certificate --model --weights --data
         --data-dir --json --help""",
+    "import": """--arch --dialect --bn --mean --std --stem-padding --data --dataset --data-dir
+        --out --json --help""",
     "clean": "--remove --json --help",
 }
 """Scripts depend on these: one more or one less is a decision, not an accident."""

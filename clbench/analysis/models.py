@@ -154,8 +154,9 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
         download=options.download,
     )
     given = _named(options.models)
+    norm, attacked = protocol.threat_model.norm, any_attacked(options.comparisons)
     load = partial(
-        load_for, images=images, dataset=dataset, norm=protocol.threat_model.norm, device=device
+        load_for, images=images, dataset=dataset, norm=norm, device=device, classifier=attacked
     )
     models = _load_all(given, load, on_progress)
     if options.protocol is None and not options.own_data:

@@ -32,7 +32,8 @@ OUTPUT = "Output"
 """Sections of the help."""
 
 _MODEL = (
-    "Zoo name (see clbench models), timm:NAME, robustbench:NAME, FILE.py:FACTORY or pkg.mod:FACTORY"
+    "Zoo name (see clbench models), timm:NAME, robustbench:NAME, FILE.py:FACTORY, pkg.mod:FACTORY "
+    "or a folder that clbench import or train made"
 )
 
 EvaluatedModels = Annotated[

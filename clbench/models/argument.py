@@ -18,7 +18,7 @@ class ModelArgument(NamedTuple):
 
 
 def read_argument(text: str) -> ModelArgument:
-    """Return what a model argument says; of a file that exists, ``=`` is part of the name.
+    """Return what a model argument says; ``=`` is part of the name of what is there.
 
     Raises:
         BadValueError: One side of ``=`` is empty.
@@ -28,7 +28,7 @@ def read_argument(text: str) -> ModelArgument:
     >>> read_argument("simclr_at=run/weights.safetensors").what
     'simclr_at'
     """
-    if "=" not in text or _is_file(text):
+    if "=" not in text or _is_there(text):
         return ModelArgument("", text)
     head, _, tail = text.rpartition("=")
     if head and is_weights_file(tail):
@@ -46,7 +46,7 @@ def is_weights_file(text: str) -> bool:
     return known or (path.is_file() and path.suffix != ".py")
 
 
-def _is_file(text: str) -> bool:
-    """Say whether a text is ``FILE`` or ``FILE:NAME`` of a file that exists."""
+def _is_there(text: str) -> bool:
+    """Say whether a text is ``FILE``, ``FOLDER`` or ``FILE:NAME`` of something that exists."""
     where, colon, name = text.rpartition(":")
-    return Path(text).is_file() or (bool(colon) and "=" not in name and Path(where).is_file())
+    return Path(text).exists() or (bool(colon) and "=" not in name and Path(where).is_file())

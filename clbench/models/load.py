@@ -14,12 +14,12 @@ from clbench.data.datasets import DATASETS, TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.models.argument import is_weights_file, read_argument
 from clbench.models.interface import LoadedModel, Wanted
-from clbench.models.sources import python, robustbench, timm, zoo
+from clbench.models.sources import folder, python, robustbench, timm, zoo
 from clbench.models.validate import validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
-from clbench.schema.errors import BadValueError, DataError, UnknownNameError
+from clbench.schema.errors import BadValueError, DataError, ModelError, UnknownNameError
 from clbench.schema.flags import merged
 from clbench.schema.names import NormName, closest, look_up, spelled
 from clbench.schema.text import shown
@@ -61,8 +61,9 @@ def load_model(
     Args:
         name: A zoo name ``scheme_scenario[.tag]``; ``timm:NAME``; ``robustbench:NAME``;
             ``FILE.py:FACTORY`` or ``pkg.mod:FACTORY``, a callable without arguments that returns a
-            network; a name that a package registered under ``clbench.models``; ``NAME=`` before
-            one of these, which it is called then; or a network, which is taken as it is.
+            network; a folder that ``import_checkpoint`` or ``train`` made; a name that a package
+            registered under ``clbench.models``; ``NAME=`` before one of these, which it is called
+            then; or a network, which is taken as it is.
         dataset: What it will be run on; the default of a zoo name's tag. None for a user's images.
         n_classes: Number of classes; the data set's own where it is left out.
         shape: Channels, height and width of an image; likewise.
@@ -90,6 +91,8 @@ def load_model(
     prefix, colon, rest = what.partition(":")
     if prefix in _SOURCES and colon:
         loaded = _SOURCES[prefix](rest, wanted)
+    elif is_folder(what):
+        loaded = folder.load(Path(what), wanted)
     else:
         loaded = python.load(what, wanted) if colon else _from_name(what, wanted)
     in_eval_mode(loaded.network)
@@ -146,6 +149,7 @@ def load_for(
     norm: NormName,
     device: torch.device,
     weights: Path | None = None,
+    classifier: bool = True,
 ) -> tuple[LoadedModel, ImageSet]:
     """Return the model on its device, checked on a few of the images, and these in its classes.
 
@@ -157,6 +161,7 @@ def load_for(
         norm: Which of RobustBench's tables to look in.
         device: Where to run it.
         weights: As for ``load_model``.
+        classifier: Whether it must be one; encoders return features.
 
     Raises:
         ClbenchError: There is no such model, it cannot be built, or does not fit the images.
@@ -170,10 +175,15 @@ def load_for(
         norm=norm,
         weights=weights,
     )
+    if loaded.is_encoder and classifier:
+        raise _no_classifier(loaded)
     network = with_ordinary_tensors(loaded.network).to(device)
     few = images.images[:_VALIDATED_ON].to(device)
-    least = _FEWEST_CLASSES if dataset is None else images.n_classes
-    validated = validate_network(network, few, least, or_more=dataset is None)
+    or_more = dataset is None or loaded.is_encoder
+    least = _FEWEST_CLASSES if or_more else images.n_classes
+    validated = validate_network(network, few, least, or_more=or_more)
+    if loaded.is_encoder:
+        return replace(loaded, network=validated.network, flags=validated.flags), images
     outputs = f"the network has {validated.n_classes} outputs"
     check_labels(images.name, images.labels, validated.n_classes, outputs)
     if images.class_names and len(images.class_names) != validated.n_classes:
@@ -188,6 +198,13 @@ def load_for(
         files=loaded.code.files() if loaded.code else loaded.files,
     )
     return loaded, replace(images, n_classes=validated.n_classes)
+
+
+def _no_classifier(loaded: LoadedModel) -> ModelError:
+    return ModelError(
+        f"model {loaded.name!r} has no classifier: it is an encoder, {loaded.source}; fit a "
+        "linear layer on its features, or compare these: clbench probe --comparison clean-clean"
+    )
 
 
 def tell_of_default_images(loaded: LoadedModel, images: ImageSet) -> None:
@@ -230,6 +247,12 @@ def _what_is_wanted(
         info = look_up(TEST_SETS, dataset, "dataset")
         shape, n_classes = shape or info.shape, n_classes or info.n_classes
     return Wanted(dataset, shape, n_classes, norm, weights)
+
+
+def is_folder(what: str) -> bool:
+    """Say whether a model is a folder with one; a name of the zoo or of a package goes before."""
+    names = [*zoo_names(), *python.registered_models()]
+    return spelled(what, names) not in names and folder.holds_model(Path(what))
 
 
 def known_name(typed: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from clbench.models.argument import read_argument
 from clbench.models.checkpoints.read import bytes_of
-from clbench.models.load import known_name
+from clbench.models.load import is_folder, known_name
 from clbench.models.sources import timm
 from clbench.models.weights import no_weights_yet
 from clbench.models.zoo import find_spec, zoo_names
@@ -36,6 +36,8 @@ def check_model(name: str, *, dataset: str | None, weights: Path | None = None) 
     prefix, colon, rest = what.partition(":")
     if prefix == "timm" and colon:
         timm.pretrained_cfg(rest)
+    elif prefix != "robustbench" and is_folder(what):
+        return
     elif colon and prefix != "robustbench":
         check_there(f"model '{what}'", what, ModelError)
     elif not colon:

@@ -6,9 +6,13 @@ import pytest
 import timm
 import torch
 import torchvision
+from timm.models.resnet import BasicBlock
 from torch import nn
 
 from clbench.models import build_backbone
+from clbench.models.backbones.preact_resnet import PreActResNet
+from clbench.models.backbones.resnet import CifarResNet
+from clbench.models.backbones.wide_resnet import WideResNet
 from clbench.models.fast_passes import Frozen, fast_passes
 from clbench.models.normalization import Normalise
 
@@ -40,6 +44,11 @@ FROZEN = {
     "timm's": lambda: timm.create_model("resnet26", num_classes=10),
     "normalised": normalised,
     "torchvision's": lambda: torchvision.models.resnet18(num_classes=10),
+    "padded by 2, no ReLU in the stem": lambda: CifarResNet(
+        BasicBlock, (1, 1, 1, 1), width=8, stem_padding=2, stem_relu=False
+    ),
+    "ours, pre-activation": lambda: PreActResNet((1, 1, 1, 1), width=8),
+    "ours, wide": lambda: WideResNet((1, 1, 1), width=8, stem=4),
     "mobile": lambda: torchvision.models.mobilenet_v3_small(num_classes=10),
 }
 
@@ -51,7 +60,7 @@ def test_networks_of_known_layers_become_equal_graphs(name):
     fast = fast_passes(network, IMAGES)
     assert isinstance(fast, Frozen)
     assert not any("batch_norm" in node.kind() for node in fast.graph.inlined_graph.nodes()) or (
-        name == "pre-activation"
+        name in ("pre-activation", "ours, pre-activation", "ours, wide")
     )
     other = torch.rand(6, 3, 32, 32)
     with torch.no_grad():

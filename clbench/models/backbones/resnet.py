@@ -23,6 +23,9 @@ class CifarResNet(ResNet):  # type: ignore[misc] # timm has no types
     The first two feature maps have the size of the image, then each stage halves it. Inputs are in
     [0, 1] without any normalisation, outputs are raw logits.
 
+    Other projects pad their stem by 2 (``stem_padding``), which makes these maps larger by 2, or
+    leave out the ReLU after it (``stem_relu``).
+
     Source:
         He et al., 2016, arXiv:1512.03385, Section 4.2 (the stem for 32x32 images).
     """
@@ -34,6 +37,9 @@ class CifarResNet(ResNet):  # type: ignore[misc] # timm has no types
         num_classes: int = 10,
         in_chans: int = 3,
         width: int = 64,
+        *,
+        stem_padding: int = 1,
+        stem_relu: bool = True,
         **options: Any,  # noqa: ANN401 - timm's own, which differ between its versions
     ) -> None:
         if width <= 0 or width % 2:
@@ -50,7 +56,9 @@ class CifarResNet(ResNet):  # type: ignore[misc] # timm has no types
             **options,
         )
         self.in_chans = in_chans
-        self.conv1 = _stem(in_chans, width, like=self.bn1.weight)
+        self.conv1 = _stem(in_chans, width, stem_padding, like=self.bn1.weight)
+        if not stem_relu:
+            self.act1 = nn.Identity()
         self.maxpool = nn.Identity()
         for info in self.feature_info:
             info["reduction"] = max(1, info["reduction"] // _STEM_REDUCTION)
@@ -86,9 +94,9 @@ class CifarResNet(ResNet):  # type: ignore[misc] # timm has no types
         fill(self, weights, path)
 
 
-def _stem(in_chans: int, width: int, *, like: Tensor) -> nn.Conv2d:
+def _stem(in_chans: int, width: int, padding: int, *, like: Tensor) -> nn.Conv2d:
     stem = nn.Conv2d(
-        in_chans, width, 3, padding=1, bias=False, device=like.device, dtype=like.dtype
+        in_chans, width, 3, padding=padding, bias=False, device=like.device, dtype=like.dtype
     )
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
     return stem

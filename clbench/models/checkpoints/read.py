@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from clbench.models.checkpoints.stand_ins import with_stand_ins
+from clbench.models.checkpoints.stand_ins import WouldRunError, with_stand_ins
 from clbench.runtime.archives import check_archive
 from clbench.schema.errors import BadValueError, WeightsError
 from clbench.schema.files import DAMAGED_NPZ, sha256_of
@@ -137,6 +137,11 @@ def _from_torch(path: Path, data: bytes) -> Checkpoint:
             content = with_stand_ins(
                 lambda: torch.load(BytesIO(data), map_location="cpu", weights_only=True)
             )
+    except WouldRunError as error:
+        raise WeightsError(
+            f"weights {path} would run {error.function!r} where they are unpickled, which nothing "
+            "here does; take the file from where the weights were made"
+        ) from error
     except UnpicklingError as error:
         if "Weights only load failed" in str(error):
             raise WeightsError(

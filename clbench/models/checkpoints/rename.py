@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 Weights = Mapping[str, object]
 
@@ -94,6 +96,18 @@ def _kept(weights: Weights, expected: Iterable[str]) -> Renamed:
         {key: value for key, value in weights.items() if key not in left_out},
         f"without {', '.join(named[:_NAMED] + more)}" if named else "",
     )
+
+
+def without_wrappers(weights: Mapping[str, T]) -> tuple[dict[str, T], bool]:
+    """Return weights without what torch's wrappers put into their names, and whether they did.
+
+    Counters of wrappers go too.
+    """
+    kept = {k: v for k, v in weights.items() if k.rpartition(".")[2] not in _COUNTERS}
+    bare = {_INSIDE.sub("", key): value for key, value in kept.items()}
+    if len(bare) < len(kept):  # two networks, of which only one is wrapped
+        return kept, False
+    return bare, bare.keys() != kept.keys()
 
 
 def beside(weights: Weights, expected: Iterable[str]) -> tuple[str, str] | None:
