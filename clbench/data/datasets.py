@@ -11,11 +11,20 @@ from clbench.data.readers.imagenet import read_imagenet
 _CIFAR10_HEAD = "26605548371b38d65b0f5646b7b1aa8b625e2d5c97f2a5109549668420a8bddf"
 """The first 512 test images."""
 
+_CIFAR10 = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
 DATASETS: dict[str, DatasetInfo] = {
     row.name: row
     for row in (
         DatasetInfo("digits", (1, 8, 8), 10, 360, read_digits, packaged=True),
-        DatasetInfo("cifar10", (3, 32, 32), 10, 10_000, read_cifar, known=(_CIFAR10_HEAD,)),
+        DatasetInfo(
+            *("cifar10", (3, 32, 32), 10, 10_000, read_cifar),
+            class_names=_CIFAR10,
+            known=(_CIFAR10_HEAD,),
+        ),
         DatasetInfo("cifar100", (3, 32, 32), 100, 10_000, read_cifar),
     )
 }

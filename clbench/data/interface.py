@@ -22,6 +22,8 @@ class DatasetInfo:
     """Who reads its splits; None for a user's own images."""
     packaged: bool = False
     """Whether a library brings it, so that nobody needs to say where it is."""
+    class_names: tuple[str, ...] = ()
+    """In the order of their numbers; none where they are numbers."""
     known: tuple[str, ...] = ()
     """The sha256 of first test images of it in a file, by which the file's set bears its name."""
 

@@ -186,11 +186,7 @@ def load_for(
         return replace(loaded, network=validated.network, flags=validated.flags), images
     outputs = f"the network has {validated.n_classes} outputs"
     check_labels(images.name, images.labels, validated.n_classes, outputs)
-    if images.class_names and len(images.class_names) != validated.n_classes:
-        raise DataError(
-            f"{outputs}, and {images.name} names {len(images.class_names)} classes, which are "
-            "numbered in the order of their names; call each by the number of its output"
-        )
+    _check_class_names(loaded, images, validated.n_classes)
     loaded = replace(
         loaded,
         network=validated.network,
@@ -198,6 +194,31 @@ def load_for(
         files=loaded.code.files() if loaded.code else loaded.files,
     )
     return loaded, replace(images, n_classes=validated.n_classes)
+
+
+def _check_class_names(loaded: LoadedModel, images: ImageSet, n_outputs: int) -> None:
+    """Check that images name as many classes as there are outputs, and as the network does.
+
+    Raises:
+        DataError: They do not, or the same ones in another order.
+    """
+    if not images.class_names:
+        return
+    if len(images.class_names) != n_outputs:
+        raise DataError(
+            f"the network has {n_outputs} outputs, and {images.name} names "
+            f"{len(images.class_names)} classes, which are numbered in the order of their names; "
+            "call each by the number of its output"
+        )
+    known = DATASETS[loaded.tag].class_names if loaded.tag in DATASETS else ()
+    pairs = zip(map(str.casefold, images.class_names), known, strict=False)
+    other = next(((k, *pair) for k, pair in enumerate(pairs) if pair[0] != pair[1]), None)
+    if other is None:
+        return
+    told = f"class {other[0]} of {images.name} is {other[1]!r}, of {loaded.name} {other[2]!r}"
+    if set(map(str.casefold, images.class_names)) == set(known):
+        raise DataError(f"{told}; number the classes as the network does")
+    log.warning("%s; taken for the same class", told)
 
 
 def _no_classifier(loaded: LoadedModel) -> ModelError:
