@@ -1,10 +1,10 @@
 """Evaluating a network, and what that would cost."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clbench.schema.paths import AnyPath, AnyPaths, as_paths, path_or_none
 from clbench.schema.progress import OnProgress
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clbench.evaluation.progress import Progress
     from clbench.evaluation.session import Session
     from clbench.models.load import Model
+    from clbench.models.preprocessing import Numbers
     from clbench.schema.names import EvidenceKind
     from clbench.schema.records import EvaluationRecord
     from clbench.schema.shard import Shard
@@ -31,6 +32,11 @@ def evaluate(
     data_dir: AnyPath | None = None,
     download: bool = False,
     weights: AnyPath | None = None,
+    mean: "Numbers | None" = None,
+    std: "Numbers | None" = None,
+    resize: int | None = None,
+    crop: int | None = None,
+    interpolation: str | None = None,
     norm: str | None = None,
     eps: str | Fraction | None = None,
     n_examples: int | None = None,
@@ -69,6 +75,12 @@ def evaluate(
         data_dir: The folder with the public archives of a data set.
         download: Whether to fetch a data set that is not there.
         weights: A file of safetensors or of torch.save instead of the model's own weights.
+        mean: What to subtract from pixels before the network, a number per channel, where nothing
+            else tells; it becomes a part of the network, like all of this.
+        std: What to divide them by then.
+        resize: The length of the shorter side that images are brought to first.
+        crop: The side of the square that is cut out of their middle then.
+        interpolation: How they are resized: bilinear (the default), bicubic or nearest.
         norm: Linf, L2 or L1.
         eps: Largest perturbation in units of the pixel range, like "8/255"; exact, so no float.
         n_examples: The first so many examples.
@@ -130,6 +142,13 @@ def evaluate(
         data_dir=data_dir,
         download=download,
         weights=weights,
+        seen={
+            "mean": mean,
+            "std": std,
+            "resize": resize,
+            "crop": crop,
+            "interpolation": interpolation,
+        },
         norm=norm,
         eps=eps,
         n_examples=n_examples,
@@ -189,6 +208,11 @@ def plan(
     data_dir: AnyPath | None = None,
     download: bool = False,
     weights: AnyPath | None = None,
+    mean: "Numbers | None" = None,
+    std: "Numbers | None" = None,
+    resize: int | None = None,
+    crop: int | None = None,
+    interpolation: str | None = None,
     norm: str | None = None,
     eps: str | Fraction | None = None,
     n_examples: int | None = None,
@@ -212,6 +236,11 @@ def plan(
         data_dir: The folder with the public archives of a data set.
         download: Whether to fetch a data set that is not there.
         weights: A file instead of the model's own weights.
+        mean: What to subtract from pixels.
+        std: What to divide them by.
+        resize: The shorter side that images are brought to.
+        crop: What is cut out of their middle.
+        interpolation: How they are resized.
         norm: Linf, L2 or L1.
         eps: Largest perturbation.
         n_examples: The first so many examples.
@@ -236,6 +265,13 @@ def plan(
         data_dir=path_or_none("data_dir", data_dir),
         download=download,
         weights=weights,
+        seen={
+            "mean": mean,
+            "std": std,
+            "resize": resize,
+            "crop": crop,
+            "interpolation": interpolation,
+        },
         norm=norm,
         eps=eps,
         n_examples=n_examples,
@@ -260,6 +296,7 @@ def _session(
     data_dir: Path | None,
     download: bool,
     weights: AnyPath | None,
+    seen: Mapping[str, Any],
     norm: str | None,
     eps: str | Fraction | None,
     n_examples: int | None,
@@ -292,8 +329,10 @@ def _session(
     from clbench.data.load import evaluated_images
     from clbench.evaluation.session import begin
     from clbench.models.load import load_for, preprocessing_of, tell_of_default_images
+    from clbench.models.preprocessing import read_preprocessing
     from clbench.runtime.devices import find_device
 
+    given = read_preprocessing(**seen)
     place = find_device(device)
     images, dataset = evaluated_images(
         settled,
@@ -311,6 +350,7 @@ def _session(
         norm=settled.threat_model.norm,
         device=place,
         weights=path_or_none("weights", weights),
+        preprocessing=given,
     )
     if protocol is None and not own:
         tell_of_default_images(loaded, images)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from clbench.cli import options as opt
+from clbench.cli import options_of_preprocessing as seen
 from clbench.cli.requests import Request, check, each_evaluated, find_model, in_words, requests
 from clbench.cli.run import (
     EXIT_UNRELIABLE,
@@ -49,6 +50,11 @@ def evaluate_model(
     data_dir: opt.DataDir = None,
     download: opt.Download = False,
     weights: opt.WeightsOfModels = None,
+    mean: seen.Mean = None,
+    std: seen.Std = None,
+    resize: seen.Resize = None,
+    crop: seen.Crop = None,
+    interpolation: seen.Interpolation = None,
     norm: opt.Norm = None,
     eps: opt.SeveralEps = None,
     n_examples: opt.NExamples = None,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from clbench.cli import options as opt
+from clbench.cli.options_of_preprocessing import Mean, Std
 from clbench.cli.streams import code_of_others
 
 EXAMPLES = """\b
@@ -40,13 +41,6 @@ BatchNorms = Annotated[
         rich_help_panel=opt.WHAT,
         help="Which of several batch norms: clean or adv, adv unless given.",
     ),
-]
-_PER_CHANNEL = "A number per channel, of pixels in [0, 1], like 0.485,0.456,0.406"
-Mean = Annotated[
-    str | None, typer.Option(rich_help_panel=opt.WHAT, help=f"{_PER_CHANNEL}; with --std.")
-]
-Std = Annotated[
-    str | None, typer.Option(rich_help_panel=opt.WHAT, help=f"{_PER_CHANNEL}; with --mean.")
 ]
 StemPadding = Annotated[
     int | None,

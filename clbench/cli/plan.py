@@ -3,6 +3,7 @@
 from typing import Any
 
 from clbench.cli import options as opt
+from clbench.cli import options_of_preprocessing as seen
 from clbench.cli.streams import code_of_others
 
 
@@ -13,6 +14,11 @@ def plan(
     data_dir: opt.DataDir = None,
     download: opt.Download = False,
     weights: opt.Weights = None,
+    mean: seen.Mean = None,
+    std: seen.Std = None,
+    resize: seen.Resize = None,
+    crop: seen.Crop = None,
+    interpolation: seen.Interpolation = None,
     norm: opt.Norm = None,
     eps: opt.Eps = None,
     n_examples: opt.NExamples = None,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import nn
 
 from clbench.models.checkpoints.load import load_checkpoint
+from clbench.models.preprocessing import Preprocessing
 from clbench.runtime.hashing import state_sha256
 from clbench.runtime.user_code import Code
 from clbench.schema.flags import RaisedFlag
@@ -20,6 +21,7 @@ class Wanted(NamedTuple):
 
     ``dataset`` is None for images of the user's own; ``norm`` is RobustBench's table to look in.
     ``or_more`` allows more outputs than there are classes, which labels need not all show.
+    ``preprocessing`` is what the user says stands before the network.
     """
 
     dataset: str | None
@@ -28,6 +30,7 @@ class Wanted(NamedTuple):
     norm: NormName
     weights: Path | None
     or_more: bool = False
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,16 @@ class LoadedModel:
             training_seed=seed_in(found.about),
             recipe_sha256=found.about.get("recipe_sha256", ""),
         )
+
+    def seeing(self, given: Preprocessing, channels: int) -> "LoadedModel":
+        """Return it with what a user says before its network; the source tells it, too.
+
+        Raises:
+            BadValueError: It is for images of another number of channels.
+        """
+        given.put_before(self.network, channels)
+        source = ", ".join(filter(None, (self.source, str(given))))
+        return replace(self, preprocessing=str(given), source=source)
 
     def with_its_own(self) -> "LoadedModel":
         """Return it known by the weights that its network has."""

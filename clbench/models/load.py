@@ -14,6 +14,7 @@ from clbench.data.datasets import DATASETS, TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.models.argument import is_weights_file, read_argument
 from clbench.models.interface import LoadedModel, Wanted
+from clbench.models.preprocessing import Preprocessing
 from clbench.models.sources import folder, python, robustbench, timm, zoo
 from clbench.models.validate import validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
@@ -55,6 +56,7 @@ def load_model(
     shape: tuple[int, int, int] | None = None,
     norm: NormName = "Linf",
     weights: Path | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> LoadedModel:
     """Return the model that ``name`` says, in eval mode on the CPU.
 
@@ -71,22 +73,25 @@ def load_model(
         weights: A file to fill the network with, instead of its own weights: of safetensors, or
             of ``torch.save``, of which nothing is run. A timm network sees the images normalised
             as its configuration says, with either.
+        preprocessing: What stands before the network, where nothing else tells: of timm's networks,
+            instead of their configuration, and of a user's own code.
 
     Raises:
         UnknownNameError: Nothing has this name.
         BadValueError: A zoo name's tag is of another data set, a zoo name was given to another
-            network, or weights beside a network.
+            network, weights beside a network, or preprocessing where it is known.
         ModelError: A user's code cannot be imported or builds no network.
         WeightsError: The weights are missing, damaged, or of another network.
     """
     if isinstance(name, nn.Module):
-        return _from_memory(name, weights)
+        return _seeing(_from_memory(name, weights), preprocessing, 0, known="what it does itself")
     if not isinstance(name, str | Path):
         raise BadValueError(f"model must be a name, a path or an nn.Module, got {shown(name)}")
     given = read_argument(str(name))
     if given.weights and weights:
         raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
     wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)
+    wanted = wanted._replace(preprocessing=preprocessing)
     what = f"timm:{given.what}" if given.what.startswith(timm.HUBS) else given.what
     prefix, colon, rest = what.partition(":")
     if prefix in _SOURCES and colon:
@@ -97,7 +102,27 @@ def load_model(
         loaded = python.load(what, wanted) if colon else _from_name(what, wanted)
     in_eval_mode(loaded.network)
     check_name(given.name, loaded)
+    known = "RobustBench's" if prefix == "robustbench" else loaded.preprocessing
+    loaded = _seeing(loaded, preprocessing, wanted.shape[0], known=known)
     return replace(loaded, name=given.name or loaded.name)
+
+
+def _seeing(
+    loaded: LoadedModel, given: Preprocessing | None, channels: int, *, known: str | None
+) -> LoadedModel:
+    """Return a model with what a user says before it, unless it is known what is.
+
+    Raises:
+        BadValueError: It is known.
+    """
+    if given is None:
+        return loaded
+    if known:
+        raise BadValueError(
+            f"what model {loaded.name!r} sees is known ({known}), got {given}; leave --mean, "
+            "--std, --resize and --crop out"
+        )
+    return loaded.seeing(given, channels)
 
 
 def preprocessing_of(model: Model, dataset: str | None, norm: NormName) -> str:
@@ -149,6 +174,7 @@ def load_for(
     norm: NormName,
     device: torch.device,
     weights: Path | None = None,
+    preprocessing: Preprocessing | None = None,
     classifier: bool = True,
 ) -> tuple[LoadedModel, ImageSet]:
     """Return the model on its device, checked on a few of the images, and these in its classes.
@@ -161,6 +187,7 @@ def load_for(
         norm: Which of RobustBench's tables to look in.
         device: Where to run it.
         weights: As for ``load_model``.
+        preprocessing: Likewise.
         classifier: Whether it must be one; encoders return features.
 
     Raises:
@@ -174,6 +201,7 @@ def load_for(
         shape=(c, h, w),
         norm=norm,
         weights=weights,
+        preprocessing=preprocessing,
     )
     if loaded.is_encoder and classifier:
         raise _no_classifier(loaded)

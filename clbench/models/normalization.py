@@ -13,7 +13,13 @@ NONE = "none"
 """What a record says where nothing stands before a network."""
 
 
-_INTERPOLATIONS = ("bicubic", "bilinear", "nearest")
+INTERPOLATIONS = {
+    one.value: one
+    for one in (
+        *(InterpolationMode.BICUBIC, InterpolationMode.BILINEAR),
+        InterpolationMode.NEAREST,
+    )
+}
 """Those of timm that tensors have too; bicubic stands for the others."""
 
 
@@ -36,29 +42,33 @@ class Normalise:
 class Resize:
     """A forward pre-hook that brings images in [0, 1] to the size that a network was trained on.
 
-    It does what timm's evaluation does to pictures, but for rounding to bytes: the shorter side
-    (with ``squash``, each) becomes a little longer than wanted, and the middle is cut out.
     Gradients pass.
+
+    Args:
+        scaled: The length of the shorter side, or of both; None where images are not resized.
+        size: Height and width of what is cut out of the middle; None where nothing is cut off.
+        mode: A name in ``INTERPOLATIONS``.
     """
 
-    def __init__(self, size: tuple[int, int], crop: float, mode: str, *, squash: bool) -> None:
-        self.size = size
-        self.scaled = [math.floor(side / crop) for side in size]
-        if not squash:
-            self.scaled = [max(self.scaled)]
-        self.mode = InterpolationMode(mode)
+    def __init__(self, scaled: list[int] | None, size: tuple[int, int] | None, mode: str) -> None:
+        self.scaled, self.size, self.mode = scaled, size, INTERPOLATIONS[mode]
 
     def __call__(self, _module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return the inputs with their first one in the size that is wanted."""
         images, *others = inputs
-        larger = functional.resize(images, self.scaled, interpolation=self.mode, antialias=True)
-        middle: Tensor = functional.center_crop(larger.clamp(0, 1), list(self.size))
-        return (middle, *others)
+        if self.scaled is not None:
+            larger = functional.resize(images, self.scaled, interpolation=self.mode, antialias=True)
+            images = larger.clamp(0, 1)
+        if self.size is not None:
+            images = functional.center_crop(images, list(self.size))
+        return (images, *others)
 
 
 def resize_inside(network: nn.Module, cfg: Mapping[str, Any]) -> str:
     """Make a timm network take images of any size, as its configuration says.
 
+    It does what timm's evaluation does to pictures, but for rounding to bytes: the shorter side
+    (with a squashed crop, each) becomes a little longer than wanted, and the middle is cut out.
     Call it before ``normalise_inside``, as timm resizes first.
 
     Returns:
@@ -66,10 +76,12 @@ def resize_inside(network: nn.Module, cfg: Mapping[str, Any]) -> str:
     """
     height, width = cfg["input_size"][1:]
     wanted = cfg.get("interpolation", "bicubic")
-    mode = wanted if wanted in _INTERPOLATIONS else "bicubic"
-    squash = cfg.get("crop_mode") == "squash"
+    mode = wanted if wanted in INTERPOLATIONS else "bicubic"
     crop = cfg.get("crop_pct") or 1.0
-    network.register_forward_pre_hook(Resize((height, width), crop, mode, squash=squash))
+    scaled = [math.floor(side / crop) for side in (height, width)]
+    if cfg.get("crop_mode") != "squash":
+        scaled = [max(scaled)]
+    network.register_forward_pre_hook(Resize(scaled, (height, width), mode))
     return f"resized to {height}x{width} ({mode}, crop {crop:g})"
 
 

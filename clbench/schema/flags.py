@@ -150,7 +150,8 @@ FLAGS: dict[str, Flag] = {
     ),
     "normalisation_suspect": Flag(
         "the network has more images right once they are normalised in a common way, or a "
-        "normalisation is undone, so that one seems to be missing or to be there twice",
+        "normalisation is undone, so that one seems to be missing or to be there twice; --mean and "
+        "--std put one before it",
         unit="more of the first 64 images right",
     ),
     "nan_logits": Flag(

@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from clbench.data.datasets import TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.data.load import load_images
 from clbench.models.interface import LoadedModel
 from clbench.models.load import IN_MEMORY, load_for, preprocessing_of
+from clbench.models.preprocessing import of_words
 from clbench.models.zoo import zoo_names
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import DataError, ModelError
@@ -95,6 +97,7 @@ def find_model(stored: Stored, given: Given, images: ImageSet, device: torch.dev
             f"{record.model.name!r}; give it with --model and --weights"
         )
     assert record.threat_model is not None, "something was attacked"
+    in_memory = isinstance(named, nn.Module)
     loaded, adapted = load_for(
         named,
         images,
@@ -102,6 +105,7 @@ def find_model(stored: Stored, given: Given, images: ImageSet, device: torch.dev
         norm=parse_norm(record.threat_model.norm),
         device=device,
         weights=given.weights,
+        preprocessing=None if in_memory else of_words(record.model.preprocessing),
     )
     return Asked(loaded, replace(adapted, name=record.data.name), device)
 

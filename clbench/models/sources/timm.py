@@ -37,7 +37,8 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
 
     It normalises the images as its configuration says, which is what trainings with timm do. With
     timm's weights, it resizes them too; with a user's, it does so only where these fit no other
-    size, as they may have been trained on images of this one.
+    size, as they may have been trained on images of this one. Where the user says what stands
+    before it, none of this is done.
 
     Raises:
         UnknownNameError: timm has no such model, or it is on a hub.
@@ -56,9 +57,13 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
 
 def _load_at_a_size(name: str, wanted: Wanted) -> LoadedModel:
     cfg = pretrained_cfg(name)
-    if row := zoo_row(name):
+    row = zoo_row(name)
+    if row:
         check_shape(f"timm:{name}", row, wanted)
     other_size = tuple(getattr(cfg, "input_size", wanted.shape))[1:] != wanted.shape[1:]
+    given = wanted.preprocessing
+    if given is not None and not row:
+        return _load(name, cfg, wanted, resized=bool(given.resize or given.crop))
     if wanted.weights is None:
         return _load(name, cfg, wanted, resized=other_size)
     try:
@@ -73,23 +78,34 @@ def _load_at_a_size(name: str, wanted: Wanted) -> LoadedModel:
 def _load(name: str, cfg: object, wanted: Wanted, *, resized: bool) -> LoadedModel:
     network = _build(name, cfg, wanted, resized=resized)
     settings: Mapping[str, Any] = network.pretrained_cfg  # type: ignore[assignment] # timm's
+    if wanted.preprocessing is not None and not zoo_row(name):
+        return loaded_from_elsewhere(
+            network,
+            f"timm:{name}",
+            wanted.weights,
+            source=", ".join([f"timm {timm.__version__}", *_owner(name)]),
+            backbone=name.partition(".")[0],
+        )
     steps = [resize_inside(network, settings)] if resized else []
     normalised = normalise_inside(network, settings, wanted.shape[0])
     steps += [normalised] if normalised != NONE else []
     changed = ["resized"] if resized else []
     changed += ["normalised"] if wanted.weights and normalised != NONE else []
-    owner = owner_of(name)
-    of = [] if owner.partition(".")[0] in _AT_HOME else [f"of {owner}"]
     loaded = loaded_from_elsewhere(
         network,
         f"timm:{name}",
         wanted.weights,
-        source=", ".join([f"timm {timm.__version__}", *of, *changed]),
+        source=", ".join([f"timm {timm.__version__}", *_owner(name), *changed]),
         backbone=name.partition(".")[0],
         preprocessing=", ".join(steps) or NONE,
     )
     _tell(loaded, settings, wanted, changed)
     return loaded
+
+
+def _owner(name: str) -> list[str]:
+    owner = owner_of(name)
+    return [] if owner.partition(".")[0] in _AT_HOME else [f"of {owner}"]
 
 
 def _build(name: str, cfg: object, wanted: Wanted, *, resized: bool) -> nn.Module:
