@@ -25,6 +25,9 @@ def of_attack(stored: Stored) -> Iterator[Problem]:
     for field in ("forward", "backward"):
         if (passes := getattr(record.counts, field)) < 0:
             yield problem(f"counts.{field}", str(passes), "0 or more")
+    if record.counts.backward > record.counts.forward:
+        expected = f"at most {record.counts.forward:,}, as each follows a forward pass"
+        yield problem("counts.backward", f"{record.counts.backward:,}", expected)
     if (attack is None) != (record.threat_model is None):
         alone, lacks = ("threat_model", "attack") if attack is None else ("attack", "threat_model")
         yield problem(lacks, "null", f"one, as there is a {alone}")
