@@ -175,7 +175,8 @@ def _about(inputs: FindingInputs) -> list[str]:
     if inputs.records:
         record = next(iter(inputs.records.values()))
         lines.append(
-            f"Robust accuracy: {len(inputs.records)} records of {record.data.n} images of "
+            f"Robust accuracy: {len(inputs.records)} record{'s' * (len(inputs.records) != 1)} of "
+            f"{record.data.n} images of "
             f"{record.data.name}, {record.setting}."
         )
     return lines

@@ -165,9 +165,15 @@ def external(
         ),
     ] = None,
     certificate: Annotated[
-        Path | None, typer.Option(help=".npz with index and adversarial images, which are checked.")
+        Path | None,
+        typer.Option(
+            help=".npz with index [m] and adversarial [m, c, h, w], floats in [0, 1]; all are "
+            "checked."
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="As for clbench eval.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The network of the record, as for clbench eval.")
+    ] = None,
     weights: opt.Weights = None,
     data: opt.Data = None,
     data_dir: opt.DataDir = None,

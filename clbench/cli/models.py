@@ -23,7 +23,8 @@ def models(as_json: opt.Json = False) -> None:
     show_rows("models", _by_name(), as_json=False)
     print(LEGEND)
     if registered := _registered():
-        show_rows("\nregistered by installed packages", registered, as_json=False)
+        print()
+        show_rows("registered by installed packages", registered, as_json=False)
 
 
 def _by_tag() -> list[dict[str, str]]:

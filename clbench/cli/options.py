@@ -146,7 +146,8 @@ Backend = Annotated[
     str,
     typer.Option(
         rich_help_panel=ATTACK,
-        help="Who must run the attack.",
+        help="Who must run the attack: auto, native (clbench itself), pyautoattack or "
+        "torchattacks.",
         autocompletion=names_of("clbench.attacks.grammar:BACKEND_NAMES"),
         **reads(readers.backend),
     ),
@@ -198,12 +199,14 @@ TrainData = Annotated[
     typer.Option(
         rich_help_panel=WHAT,
         help="Training images for --linear-probes: .npz or .parquet; may be repeated.",
+        metavar="FILE",
     ),
 ]
 TransferFrom = Annotated[
     list[Path] | None,
     typer.Option(
         rich_help_panel=ATTACK,
+        metavar="RECORD",
         help="A record of another network on the same examples, whose adversarial images are "
         "asked about last; may be repeated.",
     ),
@@ -296,6 +299,7 @@ TrainingFiles = Annotated[
     typer.Option(
         rich_help_panel=WHAT,
         help="Training images of your own, .npz or .parquet; may be repeated.",
+        metavar="FILE",
     ),
 ]
 Pretrained = Annotated[

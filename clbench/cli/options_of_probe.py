@@ -14,6 +14,7 @@ Models = Annotated[
     typer.Option(
         "--model",
         rich_help_panel=WHAT,
+        metavar="MODEL",
         help="As for clbench eval; NAME=WHAT names one, MODEL=WEIGHTS gives it other "
         "weights; once for every model.",
     ),
@@ -23,6 +24,7 @@ Comparisons = Annotated[
     typer.Option(
         "--comparison",
         rich_help_panel=MEASURES,
+        metavar="NAME",
         help="Which matrices, all by default; may be repeated: clean-clean, "
         "adversarial-adversarial, adversarial-clean, cross-clean, cross-adversarial, "
         "cross-common, cross-scheme, cross-scenario.",
@@ -43,6 +45,7 @@ Layers = Annotated[
     typer.Option(
         "--layer",
         rich_help_panel=MEASURES,
+        metavar="LAYER",
         help="Stage, module or pattern (layer*.conv2), or all; may be repeated; the ends of "
         "blocks, pooled features and logits by default.",
     ),

@@ -107,7 +107,7 @@ class ImageSet:
         n, channels, height, width = self.images.shape
         colours = {1: "grey", 3: "rgb"}.get(channels, f"with {channels} channels")
         counts = self.labels.bincount(minlength=self.n_classes)
-        shares = [f"{100 * count / n:.0f} %" for count in (counts.max(), counts.min())]
+        shares = [f"{100 * count / n:.0f} %" for count in (counts.min(), counts.max())]
         each = " to ".join(dict.fromkeys(shares))
         return f"{n} images {width}x{height} {colours}, {self.n_classes} classes, {each} each"
 

@@ -116,7 +116,5 @@ def _of_csv(out: Path, read: list[Stored], n_files: int) -> Iterator[Problem]:
         return
     gives = render(list(records.values()), outcomes_of(records, out))
     if not holds(csv, gives):
-        expected = (
-            f"what the {n_files} records give; clbench leaderboard build --out {out} writes it"
-        )
+        expected = f"what its records give; clbench leaderboard build --out {out} writes it"
         yield Problem(FILES, csv, "content", "another" if csv.exists() else "missing", expected)

@@ -3,6 +3,7 @@
 import importlib
 import sys
 import sysconfig
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, reduce
@@ -21,6 +22,8 @@ from clbench.schema.provenance import version_of
 
 _INSTALLED = ("site-packages", "dist-packages", sysconfig.get_path("stdlib"))
 """Parts of the paths of modules that are not a user's own."""
+
+_OURS = Path(__file__).parents[1]
 
 
 class Code(NamedTuple):
@@ -71,6 +74,16 @@ def _changed(place: str) -> int:
         return Path(place or ".").stat().st_mtime_ns
     except OSError:
         return 0
+
+
+def describe_with_line(error: BaseException) -> str:
+    """Return what an error says, and the last line of a user's own code that led to it."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        foreign = path.is_relative_to(_OURS) or any(part in frame.filename for part in _INSTALLED)
+        if not foreign and path.suffix == ".py":
+            return f"{describe(error)} ({path.name}, line {frame.lineno})"
+    return describe(error)
 
 
 def load_registered(what: str, point: EntryPoint, error: type[ClbenchError]) -> UserObject:

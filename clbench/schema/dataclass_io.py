@@ -186,7 +186,9 @@ def _verified(table: Any, what: str, *, must_be_checked: bool) -> Any:  # noqa: 
             raise BadValueError(f"{what} lacks {CHECKSUM}")
         return table
     if table[CHECKSUM] != checksum_of(table):
-        raise BadValueError(f"{what} is not what its checksum was made of")
+        raise BadValueError(
+            f"{what} is not what its checksum was made of, so it was changed after it was written"
+        )
     return {key: item for key, item in table.items() if key != CHECKSUM}
 
 

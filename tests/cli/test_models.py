@@ -60,3 +60,4 @@ def test_models_of_other_packages_are_shown(tmp_path, monkeypatch):
         "",
     )
     assert ["my_net", "nets:make"] in [line.split() for line in show().splitlines()]
+    assert "registered by installed packages" in show().splitlines()

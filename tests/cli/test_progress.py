@@ -38,9 +38,9 @@ def test_the_first_line_says_what_is_evaluated(told):
 def test_a_step_is_named_when_it_begins_and_then_every_half_minute(told):
     lines = told(*((t, at("square", 0, within=float(t))) for t in range(1, 66)))
     assert lines[1:] == [
-        "square (1/2): about 1 of 90 images, 50.00% left",
-        "square (1/2): about 31 of 90 images, 50.00% left",
-        "square (1/2): about 61 of 90 images, 50.00% left",
+        "square (1/2): about 1 of 90 images, 50.00% still right",
+        "square (1/2): about 31 of 90 images, 50.00% still right",
+        "square (1/2): about 61 of 90 images, 50.00% still right",
     ]
 
 
@@ -51,8 +51,8 @@ def test_there_is_not_a_line_for_every_batch(told):
 def test_every_step_and_probe_has_a_line(told):
     lines = told((0, at("a", 9)), (0, at("b", 9, eta=3700.0)), (0, ("cka of stage1", 1, 4)))
     assert lines[1:] == [
-        "a (1/2): 9 of 90 images, 50.00% left",
-        "b (1/2): 9 of 90 images, 50.00% left, about 1 h 01 min to go",
+        "a (1/2): 9 of 90 images, 50.00% still right",
+        "b (1/2): 9 of 90 images, 50.00% still right, about 1 h 01 min to go",
         "cka of stage1: 1 of 4",
     ]
 
@@ -61,5 +61,5 @@ def test_names_are_text(told):
     lines = told((0, at("[/x]\x1b[31m", 9)), begin="evaluating [bold]a\x1b[/x]")
     assert lines == [
         "evaluating [bold]a\\x1b[/x]",
-        "[/x]\\x1b[31m (1/2): 9 of 90 images, 50.00% left",
+        "[/x]\\x1b[31m (1/2): 9 of 90 images, 50.00% still right",
     ]

@@ -114,7 +114,7 @@ def test_what_there_is_in_words(tmp_path, pictures):
     found = clbench.load_data(npz(tmp_path, *pictures))
     assert found.summary == "200 images 9x12 rgb, 5 classes, 20 % each"
     few = found.select(torch.tensor([0, 1, 5]))
-    assert few.summary == "3 images 9x12 rgb, 5 classes, 67 % to 0 % each"
+    assert few.summary == "3 images 9x12 rgb, 5 classes, 0 % to 67 % each"
 
 
 def test_classes_that_no_example_shows_are_counted(tmp_path, pictures):

@@ -186,7 +186,7 @@ def test_a_label_beyond_the_protocols_classes_is_refused(save):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"absent.npz' does not exist; --data takes a .npz file"):
+    with pytest.raises(DataError, match=r"absent.npz' does not exist; check the path"):
         load_file(tmp_path / "absent.npz")
 
 

@@ -179,8 +179,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path, images):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    message = r"absent.parquet' does not exist; --data takes a .parquet file with images"
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=r"absent.parquet' does not exist; check the path"):
         read_parquet(tmp_path / "absent.parquet")
 
 

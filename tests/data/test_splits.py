@@ -217,7 +217,7 @@ def test_a_file_of_no_known_format_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["absent.npz", "absent.parquet"])
 def test_a_missing_file_is_named(tmp_path, name):
-    with pytest.raises(DataError, match=f"{name}' does not exist; --data takes a "):
+    with pytest.raises(DataError, match=f"{name}' does not exist; check the path"):
         training_files("cifar10", [tmp_path / name])
 
 

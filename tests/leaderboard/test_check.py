@@ -192,7 +192,7 @@ def test_a_changed_csv_is_found(folder, bound):
     csv = out / "leaderboard.csv"
     csv.write_text(csv.read_text().replace("0.45", "0.95"))
     (problem,) = check(out).problems
-    assert str(problem).startswith(f"{csv}: content is another, expected what the 1 records give")
+    assert str(problem).startswith(f"{csv}: content is another, expected what its records give")
 
 
 @pytest.fixture

@@ -144,9 +144,9 @@ def test_object_in_place_of_a_factory_is_refused(code, factory, kind):
 @pytest.mark.parametrize(
     ("factory", "error"),
     [
-        ("make_trouble", r"KeyError: 'lost\\nkey'"),
+        ("make_trouble", r"KeyError: 'lost\\nkey' \(net.py, line \d+\)"),
         ("make_argument", r"TypeError: make_argument\(\) missing 1 required .* 'width'"),
-        ("make_exit", "SystemExit: 3"),
+        ("make_exit", r"SystemExit: 3 \(net.py, line \d+\)"),
     ],
 )
 def test_factory_that_raises_is_quoted(code, factory, error):

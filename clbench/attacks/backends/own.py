@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from clbench.attacks.interface import Attack, Granularity
 from clbench.attacks.own import ENTRY_POINT_GROUP, SOURCE, load, row
-from clbench.runtime.user_code import is_own
+from clbench.runtime.user_code import describe_with_line, is_own
 from clbench.schema.attack_spec import Component
-from clbench.schema.errors import BadValueError, describe
+from clbench.schema.errors import BadValueError
 from clbench.schema.names import NormName
 from clbench.schema.threat_model import ThreatModel
 
@@ -63,7 +63,9 @@ class _Named:
         try:
             found: object = self.attack(model, images, labels, threat_model, seed=seed, index=index)
         except Exception as error:
-            raise BadValueError(f"attack '{self.name}' raised {describe(error)}") from error
+            raise BadValueError(
+                f"attack '{self.name}' raised {describe_with_line(error)}"
+            ) from error
         if not isinstance(found, Tensor) or found.shape != images.shape:
             got = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise BadValueError(

@@ -64,7 +64,7 @@ def evaluation_progress(
             write("progress", at)
             done = (at.done + at.within) / at.total if at.total else 1.0
             step = f"{visible(at.attack)} ({at.step}/{at.n_steps})" if at.step else at.attack
-            left = f"{at.accuracy_left:.2%} left"
+            left = f"{at.accuracy_left:.2%} still right"
             to_go = "" if at.eta is None else f"about {_duration(at.eta)} to go"
             bars.update(
                 task,

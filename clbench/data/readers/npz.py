@@ -67,9 +67,10 @@ def check_path(path: Path, wanted: str) -> None:
     Raises:
         DataError: There is none, or a folder.
     """
+    if path.is_dir():
+        raise DataError(f"'{path}' is a folder; --data takes {wanted}")
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise DataError(f"'{path}' {what}; --data takes {wanted}")
+        raise DataError(f"'{path}' does not exist; check the path")
 
 
 def _read(path: Path) -> dict[str, Array]:

@@ -8,8 +8,14 @@ from torch import nn
 
 from clbench.models.interface import LoadedModel, Wanted, loaded_from_elsewhere
 from clbench.runtime.as_found import defaults_as_found
-from clbench.runtime.user_code import import_object, importable, load_registered, registered
-from clbench.schema.errors import ModelError, describe
+from clbench.runtime.user_code import (
+    describe_with_line,
+    import_object,
+    importable,
+    load_registered,
+    registered,
+)
+from clbench.schema.errors import ModelError
 
 ENTRY_POINT_GROUP = "clbench.models"
 """Where other packages register a name for a factory of theirs."""
@@ -84,7 +90,9 @@ def _call(name: str, factory: Any) -> nn.Module:  # noqa: ANN401 - whatever the 
         with defaults_as_found():
             network = factory()
     except (Exception, SystemExit) as error:
-        raise ModelError(f"model '{name}': its factory raised {describe(error)}") from error
+        raise ModelError(
+            f"model '{name}': its factory raised {describe_with_line(error)}"
+        ) from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"model '{name}' must be {wanted}, it returned {type(network).__name__}")
     return network
