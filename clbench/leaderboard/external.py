@@ -68,7 +68,7 @@ def add_external(
         value = shown.robust_acc
     if value is None:
         raise BadValueError("--robust-acc must be given where no --certificate shows it, got none")
-    _check_lower(record, value, path)
+    _check_lower(record, value, path, is_shown=shown is not None)
     if shown is not None:
         write_atomically(certificate_of(place, out), shown.content)
     digest = sha256_of(shown.content) if shown else ""
@@ -100,13 +100,17 @@ def _shown(
     return _Shown(robust_beside(certificate, evidence) / len(evidence), certificate.content)
 
 
-def _check_lower(record: EvaluationRecord, given: float, path: Path) -> None:
-    robust = record.measure("robust_acc")
+def _check_lower(record: EvaluationRecord, given: float, path: Path, *, is_shown: bool) -> None:
+    """Check that an accuracy is below what a record has; images count more than somebody's word."""
+    robust, before = record.measure("robust_acc"), record.external
     assert robust is not None, "it was looked at"
-    lowest = record.external.robust_acc if record.external else robust.value
+    if before is not None and is_shown and not before.certificate_sha256:
+        before = None
+    lowest = before.robust_acc if before else robust.value
     if given < lowest:
         return
-    whose = f"{record.external.source!r}, added before," if record.external else "the record itself"
+    whose = f"{before.source!r}, added before," if before else "the record itself"
     raise BadValueError(
         f"--robust-acc must be below {lowest:.6g}, which {whose} has in {path}, got {given:.6g}"
+        + (", which the certificate shows" if is_shown else "")
     )

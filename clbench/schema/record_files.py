@@ -79,8 +79,13 @@ def write_record(record: EvaluationRecord, path: Path) -> None:
     write_atomically(path, to_json(record, checksum=record.is_bound))
 
 
-def read_record(path: Path) -> EvaluationRecord:
+def read_record(path: Path, *, whatever_checksum: bool = False) -> EvaluationRecord:
     """Read a record.
+
+    Args:
+        path: Its file.
+        whatever_checksum: Whether one that was changed since it was written is read all the same,
+            to tell what is wrong with it.
 
     Raises:
         RecordError: The file is missing, cut off, changed since it was written, of an unknown
@@ -94,6 +99,7 @@ def read_record(path: Path) -> EvaluationRecord:
         schema_versions=range(1, SCHEMA_VERSION + 1),
         checked_versions=sorted({*range(1, SCHEMA_VERSION + 1)} - {*UNBOUND_VERSIONS}),
         upgrade=_with_flags,
+        whatever_checksum=whatever_checksum,
     )
 
 

@@ -25,9 +25,6 @@ def of_attack(stored: Stored) -> Iterator[Problem]:
     for field in ("forward", "backward"):
         if (passes := getattr(record.counts, field)) < 0:
             yield problem(f"counts.{field}", str(passes), "0 or more")
-    if record.counts.backward > record.counts.forward:
-        expected = f"at most {record.counts.forward:,}, as each follows a forward pass"
-        yield problem("counts.backward", f"{record.counts.backward:,}", expected)
     if (attack is None) != (record.threat_model is None):
         alone, lacks = ("threat_model", "attack") if attack is None else ("attack", "threat_model")
         yield problem(lacks, "null", f"one, as there is a {alone}")
@@ -85,7 +82,7 @@ def _of_components(stored: Stored, attack: AttackEntry) -> Iterator[Problem]:
     wanted = [name for name in named if name in had or not _needs_more(name, n_classes)]
     if had != wanted:
         found, its = (JOIN.join(one) or "nothing" for one in (had, wanted))
-        expected = f"{its}, which {attack.name!r} stands for"
+        expected = f"{its}, which the name {attack.name!r} stands for"
         yield Problem(FILES, stored.path, "attack.parameters", found, expected)
 
 

@@ -33,6 +33,11 @@ _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 _CLOCKS = timedelta(days=1)
 """By so much clocks may differ."""
 
+_NAMED_AFTER_FILES = ("model.name", "model.source", "model.files", "data.name", "attack.")
+"""Where names of a user's files stand, which may be any; they are shown so that all can be seen."""
+
+_NAME_IN = "a name in "
+
 _LONGEST_RUN = 10**10
 """Seconds: some 300 years."""
 
@@ -138,7 +143,8 @@ def of_fields(stored: Stored) -> Iterator[Problem]:
 
 def _texts_of(record: EvaluationRecord) -> Iterator[_Row]:
     for field, text in _texts(to_table(record), ""):
-        yield field, visible(text) == text, text, "text in which all can be seen"
+        of_user = field.removeprefix(_NAME_IN).startswith(_NAMED_AFTER_FILES)
+        yield field, of_user or visible(text) == text, text, "text in which all can be seen"
 
 
 def _by_rules(record: EvaluationRecord) -> Iterator[_Row]:
@@ -182,7 +188,7 @@ def _texts(value: object, place: str) -> Iterator[tuple[str, str]]:
             yield place, value
         case dict():
             for key, one in value.items():
-                yield f"a name in {place}" if place else "a name", key
+                yield f"{_NAME_IN}{place}" if place else "a name", key
                 yield from _texts(one, f"{place}.{key}" if place else key)
         case list():
             for number, one in enumerate(value):

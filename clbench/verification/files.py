@@ -26,12 +26,21 @@ _ROUNDING = 1e-9
 
 
 def check_files(path: Path, out: Path) -> tuple[Stored | None, list[Problem]]:
-    """Return a record below ``out``, None where it cannot be read, and what is wrong with it."""
+    """Return a record below ``out``, None where it cannot be read, and what is wrong with it.
+
+    Of one that was changed after it was written it is also told what else does not hold.
+    """
     try:
         record = read_record(path)
     except RecordError as error:
-        return None, [Problem.of_error(FILES, path, error)]
-    return check_record(record, path, out)
+        damaged = Problem.of_error(FILES, path, error)
+    else:
+        return check_record(record, path, out)
+    try:
+        changed = read_record(path, whatever_checksum=True)
+    except RecordError:
+        return None, [damaged]
+    return None, [damaged, *check_record(changed, path, out)[1]]
 
 
 def check_record(record: EvaluationRecord, path: Path, out: Path) -> tuple[Stored, list[Problem]]:

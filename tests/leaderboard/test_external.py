@@ -176,6 +176,14 @@ def test_a_certificate_shows_the_accuracy_and_is_kept(stored, certificate, newly
     assert str(problem) == f"certificate '{kept}' cannot be read: No such file or directory"
 
 
+def test_images_replace_a_word_without_any(stored, certificate):
+    clbench.add_external(stored, source="somebody", robust_acc="0.001")
+    changed = clbench.add_external(stored, source=SOURCE, certificate=certificate())
+    assert changed.external.certificate_sha256
+    with pytest.raises(BadValueError, match=r"must be below 0\.\d+, which .* added before"):
+        clbench.add_external(stored, source="somebody", robust_acc=changed.external.robust_acc)
+
+
 def test_verify_says_whose_word_an_accuracy_without_images_is(stored, tmp_path):
     clbench.add_external(stored, source=SOURCE, robust_acc="0.001")
     (remark,) = check(tmp_path).remarks

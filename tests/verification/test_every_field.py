@@ -29,15 +29,15 @@ NO_JSON = ("infinite", "no number", "400 digits")
 """What JSON cannot hold: the file is refused as a whole."""
 
 FREE = {
-    ("model", "name"): {"text"},
+    ("model", "name"): {"text", "escape"},
     ("model", "scheme"): {"nothing"},
     ("model", "scenario"): {"nothing"},
     ("model", "backbone"): {"text", "nothing"},
     ("model", "tag"): {"text", "nothing"},
-    ("model", "source"): {"text", "nothing"},
+    ("model", "source"): {"text", "nothing", "escape"},
     ("model", "files"): {"null", "table"},
     ("model", "recipe_sha256"): {"nothing"},
-    ("data", "name"): {"text"},
+    ("data", "name"): {"text", "escape"},
     ("device",): {"text"},
     ("commit",): {"nothing"},
     ("versions", "torch"): {"nothing"},

@@ -1,5 +1,6 @@
 """Every forgery is found by the level that can find it, or listed as one that none can find."""
 
+import json
 import re
 from pathlib import Path
 
@@ -73,6 +74,26 @@ def test_a_forgery_is_found_by_the_first_level_that_can(honest, forge, verify, f
         problems
     )
     assert all("\n" not in str(one) for one in problems)
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        (lambda record: record["threat_model"].update(eps="1/50"), "certificate of example"),
+        (lambda record: record["measures"][0].update(value=0.99), "measures.clean_acc is 0.99"),
+        (lambda record: record["attack"].update(name="best"), "which the name 'best' stands for"),
+        (lambda record: record.update(seed=-1), "seed is -1"),
+    ],
+)
+def test_of_a_record_that_was_edited_it_is_told_what_does_not_hold(
+    honest, forge, verify, field, says
+):
+    forger = forge(honest())
+    field(forger.content)
+    forger.path.write_text(json.dumps(forger.content))
+    told = [str(one) for one in verify(forger.out, 1).problems]
+    assert "not what its checksum was made of" in told[0]
+    assert any(says in one for one in told[1:]), told
 
 
 def test_there_are_enough_of_them_and_each_has_a_name_of_its_own():
