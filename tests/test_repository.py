@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 OURS = ROOT / "leaderboard"
 
 FLAGS = {
-    "eval": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
-        --attack --backend --batch-size --device --precision --seed --shard --finish
+    "eval": """--model --protocol --data --data-dir --download --weights --mean --std --resize
+        --crop --interpolation --norm --eps --n-examples --attack --backend --batch-size --device --precision --seed --shard --finish
         --transfer-from --escalate --out --probe --no-probe --linear-probes --layer-probes
         --train-data --restart --resume --save-adversarial --evidence --events --strict --json
         --quiet --help""",
@@ -30,8 +30,8 @@ FLAGS = {
     "compare": "--recipes --out --format --json --help",
     "verify": """--level --model --weights --data --data-dir --audit --nonce --attack --device
         --json --help""",
-    "plan": """--model --protocol --data --data-dir --download --weights --norm --eps --n-examples
-        --attack --backend --batch-size --device --precision --seed --json --help""",
+    "plan": """--model --protocol --data --data-dir --download --weights --mean --std --resize
+        --crop --interpolation --norm --eps --n-examples --attack --backend --batch-size --device --precision --seed --json --help""",
     "corruptions": """--model --dataset --data-dir --weights --n-examples --baseline --device --out
         --json --help""",
     "models": "--json --help",

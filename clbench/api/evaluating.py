@@ -328,11 +328,15 @@ def _session(
 
     from clbench.data.load import evaluated_images
     from clbench.evaluation.session import begin
-    from clbench.models.load import load_for, preprocessing_of, tell_of_default_images
-    from clbench.models.preprocessing import read_preprocessing
+    from clbench.models.load import (
+        load_for,
+        preprocessing_of,
+        read_seen,
+        tell_of_default_images,
+    )
     from clbench.runtime.devices import find_device
 
-    given = read_preprocessing(**seen)
+    given = read_seen(seen)
     place = find_device(device)
     images, dataset = evaluated_images(
         settled,

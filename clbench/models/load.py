@@ -1,9 +1,10 @@
 """One name, one network: what ``--model`` reads."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import timm as timm_package
 import torch
@@ -14,7 +15,7 @@ from clbench.data.datasets import DATASETS, TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.models.argument import is_weights_file, read_argument
 from clbench.models.interface import LoadedModel, Wanted
-from clbench.models.preprocessing import Preprocessing
+from clbench.models.preprocessing import Preprocessing, read_preprocessing
 from clbench.models.sources import folder, python, robustbench, timm, zoo
 from clbench.models.validate import validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
@@ -164,6 +165,16 @@ def check_name(name: str, loaded: LoadedModel) -> None:
             f"the name {name!r} is of a model of the zoo, got it for {loaded.name!r}; "
             f"choose another one: --model mine={loaded.name}"
         )
+
+
+def read_seen(said: Mapping[str, Any]) -> Preprocessing | None:
+    """Return what options say that stands before a network; None where they say nothing.
+
+    Raises:
+        BadValueError: It cannot be.
+        UnknownNameError: There is no such interpolation.
+    """
+    return read_preprocessing(**said)
 
 
 def load_for(

@@ -34,7 +34,7 @@ def test_no_command_shows_them_all(clbench):
 
 
 def test_an_unknown_option_is_the_users(clbench):
-    done = clbench("eval", "--modle", "simclr_at")
+    done = clbench("eval", "--modell", "simclr_at")
     assert done.status == 2
     assert "(Possible options: --model); see" in done.err
 
