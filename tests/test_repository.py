@@ -21,7 +21,8 @@ OURS = ROOT / "leaderboard"
 
 FLAGS = {
     "eval": """--model --protocol --data --data-dir --download --weights --mean --std --resize
-        --crop --interpolation --norm --eps --n-examples --attack --backend --batch-size --device --precision --seed --shard --finish
+        --crop --interpolation --norm --eps --n-examples --attack
+        --backend --batch-size --device --precision --seed --shard --finish
         --transfer-from --escalate --out --probe --no-probe --linear-probes --layer-probes
         --train-data --restart --resume --save-adversarial --evidence --events --strict --json
         --quiet --help""",
@@ -31,7 +32,8 @@ FLAGS = {
     "verify": """--level --model --weights --data --data-dir --audit --nonce --attack --device
         --json --help""",
     "plan": """--model --protocol --data --data-dir --download --weights --mean --std --resize
-        --crop --interpolation --norm --eps --n-examples --attack --backend --batch-size --device --precision --seed --json --help""",
+        --crop --interpolation --norm --eps --n-examples --attack
+        --backend --batch-size --device --precision --seed --json --help""",
     "corruptions": """--model --dataset --data-dir --weights --n-examples --baseline --device --out
         --json --help""",
     "models": "--json --help",

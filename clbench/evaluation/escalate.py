@@ -20,7 +20,12 @@ def escalated(evaluation: Evaluation, again: Callable[[str], Evaluation]) -> Eva
     """
     record = evaluation.record
     lowest, attack = evaluation, record.attack.name if record.attack else ""
-    for remedy in remedies(record.flags, attack):
+    asked = remedies(record.flags, attack)
+    if not asked:
+        flags = ", ".join(record.flag_names)
+        why = f"no flag of it asks for one ({flags})" if flags else "it has no flags"
+        log.info("no other attack is run for %s: %s", record.model.name, why)
+    for remedy in asked:
         other = again(remedy)
         first, second = _robust(evaluation), _robust(other)
         log.warning(

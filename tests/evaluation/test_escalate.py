@@ -50,9 +50,11 @@ def test_the_attack_that_a_flag_asks_for_is_run_and_the_lower_number_is_returned
     assert any("which flags doubt" in line for line in caplog.messages)
 
 
-def test_without_a_flag_nothing_else_is_run(tmp_path):
+def test_without_a_flag_nothing_else_is_run_which_is_told(tmp_path, caplog):
     plain = nn.Sequential(nn.Flatten(), nn.Linear(36, 4))
-    done, told = evaluated(tmp_path, plain, "pgd,steps=20")
+    with caplog.at_level(logging.INFO, logger="clbench"):
+        done, told = evaluated(tmp_path, plain, "pgd,steps=20")
+    assert "no other attack is run for Sequential: it has no flags" in caplog.messages
     assert done.record.flags == ()
     assert told == [done.record]
 
