@@ -17,8 +17,7 @@ from clbench.schema.protocol import CUSTOM, LARGEST_SEED, SUFFIX, protocols
 from clbench.schema.records import EvaluationRecord
 from clbench.schema.text import shown, visible
 from clbench.schema.threat_model import format_eps, parse_eps, parse_norm
-from clbench.schema.version import __version__
-from clbench.verification.findings import FILES, Problem, Stored
+from clbench.verification.findings import FILES, Problem, Stored, is_of_this_version
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-dirty)?")
@@ -168,11 +167,6 @@ def _by_others(record: EvaluationRecord) -> Iterator[_Row]:
     names = (*protocols(), CUSTOM, *(one.protocol for one in CORRUPTED.values()))
     known = name in names or name.endswith(SUFFIX) or not is_of_this_version(record)
     yield "protocol", known, name, f"one of {', '.join(names)}, or the name of a {SUFFIX} file"
-
-
-def is_of_this_version(record: EvaluationRecord) -> bool:
-    """Say whether this clbench made a record; another may have other names."""
-    return record.versions.get("clbench") == __version__
 
 
 def _value(record: EvaluationRecord, field: str) -> Any:  # noqa: ANN401 - of any field

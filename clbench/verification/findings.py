@@ -13,6 +13,11 @@ FILES, RESCORED, AUDITED = 1, 2, 3
 """Levels: what follows from files alone, what the network says again, what another attack finds."""
 
 
+def is_of_this_version(record: EvaluationRecord) -> bool:
+    """Say whether this version of clbench is said to have made a record; others differ in names."""
+    return record.versions.get("clbench") == __version__
+
+
 @dataclass(frozen=True)
 class Stored:
     """A record and its evidence, where they lie; ``evidence`` is None where it cannot be read."""
@@ -25,8 +30,7 @@ class Stored:
     @property
     def is_of_today(self) -> bool:
         """Whether this version of clbench is said to have made it, in today's form."""
-        versions = self.record.versions.get("clbench"), self.record.schema_version
-        return versions == (__version__, SCHEMA_VERSION)
+        return is_of_this_version(self.record) and self.record.schema_version == SCHEMA_VERSION
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from clbench.schema.estimate import Estimate
 from clbench.schema.flags import FLAGS, SQUARE_IMPROVES, TRANSFER_IMPROVES, RaisedFlag
 from clbench.schema.records import left_after
 from clbench.schema.text import shown
-from clbench.verification.fields import is_of_this_version
-from clbench.verification.findings import FILES, Problem, Stored
+from clbench.verification.findings import FILES, Problem, Stored, is_of_this_version
 
 _ROUNDING = 1e-6
 """Sums in another order may differ by so much."""

@@ -229,8 +229,22 @@ def test_a_npy_file_wants_its_labels_beside_it(tmp_path, pictures, labels, says)
         clbench.load_data(tmp_path / "images.npy")
 
 
-def test_a_npy_file_that_is_cut_off_is_named(tmp_path, pictures):
+NPY_DAMAGES = {
+    "cut off": lambda whole: whole[:-10],
+    "nothing but its head": lambda whole: whole[:128],
+    "a head that is no Python": lambda whole: whole.replace(b"{'descr'", b"{'descr(", 1),
+    "a head that claims a thousand times as much": lambda whole: whole.replace(
+        b"(200, 12, 9, 3)", b"(200000, 12, 9)", 1
+    ),
+    "a head of another version": lambda whole: whole[:6] + b"\x09\x09" + whole[8:],
+}
+
+
+@pytest.mark.parametrize("case", NPY_DAMAGES)
+def test_a_damaged_npy_file_is_named(tmp_path, pictures, case):
     path = npy(tmp_path, *pictures)
-    path.write_bytes(path.read_bytes()[:-10])
+    damaged = NPY_DAMAGES[case](path.read_bytes())
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
     with pytest.raises(DataError, match=r"x_test.npy' is cut off"):
         clbench.load_data(path)

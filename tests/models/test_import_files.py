@@ -191,7 +191,7 @@ def test_weights_are_taken_as_they_are_saved(case, rocl, tmp_path):
     filled, x, wanted = rocl
     change, atol = CHANGED[case]
     torch.save(change(filled), tmp_path / "c.pth")
-    is_imported(tmp_path / "c.pth", tmp_path, x, wanted, atol)
+    assert is_imported(tmp_path / "c.pth", tmp_path, x, wanted, atol)
 
 
 def test_safetensors_are_read_too(rocl, tmp_path):

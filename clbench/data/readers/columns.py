@@ -22,6 +22,9 @@ _LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 _LABEL_MAX = np.iinfo(np.int64).max
 
+DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
+"""What pyarrow raises on a file that is cut off, altered (column names too) or something else."""
+
 _HUGGING_FACE = b"huggingface"
 """Where a schema has what Hugging Face's library says of the columns, as JSON."""
 

@@ -10,14 +10,12 @@ import pyarrow as pa
 
 from clbench.data.interface import Examples
 from clbench.data.readers import columns
-from clbench.data.readers.columns import image_and_label, names_in, read_columns
+from clbench.data.readers.columns import DAMAGED, image_and_label, names_in, read_columns
 from clbench.schema.errors import DataError
 
 LAYOUT = f"a data set that Hugging Face's save_to_disk wrote, with {columns.LAYOUT}"
 
 _STATE, _SPLITS = "state.json", "dataset_dict.json"
-
-_DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
 
 
 def is_one(path: Path) -> bool:
@@ -100,7 +98,7 @@ def _opened(path: Path) -> Iterator[pa.RecordBatchReader]:
             yield stream
     except PermissionError as error:
         raise DataError(f"cannot read '{path}': {error.strerror}") from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise DataError(
             f"'{path}' is cut off, damaged or no file of a data set; save it again"
         ) from error

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from clbench.data.interface import Examples
 from clbench.data.readers import npz
 from clbench.schema.errors import DataError
+from clbench.schema.files import DAMAGED_NPZ
 
 LAYOUT = "images [n, h, w, c], uint8 or float, and labels [n] beside it in labels.npy or y.npy"
 
@@ -16,8 +17,6 @@ _LABELS = ("labels.npy", "y.npy")
 
 _ALIKE = (("images", "labels"), ("x", "y"))
 """How names of images become names of their labels: ``x_test.npy`` is beside ``y_test.npy``."""
-
-_DAMAGED = (OSError, ValueError, EOFError)
 
 
 def read_npy(path: Path, _n_channels: int | None = None) -> Examples:
@@ -56,6 +55,6 @@ def labels_of(path: Path) -> Path:
 def _mapped(path: Path) -> NDArray[np.generic]:
     try:
         found: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except _DAMAGED as error:
+    except DAMAGED_NPZ as error:
         raise DataError(f"'{path}' is cut off, damaged or no .npy file of plain numbers") from error
     return found

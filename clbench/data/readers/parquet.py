@@ -10,16 +10,13 @@ from pyarrow.parquet import ParquetFile
 
 from clbench.data.interface import Examples
 from clbench.data.readers import columns
-from clbench.data.readers.columns import image_and_label, names_in, read_columns
+from clbench.data.readers.columns import DAMAGED, image_and_label, names_in, read_columns
 from clbench.data.readers.npz import check_path
 from clbench.schema.errors import DataError
 
 LAYOUT = columns.LAYOUT
 
 FOLDER_LAYOUT = "the .parquet files of one split, in it or in its folder data"
-
-DAMAGED = (OSError, pa.ArrowException, UnicodeDecodeError)
-"""What pyarrow raises on a file that is cut off, altered (column names too) or something else."""
 
 _ROWS_AT_ONCE = 64
 
@@ -92,7 +89,8 @@ def files_of_split(folder: Path) -> list[Path]:
         whole = [
             f"{first['split']}-{k:05d}-of-{first['of']}.parquet" for k in range(int(first["of"]))
         ]
-        gone = [name for name in whole if name not in {path.name for path in paths}]
+        there = {path.name for path in paths}
+        gone = [name for name in whole if name not in there]
         if gone:
             raise DataError(f"'{folder}' lacks {gone[0]}; fetch all files of the split")
     return paths

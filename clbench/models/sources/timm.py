@@ -60,9 +60,10 @@ def _load_at_a_size(name: str, wanted: Wanted) -> LoadedModel:
     row = zoo_row(name)
     if row:
         check_shape(f"timm:{name}", row, wanted)
+        wanted = wanted._replace(preprocessing=None)  # which is known, and refused by the caller
     other_size = tuple(getattr(cfg, "input_size", wanted.shape))[1:] != wanted.shape[1:]
     given = wanted.preprocessing
-    if given is not None and not row:
+    if given is not None:
         return _load(name, cfg, wanted, resized=bool(given.resize or given.crop))
     if wanted.weights is None:
         return _load(name, cfg, wanted, resized=other_size)
@@ -78,7 +79,7 @@ def _load_at_a_size(name: str, wanted: Wanted) -> LoadedModel:
 def _load(name: str, cfg: object, wanted: Wanted, *, resized: bool) -> LoadedModel:
     network = _build(name, cfg, wanted, resized=resized)
     settings: Mapping[str, Any] = network.pretrained_cfg  # type: ignore[assignment] # timm's
-    if wanted.preprocessing is not None and not zoo_row(name):
+    if wanted.preprocessing is not None:
         return loaded_from_elsewhere(
             network,
             f"timm:{name}",
