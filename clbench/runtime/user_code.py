@@ -211,11 +211,12 @@ def _make_way(files: Sequence[Path], folder: Path) -> None:
     _RUN_AS.update(now)
 
 
-def _loaded() -> list[tuple[str, ModuleType]]:
+def _loaded() -> list[tuple[str, object]]:
+    """Return what is loaded, by name: anybody may put there what is no module."""
     return list(sys.modules.items())
 
 
-def _local(modules: Iterable[ModuleType], folder: Path) -> Iterator[Path]:
+def _local(modules: Iterable[object], folder: Path) -> Iterator[Path]:
     """Yield the files of modules that lie in a folder and are not installed there."""
     for module in modules:
         place = getattr(module, "__file__", None) or ""
@@ -226,7 +227,7 @@ def _local(modules: Iterable[ModuleType], folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _path_of(module: ModuleType) -> Path:
+def _path_of(module: object) -> Path:
     return Path(getattr(module, "__file__", None) or "").resolve()
 
 
