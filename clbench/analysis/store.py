@@ -160,7 +160,7 @@ def _similarity(
     rows: RepresentationOf,
     columns: RepresentationOf,
 ) -> SimilarityMatrix:
-    pair = f"{rows.name} x {columns.name}"
+    pair, measure = f"{rows.name} x {columns.name}", MEASURES.get(record.measure)
     return SimilarityMatrix(
         _axis(arrays, rows),
         _axis(arrays, columns),
@@ -169,7 +169,7 @@ def _similarity(
         record.data.n,
         record.measure,
         record.estimator,
-        MEASURES[record.measure].value_range if record.measure in MEASURES else ANY_RANGE,
+        *((measure.value_range, measure.undefined) if measure else (ANY_RANGE,)),
     )
 
 

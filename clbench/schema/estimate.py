@@ -140,7 +140,7 @@ def within(value_range: tuple[float, float], found: Estimate) -> Estimate:
     >>> within((0.0, 1.0), wide).high
     1.0
     """
-    least, most = min(found.value, value_range[0]), max(found.value, value_range[1])
+    least, most = min(found.value, *value_range), max(found.value, *value_range)
     return replace(found, low=max(found.low, least), high=min(found.high, most))
 
 

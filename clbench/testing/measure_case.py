@@ -46,6 +46,8 @@ class MeasureCase:
         declared = {}
         if not self.debiased:
             declared["unrelated_is_zero"] = "it is not debiased"
+        if not self.measure.symmetric:
+            declared["is_symmetric"] = "it weighs by its first side"
         if self.estimate is None:
             declared = declared | dict.fromkeys(OF_ESTIMATES, "no estimate was given")
         return declared | dict(self.excused)

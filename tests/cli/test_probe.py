@@ -273,7 +273,7 @@ COSINE = """
 import torch
 from clbench.probes.similarity.measures import SimilarityMeasure
 
-def reduce(features, *, quick):
+def reduce(features):
     flat = features.flatten(1).double()
     return torch.nn.functional.normalize(flat @ flat.T, dim=1)
 

@@ -1,4 +1,4 @@
-"""A second similarity measure is one file and one row."""
+"""Measures other than CKA are compared, listed and drawn as it is."""
 
 import math
 from dataclasses import replace
@@ -12,8 +12,7 @@ from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.clean_adversarial import clean_adversarial_similarity
 from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.estimators import ESTIMATORS, find_estimator
-from clbench.probes.similarity.gram import u_centred
-from clbench.probes.similarity.measures import CKA, MEASURES, SimilarityMeasure
+from clbench.probes.similarity.measures import CKA, MEASURES, MUTUAL_KNN, RBF_CKA
 from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.records import CKA_COLUMNS, similarity_columns
@@ -22,75 +21,18 @@ from clbench.testing.measures import check_measure
 CPU = torch.device("cpu")
 every_measure = pytest.mark.parametrize("measure", MEASURES.values(), ids=list(MEASURES))
 
-# --- a second measure: its three functions, as a file of its own would have them ---
-
-NEIGHBOURS = 5
-
-
-def neighbours(features, *, quick=False):
-    """The nearest other examples of each, as a table [n, n] of ones and zeros."""
-    rows = features.flatten(1).double()
-    distances = torch.cdist(rows, rows).fill_diagonal_(math.inf)
-    nearest = distances.topk(min(NEIGHBOURS, len(rows) - 1), largest=False).indices
-    return torch.zeros(len(rows), len(rows), dtype=torch.float64).scatter_(1, nearest, 1)
-
-
-def shared_neighbours(one, other):
-    """The share of nearest neighbours that both have."""
-    return (one * other).sum() / one.sum()
-
-
-MUTUAL_KNN = SimilarityMeasure(
-    name="knn",
-    label="mutual kNN",
-    meaning="share of nearest neighbours in common",
-    value_range=(0.0, 1.0),
-    invariant_to=frozenset({"permutation", "orthogonal", "scale", "shift"}),
-    reduce=neighbours,
-    score=shared_neighbours,
-    permute=lambda reduced, order: reduced[order][:, order],
-    accumulates=False,
-)
-
-
-def gaussian(features, *, quick=False):
-    """The U-centred Gram matrix of a Gaussian kernel."""
-    rows = features.flatten(1).double()
-    return u_centred(torch.exp(-torch.cdist(rows, rows).square() / rows.shape[1]))
-
-
-GAUSSIAN_CKA = SimilarityMeasure(
-    name="gaussian",
-    label="Gaussian CKA",
-    meaning="CKA of a Gaussian kernel",
-    value_range=(0.0, 1.0),
-    invariant_to=frozenset({"permutation", "orthogonal", "shift"}),
-    reduce=gaussian,
-    score=CKA.score,
-    permute=CKA.permute,
-    accumulates=True,
-)
-
-
-@pytest.fixture
-def two_more(monkeypatch):
-    """Two rows more in the table."""
-    for row in (MUTUAL_KNN, GAUSSIAN_CKA):
-        monkeypatch.setitem(MEASURES, row.name, row)
-
 
 def represented(name, network, images):
     return Representation(name, network, Inputs(images, "the same"))
 
 
-@pytest.mark.usefixtures("two_more")
 def test_a_measure_of_the_full_set_is_compared_layer_by_layer(small_resnet, pairs_of_images):
     clean, changed = pairs_of_images(48)
     sides = [
         represented(name, small_resnet, x) for name, x in zip("ab", (clean, changed), strict=True)
     ]
-    found = compare(sides, device=CPU, measure="knn").matrix("a", "b")
-    assert (found.measure, found.estimator, found.n) == ("knn", "full-set", 48)
+    found = compare(sides, device=CPU, measure="mutual_knn").matrix("a", "b")
+    assert (found.measure, found.estimator, found.n) == ("mutual_knn", "full-set", 48)
     assert found.rows.layers == (
         "stem",
         "stage1.0",
@@ -102,36 +44,36 @@ def test_a_measure_of_the_full_set_is_compared_layer_by_layer(small_resnet, pair
     )
     with torch.no_grad():
         logits = small_resnet(clean), small_resnet(changed)
-    expected = shared_neighbours(*map(neighbours, logits))
+    expected = MUTUAL_KNN.score(*map(MUTUAL_KNN.reduce, logits))
     measured = found.entry("logits", "logits")
     assert measured.value == pytest.approx(float(expected))
     assert measured.low < measured.value < measured.high
-    assert compare(sides, device=CPU, measure="knn").matrix(
+    assert compare(sides, device=CPU, measure="mutual_knn").matrix(
         "a", "a"
     ).values.diagonal() == pytest.approx(1)
 
 
-@pytest.mark.usefixtures("two_more")
 def test_what_a_measure_of_the_full_set_cannot_see_has_a_reason():
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     nn.init.zeros_(network[1].weight)
     (side,) = [represented("a", network, torch.rand(20, 1, 2, 2))]
-    found = compare([side], device=CPU, measure="knn").matrix("a", "a")
+    found = compare([side], device=CPU, measure="mutual_knn").matrix("a", "a")
     reasons = dict(zip(found.rows.layers, found.rows.reasons, strict=True))
     assert reasons == {"pool": "", "logits": "features do not vary"}
     assert math.isnan(found.entry("logits", "pool").value)
     assert found.entry("pool", "pool").value == 1
-    few = compare([represented("a", network, torch.rand(3, 1, 2, 2))], device=CPU, measure="knn")
+    few = compare(
+        [represented("a", network, torch.rand(3, 1, 2, 2))], device=CPU, measure="mutual_knn"
+    )
     assert few.matrix("a", "a").entry("pool", "pool").reason == "fewer than 4 examples"
 
 
-@pytest.mark.usefixtures("two_more")
 def test_a_measure_that_accumulates_is_averaged_over_minibatches(related):
     x, y = (side / 8 for side in related(15))
     sides = [represented(n, nn.Identity(), v[:, :, None, None]) for n, v in (("x", x), ("y", y))]
-    options = {"device": CPU, "measure": "gaussian", "precision": "float64"}
+    options = {"device": CPU, "measure": "rbf_cka", "precision": "float64"}
     found = compare(sides, [("x", "y")], **options).matrix("x", "y")
-    expected = CKA.score(gaussian(x), gaussian(y))
+    expected = RBF_CKA.score(RBF_CKA.reduce(x), RBF_CKA.reduce(y))
     assert found.estimator == "debiased-minibatch"
     assert found.entry("logits", "logits").value == pytest.approx(float(expected), abs=1e-12)
     assert float(expected) != pytest.approx(
@@ -139,12 +81,11 @@ def test_a_measure_that_accumulates_is_averaged_over_minibatches(related):
     )
 
 
-@pytest.mark.usefixtures("two_more")
 @pytest.mark.parametrize(
     ("measure", "estimator", "message"),
     [
-        ("knn", "debiased", "estimator 'debiased' is not for knn; choose full-set"),
-        ("gaussian", "biased", "estimator 'biased' is not for gaussian; choose debiased-minibatch"),
+        ("rsa", "debiased", "estimator 'debiased' is not for rsa; choose full-set"),
+        ("rbf_cka", "biased", "estimator 'biased' is not for rbf_cka; choose debiased-minibatch"),
         (
             "cka",
             "full-set",
@@ -164,17 +105,18 @@ def test_an_unknown_measure_is_met_with_the_nearest():
         compare([side], device=CPU, measure="ckaa")
 
 
-@pytest.mark.usefixtures("two_more")
 def test_columns_and_figures_are_called_after_their_measure(pairs_of_images):
     network = build_backbone("resnet18_w16", in_chans=1, num_classes=10).eval()
     clean, changed = pairs_of_images(24, shape=(1, 8, 8))
-    columns = clean_adversarial_similarity(network, clean, changed, device=CPU, measure="knn")
-    assert tuple(one.name for one in columns) == similarity_columns("knn")
-    assert [one.name.replace("knn", "cka") for one in columns] == list(CKA_COLUMNS)
+    columns = clean_adversarial_similarity(
+        network, clean, changed, device=CPU, measure="mutual_knn"
+    )
+    assert tuple(one.name for one in columns) == similarity_columns("mutual_knn")
+    assert [one.name.replace("mutual_knn", "cka") for one in columns] == list(CKA_COLUMNS)
     side = represented("a", network, clean)
-    found = compare([side], device=CPU, measure="knn").matrix("a", "a")
+    found = compare([side], device=CPU, measure="mutual_knn").matrix("a", "a")
     figure = heatmap(found)
-    assert figure.axes[-1].get_ylabel() == "mutual kNN"
+    assert figure.axes[-1].get_ylabel() == "mutual k-NN"
 
 
 @every_measure
@@ -182,20 +124,31 @@ def test_every_measure_has_a_usual_estimator(measure):
     assert find_estimator(measure) in ESTIMATORS.values()
 
 
-@pytest.mark.parametrize("measure", [MUTUAL_KNN, GAUSSIAN_CKA], ids=lambda row: row.name)
-def test_the_laws_of_measures_are_asked_of_a_new_row(measure):
+@pytest.mark.parametrize("measure", [MUTUAL_KNN, RBF_CKA], ids=lambda row: row.name)
+def test_a_measure_that_claims_more_than_it_keeps_fails_a_law(measure):
     check_measure(measure)
     claims_more = replace(measure, invariant_to=measure.invariant_to | {"linear"})
     with pytest.raises(AssertionError, match="keeps_its_invariances"):
         check_measure(claims_more)
 
 
-@every_measure
+@pytest.mark.parametrize("measure", [row for row in MEASURES.values() if row.quick])
 def test_a_quick_reduction_gives_nearly_the_same_score(measure):
     x = torch.randn(40, 4096) @ torch.diag(torch.logspace(0, -2, 4096))
     y = x.roll(1, 1) + 0.5 * torch.randn(40, 4096)
     quick, exact = (
-        float(measure.score(*(measure.reduce(side, quick=quick) for side in (x, y))))
-        for quick in (True, False)
+        float(measure.score(reduce(x), reduce(y))) for reduce in (measure.quick, measure.reduce)
     )
     assert quick == pytest.approx(exact, abs=1e-6)
+    assert quick != exact
+
+
+@pytest.mark.parametrize("measure", ["svcca", "pwcca"])
+def test_canonical_correlations_of_few_examples_are_undefined_and_it_is_said_why(measure):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    sides = [represented(name, network, torch.rand(18, 1, 4, 4)) for name in "ab"]
+    found = compare(sides, device=CPU, measure=measure).matrix("a", "b")
+    assert found.entry("pool", "pool").reason == (
+        "both together have as many directions as there are examples"
+    )
+    assert 0 < found.entry("logits", "logits").value < 1

@@ -124,7 +124,7 @@ class _Page:
     def lowest(self) -> float:
         """Where the scale begins."""
         bounds = [bound for _, curve in self.curves for m in curve for bound in (m.value, m.low)]
-        return float(np.nanmin([self.value_range[0], *bounds])) - _MARGIN
+        return float(np.nanmin([*self.value_range, *bounds])) - _MARGIN
 
     @property
     def legend_columns(self) -> int:
@@ -190,8 +190,9 @@ def _name_layers(axes: Axes, page: _Page, *, shown: bool) -> None:
 
 def _finish(axes: Axes, panel: CurvePanel, page: _Page, *, first: bool) -> None:
     axes.set_title(panel.title, fontsize=TEXT, pad=2.5)
-    axes.set_ylim(page.lowest, page.value_range[1] + _MARGIN)
-    axes.set_yticks(np.linspace(*page.value_range, _TICKS))
+    least, most = sorted(page.value_range)
+    axes.set_ylim(page.lowest, most + _MARGIN)
+    axes.set_yticks(np.linspace(least, most, _TICKS))
     axes.grid(axis="y", linewidth=0.4, color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

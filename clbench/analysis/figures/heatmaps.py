@@ -119,10 +119,13 @@ def panels_in_a_row(names: Sequence[str], most: int = 4) -> int:
 def _show(
     cell: Cell, panel: HeatmapPanel, limits: tuple[float, float], *, upwards: bool
 ) -> AxesImage:
-    low, high = limits
+    low, high = sorted(limits)
+    colours = mpl.colormaps[MAP]
+    if limits[0] > limits[1]:  # of a distance, so that what is alike looks the same
+        colours = colours.reversed()
     image = cell.axes.imshow(
         np.ma.masked_invalid(panel.values),
-        cmap=mpl.colormaps[MAP].with_extremes(bad=panel.empty),
+        cmap=colours.with_extremes(bad=panel.empty),
         vmin=low,
         vmax=high,
         origin="lower" if upwards else "upper",

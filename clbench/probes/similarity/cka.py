@@ -16,10 +16,10 @@ Sources:
 import math
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64
 from torch import Tensor
 
-from clbench.probes.similarity.gram import FEWEST, centred_gram, quick_gram, u_centred
+from clbench.probes.similarity.gram import FEWEST, centred_gram, u_centred
 
 
 def debiased_hsic(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:  # noqa: E741 - k, l as in the papers
@@ -43,19 +43,9 @@ def cka_from_hsic(
     return torch.where(defined, cross / x.sqrt() / y.sqrt(), torch.nan)
 
 
-def reduce(features: Float[Tensor, " n *shape"], *, quick: bool = False) -> Float64[Tensor, "n n"]:
-    """Return the U-centred Gram matrix, nearly exact and faster where ``quick`` allows it."""
-    return quick_gram(features) if quick else centred_gram(features)
-
-
 def score(k: Float64[Tensor, "n n"], l: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:  # noqa: E741 - k, l as in the papers
     """Return debiased CKA in [-1, 1] from two U-centred Gram matrices; NaN where undefined."""
     return cka_from_hsic(_hsic(k, l), _hsic(k, k), _hsic(l, l))
-
-
-def permute(gram: Float64[Tensor, "n n"], order: Int[Tensor, " n"]) -> Float64[Tensor, "n n"]:
-    """Return the Gram matrix of the same examples in another order."""
-    return gram[order][:, order]
 
 
 def linear_cka(x: Float[Tensor, "n dx"], y: Float[Tensor, "n dy"]) -> float:

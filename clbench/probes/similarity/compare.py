@@ -74,7 +74,8 @@ def compare(
     by_name = check_representations(representations)
     of = find_measure(measure)
     how = find_estimator(of, estimator)
-    reduce = partial(of.reduce, quick=look_up(QUICK, precision, "precision"))
+    quick = look_up(QUICK, precision, "precision")
+    reduce = (quick and of.quick) or of.reduce
     wanted = list(dict.fromkeys(pairs or combinations_with_replacement(by_name, 2)))
     seen = {name: look_up(by_name, name, "representation") for pair in wanted for name in pair}
     networks = nn.ModuleList(one.network for one in seen.values())
@@ -90,7 +91,15 @@ def compare(
         stack = scores.stacks[pair].numpy()
         of_all, left_out = stack[0], stack[1:]
         return SimilarityMatrix(
-            rows, columns, of_all, left_out, run.n, of.name, how.name, of.value_range
+            rows,
+            columns,
+            of_all,
+            left_out,
+            run.n,
+            of.name,
+            how.name,
+            of.value_range,
+            of.undefined,
         )
 
     return Similarities({pair: matrix(pair) for pair in wanted})

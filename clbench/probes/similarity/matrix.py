@@ -49,7 +49,8 @@ class SimilarityMatrix:
     ``values`` are NaN where undefined; ``left_out`` are the values without each group of examples
     in turn, which intervals are made from; ``n`` is the number of examples. ``measure`` and
     ``estimator`` are names in ``MEASURES`` and ``ESTIMATORS``. Intervals end where ``value_range``
-    does, but reach to a value outside of it, as an estimate without bias may be.
+    does, but reach to a value outside of it, as an estimate without bias may be. ``undefined`` says
+    why a value may be missing where both of its layers are defined.
     """
 
     rows: Axis
@@ -60,18 +61,19 @@ class SimilarityMatrix:
     measure: str
     estimator: str
     value_range: tuple[float, float] = (-math.inf, math.inf)
+    undefined: str = "undefined for these two"
 
     @property
     def low(self) -> Float64[np.ndarray, "r c"]:
         """The lower ends of the 95 % intervals."""
-        least = np.minimum(self.values, self.value_range[0])
+        least = np.minimum(self.values, min(self.value_range))
         low: np.ndarray = np.maximum(self.values - self._half_widths(), least)
         return low
 
     @property
     def high(self) -> Float64[np.ndarray, "r c"]:
         """The upper ends of the 95 % intervals."""
-        most = np.maximum(self.values, self.value_range[1])
+        most = np.maximum(self.values, max(self.value_range))
         high: np.ndarray = np.minimum(self.values + self._half_widths(), most)
         return high
 
@@ -121,7 +123,7 @@ class SimilarityMatrix:
             for layer, reason in zip(axis.layers, axis.reasons, strict=True):
                 if reason:
                     return reason if single else f"{layer}: {reason}"
-        return "undefined for this matrix"
+        return self.undefined
 
     def _half_widths(self) -> Float64[np.ndarray, "r c"]:
         groups = len(self.left_out)

@@ -10,7 +10,7 @@ from torch import Tensor
 from clbench.probes.similarity.measures import SimilarityMeasure
 
 
-def reduce(features: Tensor, *, quick: bool = False) -> Tensor:
+def reduce(features: Tensor) -> Tensor:
     """Return the Euclidean distances [n, n] between examples."""
     flat = features.flatten(1).double()
     return torch.cdist(flat, flat)
