@@ -40,6 +40,7 @@ FLAGS = {
     "layers": "--protocol --data --data-dir --weights --json --help",
     "attacks": "--json --help",
     "protocols": "--json --help",
+    "measures": "--json --help",
     "train": """--dataset --out --recipe --set --data --data-dir --download --from --seed --device
         --precision --restart --tensorboard --json --quiet --help""",
     "probe": """--model --protocol --data --data-dir --download --norm --eps --n-examples

@@ -30,6 +30,7 @@ from clbench.cli.importing import EXAMPLES as IMPORT_EXAMPLES
 from clbench.cli.importing import import_checkpoint
 from clbench.cli.layers import layers
 from clbench.cli.leaderboard import leaderboard
+from clbench.cli.measures import measures
 from clbench.cli.merge import merge
 from clbench.cli.models import models
 from clbench.cli.plan import plan
@@ -73,7 +74,7 @@ app.command("import", cls=Command, epilog=IMPORT_EXAMPLES)(import_checkpoint)
 app.command("verify", cls=Command, epilog=VERIFY_EXAMPLES)(verify)
 COMMANDS = (
     *(plan, corruptions, merge, show, compare, bundle, models, layers),
-    *(attacks, protocols, doctor, clean),
+    *(attacks, protocols, measures, doctor, clean),
 )
 for command in COMMANDS:
     app.command(cls=Command)(command)

@@ -110,8 +110,21 @@ def mean_of(name: str, values: Sequence[float], value_range: tuple[float, float]
     return within(value_range, Estimate(name, mean, n, mean - half, mean + half))
 
 
+def t95(groups: int) -> float:
+    """Return the quantile of Student's t that goes with the spread of so many groups.
+
+    With 5 groups it is 2.78: the normal 1.96 would cover in 87 of 100 only.
+
+    >>> round(t95(5), 2), round(t95(1000), 2)
+    (2.78, 1.96)
+    """
+    from scipy.special import stdtrit  # noqa: PLC0415 - files are read without it
+
+    return float(stdtrit(groups - 1, 0.975))
+
+
 def jackknife(name: str, value: float, leave_one_out: Sequence[float], n: int) -> Estimate:
-    """Return ``value`` with the normal 95 % interval of its jackknife standard error.
+    """Return ``value`` with Student's 95 % interval of its jackknife standard error.
 
     Args:
         name: What is measured.
@@ -127,7 +140,7 @@ def jackknife(name: str, value: float, leave_one_out: Sequence[float], n: int) -
         return Estimate(name, value, n, math.nan, math.nan, "one group: no interval")
     mean = math.fsum(leave_one_out) / groups
     spread = math.fsum((one - mean) ** 2 for one in leave_one_out)
-    half = Z95 * math.sqrt((groups - 1) / groups * spread)
+    half = t95(groups) * math.sqrt((groups - 1) / groups * spread)
     return Estimate(name, value, n, value - half, value + half)
 
 

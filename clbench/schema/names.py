@@ -43,7 +43,12 @@ _MEANT = {
 _MOST_LISTED = 8
 """Of the names of a table, where none is near."""
 
-_LISTED_BY = {"attack": "attacks", "model": "models", "protocol": "protocols"}
+_LISTED_BY = {
+    "attack": "attacks",
+    "measure": "measures",
+    "model": "models",
+    "protocol": "protocols",
+}
 """Which command lists the names of a table."""
 
 

@@ -11,6 +11,7 @@ COMMANDS = (
     "models",
     "attacks",
     "protocols",
+    "measures",
     "train",
     "leaderboard",
     "doctor",

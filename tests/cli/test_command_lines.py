@@ -272,7 +272,7 @@ LISTS = (
         f"leaderboard {command} --help"
         for command in ("add", "build", "check", "show", "upgrade", "export")
     ),
-    *("models", "protocols", "attacks", "leaderboard --help"),
+    *("models", "protocols", "attacks", "measures", "leaderboard --help"),
 )
 
 
@@ -284,7 +284,7 @@ def test_what_there_is_is_shown_within_eighty_columns(clbench, line):
     assert max(map(len, done.out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("command", ["models", "attacks", "protocols"])
+@pytest.mark.parametrize("command", ["models", "attacks", "protocols", "measures"])
 def test_lists_are_json_for_machines(clbench, command):
     rows = json.loads(clbench(command, "--json").out)
     assert len(rows) > 3

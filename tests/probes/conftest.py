@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from clbench.probes.similarity.compare import compare
+from clbench.probes.similarity.minibatches import MINIBATCH, minibatches, shuffled
 from clbench.probes.similarity.representations import Inputs, Representation
 
 
@@ -14,6 +15,18 @@ from clbench.probes.similarity.representations import Inputs, Representation
 def slow():
     """The slow plain definitions of tests/reference/hsic.py."""
     return SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "reference/hsic.py")))
+
+
+@pytest.fixture(scope="session")
+def seen_together():
+    """Return a function of a number of examples: those of each minibatch, as they are shuffled."""
+
+    def pieces(n, size=MINIBATCH):
+        order = shuffled(n, seed=0)
+        assert order.sort().values.equal(torch.arange(n))
+        return [order[piece] for piece in minibatches(n, size)]
+
+    return pieces
 
 
 class Block(nn.Module):

@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
+from scipy.stats import t
 from torch import nn
 
 from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.clean_adversarial import _shown, clean_adversarial_similarity
-from clbench.probes.similarity.minibatches import MINIBATCH, minibatches
 from clbench.schema.records import CKA_COLUMNS
 
 CPU = torch.device("cpu")
@@ -30,10 +30,12 @@ def features_by_hand(network, images):
     return {name: features.flatten(1).numpy() for name, features in layers.items()}
 
 
-def test_the_columns_are_those_of_the_definition_on_a_network_run_by_hand(slow, pairs_of_images):
+def test_the_columns_are_those_of_the_definition_on_a_network_run_by_hand(
+    slow, pairs_of_images, seen_together
+):
     network = build_backbone("resnet18_w16", in_chans=1, num_classes=10).eval()
     clean, adversarial = pairs_of_images(150, shape=(1, 8, 8))
-    pieces = minibatches(150, MINIBATCH)
+    pieces = seen_together(150)
     hand = [
         (features_by_hand(network, clean[piece]), features_by_hand(network, adversarial[piece]))
         for piece in pieces
@@ -52,16 +54,16 @@ def test_the_columns_are_those_of_the_definition_on_a_network_run_by_hand(slow, 
     assert found["cka_mean"].value == pytest.approx(mean, abs=1e-9)
 
 
-def test_the_interval_of_the_mean_is_the_jackknife_of_the_mean(slow, pairs_of_images):
+def test_the_interval_of_the_mean_is_the_jackknife_of_the_mean(
+    slow, pairs_of_images, seen_together
+):
     network = nn.Sequential(nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Linear(8, 5))
     clean, adversarial = pairs_of_images(120)
+    batches = [(clean[piece], adversarial[piece]) for piece in seen_together(120)]
     with torch.no_grad():
         layers = [
-            [
-                (network[:3](c).numpy(), network[:3](a).numpy())
-                for c, a in batches(clean, adversarial)
-            ],
-            [(network(c).numpy(), network(a).numpy()) for c, a in batches(clean, adversarial)],
+            [(part(c).numpy(), part(a).numpy()) for c, a in batches]
+            for part in (network[:3], network)
         ]
     n = len(layers[0])
     left_out = [
@@ -69,13 +71,9 @@ def test_the_interval_of_the_mean_is_the_jackknife_of_the_mean(slow, pairs_of_im
         for b in range(n)
     ]
     spread = sum((one - sum(left_out) / n) ** 2 for one in left_out)
-    half = 1.959963984540054 * math.sqrt((n - 1) / n * spread)
+    half = t.ppf(0.975, n - 1) * math.sqrt((n - 1) / n * spread)
     mean = probe(network, clean, adversarial)["cka_mean"]
     assert (mean.low, mean.high) == pytest.approx((mean.value - half, mean.value + half), abs=1e-9)
-
-
-def batches(clean, adversarial):
-    return [(clean[piece], adversarial[piece]) for piece in minibatches(len(clean), MINIBATCH)]
 
 
 def test_unchanged_images_are_wholly_alike(small_resnet, pairs_of_images):

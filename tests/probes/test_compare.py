@@ -10,7 +10,6 @@ from clbench.models.backbones.resnet import build_backbone
 from clbench.probes.features import capture
 from clbench.probes.layers import Layer, select_layers
 from clbench.probes.similarity.compare import compare
-from clbench.probes.similarity.minibatches import minibatches
 from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.schema.errors import BadValueError, UnknownNameError
 
@@ -23,13 +22,15 @@ def representations_of(networks, images):
     ]
 
 
-def test_every_pair_of_layers_of_all_representations_equals_its_definition(slow, small_resnet):
+def test_every_pair_of_layers_of_all_representations_equals_its_definition(
+    slow, small_resnet, seen_together
+):
     other = build_backbone("resnet18_w16", in_chans=1, num_classes=10).eval()
     images, size = torch.rand(50, 1, 6, 6), 10
     representations = representations_of({"small": small_resnet, "other": other}, images)
     found = compare(representations, device=CPU, precision="float64", batch_size=size)
     features = {
-        representation.name: by_minibatch(representation, images, size)
+        representation.name: by_minibatch(representation, images, seen_together(len(images), size))
         for representation in representations
     }
     assert list(found.matrices) == [("small", "small"), ("small", "other"), ("other", "other")]
@@ -45,9 +46,9 @@ def test_every_pair_of_layers_of_all_representations_equals_its_definition(slow,
                 assert matrix.values[i, j] == pytest.approx(slow.minibatch_cka(batches), abs=1e-9)
 
 
-def by_minibatch(representation, images, size):
+def by_minibatch(representation, images, pieces):
     with torch.no_grad(), capture(representation.network, representation.layers) as features_of:
-        seen = [features_of(images[piece]) for piece in minibatches(len(images), size)]
+        seen = [features_of(images[piece]) for piece in pieces]
     return [{layer: x.double().numpy() for layer, x in found.items()} for found in seen]
 
 

@@ -10,7 +10,6 @@ from clbench.probes.similarity import estimators
 from clbench.probes.similarity.estimators import ESTIMATORS
 from clbench.probes.similarity.full_set import shifted
 from clbench.probes.similarity.measures import CKA
-from clbench.probes.similarity.minibatches import minibatches
 
 MINIBATCH, FULL, BIASED = (name for name, row in ESTIMATORS.items() if row.applies(CKA))
 every_estimator = pytest.mark.parametrize("estimator", [MINIBATCH, FULL, BIASED])
@@ -20,11 +19,11 @@ every_type = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @every_type
 @pytest.mark.parametrize("shift", [0, 2])
 def test_minibatch_cka_and_its_interval_equal_their_definitions(
-    slow, cka_of, related, dtype, shift
+    slow, cka_of, related, seen_together, dtype, shift
 ):
     x, y = related(230, 500, dtype)
     x += shift
-    batches = [(x[piece].numpy(), y[piece].numpy()) for piece in minibatches(230, 64)]
+    batches = [(x[piece].numpy(), y[piece].numpy()) for piece in seen_together(230)]
     found = cka_of(x, y)
     assert found.n == 230
     assert found.value == pytest.approx(slow.minibatch_cka(batches), abs=1e-10)
@@ -43,19 +42,16 @@ def by_definition(slow, estimator):
 @pytest.mark.parametrize("estimator", [FULL, BIASED])
 @pytest.mark.parametrize("held_bytes", [1, 10_000, 2**30])
 def test_full_set_cka_and_its_interval_equal_their_definitions(
-    slow, cka_of, related, monkeypatch, dtype, shift, estimator, held_bytes
+    slow, cka_of, related, seen_together, monkeypatch, dtype, shift, estimator, held_bytes
 ):
     monkeypatch.setattr(estimators, "HELD_BYTES", held_bytes)
     x, y = related(110, 20, dtype)
     x += shift
     found = cka_of(x, y, size=10, estimator=estimator)
     cka = by_definition(slow, estimator)
-    groups = np.concatenate(
-        [
-            [b * 10 // 11] * (piece.stop - piece.start)
-            for b, piece in enumerate(minibatches(110, 10))
-        ]
-    )
+    groups = np.zeros(110)
+    for b, piece in enumerate(seen_together(110, 10)):
+        groups[piece] = b * 10 // 11
     interval = slow.full_set_interval(x.numpy(), y.numpy(), groups, cka)
     assert found.n == 110
     assert found.value == pytest.approx(cka(x.numpy(), y.numpy()), abs=1e-10)
@@ -93,7 +89,7 @@ def test_rotation_scale_and_shift_change_nothing(cka_of, related, estimator):
         assert found.high == pytest.approx(expected.high, abs=1e-10)
 
 
-@every_estimator
+@pytest.mark.parametrize("estimator", [FULL, BIASED])
 def test_the_order_of_the_examples_changes_nothing(cka_of, related, estimator):
     x, y = related(160)
     backwards = torch.arange(159, -1, -1)
@@ -101,6 +97,24 @@ def test_the_order_of_the_examples_changes_nothing(cka_of, related, estimator):
     assert cka_of(x[backwards], y[backwards], estimator=estimator).value == pytest.approx(
         expected, abs=1e-12
     )
+
+
+@every_estimator
+def test_examples_sorted_by_what_they_are_do_not_fill_a_minibatch(cka_of, estimator):
+    """In the order of the file each minibatch would be one cluster, within which nothing agrees."""
+    places = torch.randn(5, 8, dtype=torch.float64).repeat_interleave(64, 0)
+    x, y = (places + 0.3 * torch.randn(320, 8, dtype=torch.float64) for _ in "xy")
+    found = cka_of(x, y, estimator=estimator)
+    assert found.value > 0.9
+    assert found.low > 0.8
+
+
+def test_the_seed_shuffles_the_minibatches(cka_of, related):
+    x, y = related(160)
+    one, same, other = (cka_of(x, y, seed=seed).value for seed in (0, 0, 1))
+    assert one == same
+    assert one != other
+    assert one == pytest.approx(other, abs=0.05)
 
 
 @every_estimator
@@ -173,16 +187,18 @@ def test_small_variation_on_a_large_constant_counts(cka_of, estimator):
     assert cka_of(x, x + 100, estimator=estimator).value == pytest.approx(1, abs=1e-4)
 
 
-def test_a_minibatch_in_which_one_side_does_not_vary_still_counts_for_the_other(slow, cka_of):
+def test_a_minibatch_in_which_one_side_does_not_vary_still_counts_for_the_other(
+    slow, cka_of, seen_together
+):
     x, y = torch.randn(80, 9, dtype=torch.float64), torch.randn(80, 9, dtype=torch.float64)
-    x[:16] = 1
-    batches = [(x[piece].numpy(), y[piece].numpy()) for piece in minibatches(80, 16)]
+    x[seen_together(80, 16)[0]] = 1
+    batches = [(x[piece].numpy(), y[piece].numpy()) for piece in seen_together(80, 16)]
     assert cka_of(x, y, size=16).value == pytest.approx(slow.minibatch_cka(batches), abs=1e-12)
 
 
-def test_a_minibatch_that_everything_hangs_on_leaves_no_interval(cka_of, related):
+def test_a_minibatch_that_everything_hangs_on_leaves_no_interval(cka_of, related, seen_together):
     x, y = related(16)
-    x[8:] = 1
+    x[seen_together(16, 8)[1]] = 1
     found = cka_of(x, y, size=8)
     assert math.isfinite(found.value)
     assert math.isnan(found.low)

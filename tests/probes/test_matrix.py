@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from clbench.probes.similarity.matrix import Axis, Similarities, SimilarityMatrix
 from clbench.probes.similarity.summaries import diagonal_mean, whole_mean
@@ -38,7 +39,7 @@ def test_the_diagonal_is_of_the_layers_that_both_sides_have(matrix):
 def test_a_summary_has_the_jackknife_interval_of_the_summary(matrix):
     found = matrix.estimate("mean", whole_mean)
     assert found.value == pytest.approx(matrix.values.mean())
-    half = 1.959963984540054 * math.sqrt(3 * np.var([-0.02, 0.0, 0.01, 0.03]))
+    half = t.ppf(0.975, 3) * math.sqrt(3 * np.var([-0.02, 0.0, 0.01, 0.03]))
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
 
 

@@ -25,7 +25,7 @@ class Plain(nn.Module):
         return self.fc(self.pool(self.act(self.conv(x))).flatten(1))
 
 
-def test_values_are_those_of_torch_cka_on_an_ordered_loader():
+def test_values_are_those_of_torch_cka_on_an_ordered_loader(seen_together):
     networks = {"rows": Plain(6).eval(), "columns": Plain(8).eval()}
     images = torch.randn(192, 3, 8, 8)
     representations = [
@@ -36,7 +36,7 @@ def test_values_are_those_of_torch_cka_on_an_ordered_loader():
         "rows", "columns"
     )
     theirs = torch_cka.CKA(*networks.values(), *networks, LAYERS, LAYERS, device="cpu")
-    loader = DataLoader(TensorDataset(images), batch_size=32)
+    loader = DataLoader(TensorDataset(images[torch.cat(seen_together(192, 32))]), batch_size=32)
     with torch.no_grad():
         theirs.compare(loader, loader)
     assert block.rows.layers == block.columns.layers == tuple(LAYERS)

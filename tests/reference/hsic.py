@@ -3,6 +3,7 @@
 from itertools import permutations
 
 import numpy as np
+from scipy.stats import t
 
 
 def hsic_by_quadruples(k, l):  # noqa: E741 - k, l as in the papers
@@ -47,7 +48,7 @@ def jackknife_interval(batches):
     """Return the 95 % interval of ``minibatch_cka``, every minibatch left out in turn."""
     n = len(batches)
     left_out = np.array([minibatch_cka(batches[:b] + batches[b + 1 :]) for b in range(n)])
-    half = 1.959963984540054 * np.sqrt((n - 1) * left_out.var())
+    half = t.ppf(0.975, n - 1) * np.sqrt((n - 1) * left_out.var())
     value = minibatch_cka(batches)
     return value - half, value + half
 
@@ -56,7 +57,7 @@ def full_set_interval(x, y, groups, cka):
     """Return the 95 % interval of ``cka``, every group of examples left out in turn."""
     names = np.unique(groups)
     left_out = np.array([cka(x[groups != g], y[groups != g]) for g in names])
-    half = 1.959963984540054 * np.sqrt((len(names) - 1) * left_out.var())
+    half = t.ppf(0.975, len(names) - 1) * np.sqrt((len(names) - 1) * left_out.var())
     value = cka(x, y)
     return value - half, value + half
 

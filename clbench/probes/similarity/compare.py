@@ -12,7 +12,7 @@ from clbench.probes.features import fastest_layout, with_example_axes
 from clbench.probes.similarity.estimators import find_estimator
 from clbench.probes.similarity.matrix import Axis, Similarities, SimilarityMatrix
 from clbench.probes.similarity.measures import find_measure
-from clbench.probes.similarity.minibatches import MINIBATCH
+from clbench.probes.similarity.minibatches import MINIBATCH, shuffled
 from clbench.probes.similarity.passes import Pass
 from clbench.probes.similarity.representations import Representation, check_representations
 from clbench.probes.similarity.scores import Pair, Scores
@@ -59,7 +59,8 @@ def compare(
         batch_size: Examples that are seen at a time, at most. It is part of what an average over
             minibatches means, see ``MINIBATCH``; for a full set it is a matter of speed only.
         layout: Memory format of the images; by default the one that is likely to be fastest.
-        seed: For networks that draw random numbers.
+        seed: Of the order in which examples are divided into minibatches, and for networks that
+            draw random numbers.
         on_progress: Told after every step how many are done, and how many there are.
 
     Returns:
@@ -83,7 +84,8 @@ def compare(
         seen = {name: _with_axes(one, device) for name, one in seen.items()}
         layouts = {name: layout or _layout(one, device) for name, one in seen.items()}
         report = partial(on_progress, "comparing")
-        run = Pass(seen, device, batch_size, reduce, layouts, report)
+        order = shuffled(len(next(iter(seen.values())).inputs), seed)
+        run = Pass(seen, order, device, batch_size, reduce, layouts, report)
         scores = how.estimate(of, run, wanted)
 
     def matrix(pair: Pair) -> SimilarityMatrix:

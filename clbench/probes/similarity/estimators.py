@@ -144,6 +144,11 @@ ESTIMATORS: dict[str, Estimator] = {
 """All estimators; the first that applies to a measure is its usual one."""
 
 
+def estimators_of(measure: SimilarityMeasure) -> list[Estimator]:
+    """Return the estimators that are for a measure, the usual one first."""
+    return [row for row in ESTIMATORS.values() if row.applies(measure)]
+
+
 def find_estimator(measure: SimilarityMeasure, name: str = "") -> Estimator:
     """Return the estimator called ``name``, or the measure's usual one.
 
@@ -151,7 +156,7 @@ def find_estimator(measure: SimilarityMeasure, name: str = "") -> Estimator:
         UnknownNameError: There is no such estimator.
         BadValueError: It is not for this measure.
     """
-    fitting = [row for row in ESTIMATORS.values() if row.applies(measure)]
+    fitting = estimators_of(measure)
     if not name:
         return fitting[0]
     found = look_up(ESTIMATORS, name, "estimator")

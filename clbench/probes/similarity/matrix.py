@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
-from clbench.schema.estimate import Z95, Estimate, jackknife, undefined, within
+from clbench.schema.estimate import Estimate, jackknife, t95, undefined, within
 from clbench.schema.names import look_up
 
 Summary = Callable[[Float64[np.ndarray, "r c"]], float]
@@ -129,7 +129,7 @@ class SimilarityMatrix:
         groups = len(self.left_out)
         if groups < 2:  # noqa: PLR2004 - one group says nothing about spread
             return np.full_like(self.values, np.nan)
-        widths: np.ndarray = Z95 * np.sqrt((groups - 1) * self.left_out.var(axis=0))
+        widths: np.ndarray = t95(groups) * np.sqrt((groups - 1) * self.left_out.var(axis=0))
         return widths
 
 

@@ -3,6 +3,10 @@
 import math
 from itertools import pairwise
 
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
 from clbench.probes.similarity.gram import FEWEST
 
 MINIBATCH = 64
@@ -17,7 +21,7 @@ FEWEST_GROUPS = 5
 
 
 def minibatches(n: int, size: int = MINIBATCH) -> list[slice]:
-    """Return consecutive pieces of ``n`` examples, at most ``size`` each and as even as possible.
+    """Return pieces of ``n`` examples in their order, of ``size`` at most, as even as possible.
 
     Sizes differ by one at most, so that no small remainder weighs as much as a whole minibatch;
     sets of at least 16 examples give at least two pieces, and of 40 at least five, for the
@@ -30,3 +34,12 @@ def minibatches(n: int, size: int = MINIBATCH) -> list[slice]:
     groups = max(1, min(n // FEWEST, max(math.ceil(n / size), for_interval)))
     edges = [n * k // groups for k in range(groups + 1)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def shuffled(n: int, seed: int) -> Int64[Tensor, " n"]:
+    """Return the order in which examples are divided into minibatches.
+
+    Neighbours in a data set are often alike (of one class, by one writer), so minibatches of them
+    would say less about the whole, and differ more, than such of any examples.
+    """
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from clbench.probes.features import capture
@@ -15,11 +16,12 @@ from clbench.probes.similarity.representations import Representation
 class Pass:
     """All representations of the same examples, and how they are run.
 
-    ``reduce`` is that of the measure; ``layouts`` are the memory formats of the images, by
+    ``order`` is that in which examples are seen; ``reduce`` is that of the measure; ``layouts`` are the memory formats of the images, by
     representation; ``report`` is told how many steps are done, and how many there are.
     """
 
     representations: Mapping[str, Representation]
+    order: Int64[Tensor, " n"]
     device: torch.device
     batch_size: int
     reduce: Callable[[Tensor], Tensor]
@@ -29,7 +31,7 @@ class Pass:
     @property
     def n(self) -> int:
         """How many examples there are."""
-        return len(next(iter(self.representations.values())).inputs)
+        return len(self.order)
 
     @property
     def minibatches(self) -> list[slice]:
@@ -50,7 +52,7 @@ class Pass:
         """Run every network once; return by representation and layer what ``keep`` gives."""
         seen = {}
         for name, representation in self.representations.items():
-            images = representation.inputs.images[examples].to(self.device)
+            images = representation.inputs.images[self.order[examples]].to(self.device)
             with capture(representation.network, representation.layers, keep) as features_of:
                 seen[name] = features_of(images.contiguous(memory_format=self.layouts[name]))
         return seen
