@@ -16,8 +16,9 @@ from clbench.probes.similarity.representations import Representation
 class Pass:
     """All representations of the same examples, and how they are run.
 
-    ``order`` is that in which examples are seen; ``reduce`` is that of the measure; ``layouts`` are the memory formats of the images, by
-    representation; ``report`` is told how many steps are done, and how many there are.
+    ``order`` is that in which examples are seen; ``reduce`` is that of the measure; ``layouts`` are
+    the memory formats of the images, by representation; ``report`` is told how many steps are done,
+    and how many there are.
     """
 
     representations: Mapping[str, Representation]
