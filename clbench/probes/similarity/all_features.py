@@ -10,6 +10,7 @@ from torch import Tensor
 from clbench.probes.features import flat_copy
 from clbench.probes.similarity.gram import FEWEST, varies
 from clbench.probes.similarity.measures import SimilarityMeasure
+from clbench.probes.similarity.null import Shuffle
 from clbench.probes.similarity.passes import Pass
 from clbench.probes.similarity.scores import (
     CONSTANT,
@@ -25,6 +26,9 @@ MOST_GROUPS = 10
 
 Held = Mapping[str, Mapping[str, Float[Tensor, "n d"]]]
 """Features of all examples by representation and layer."""
+
+Reductions = Mapping[str, Sequence[Tensor | None]]
+"""What they are reduced to, by representation and in the order of its layers; None has a reason."""
 
 
 def from_all_features(measure: SimilarityMeasure, run: Pass, pairs: Sequence[Pair]) -> Scores:
@@ -43,20 +47,26 @@ def from_all_features(measure: SimilarityMeasure, run: Pass, pairs: Sequence[Pai
     groups = torch.tensor(
         [b * n_groups // len(pieces) for b, piece in enumerate(pieces) for _ in range(run.n)[piece]]
     )
-    stacks: dict[Pair, list[Tensor]] = {pair: [] for pair in pairs}
-    for left_out in range(-1, n_groups):
-        kept = (groups != left_out).to(run.device)
-        reduced = {
+
+    def reduced(kept: Tensor) -> Reductions:
+        return {
             name: [
                 None if reason else run.reduce(held[name][layer][kept])
                 for layer, reason in zip(of_one, reasons[name], strict=True)
             ]
             for name, of_one in layers.items()
         }
+
+    whole = reduced((groups >= 0).to(run.device))
+    stacks = {(a, b): [_scores(measure, whole[a], whole[b])] for a, b in pairs}
+    for left_out in range(n_groups):
+        part = reduced((groups != left_out).to(run.device))
         for a, b in pairs:
-            stacks[a, b].append(_scores(measure, reduced[a], reduced[b]))
+            stacks[a, b].append(_scores(measure, part[a], part[b]))
         run.report(len(pieces) + left_out + 2, steps)
-    return Scores(layers, reasons, {pair: torch.stack(stack) for pair, stack in stacks.items()})
+    draws = {shuffle.name: _draws(measure, whole, pairs, shuffle, run) for shuffle in run.shuffles}
+    found = {pair: torch.stack(stack) for pair, stack in stacks.items()}
+    return Scores(layers, reasons, found, draws)
 
 
 def _hold(run: Pass, steps: int) -> tuple[Held, dict[str, tuple[str, ...]]]:
@@ -77,6 +87,28 @@ def _hold(run: Pass, steps: int) -> tuple[Held, dict[str, tuple[str, ...]]]:
         for name, of_one in layers.items()
     }
     return held, layers
+
+
+def _draws(
+    measure: SimilarityMeasure,
+    reduced: Reductions,
+    pairs: Sequence[Pair],
+    shuffle: Shuffle,
+    run: Pass,
+) -> dict[Pair, Float64[Tensor, "k r c"]]:
+    """Return the scores of all pairs with the examples of the columns in other orders."""
+    stacks: dict[Pair, list[Tensor]] = {pair: [] for pair in pairs}
+    for order in shuffle.orders(run.order):
+        moved = {
+            name: [
+                None if one is None else measure.permute(one, order.to(one.device))
+                for one in reduced[name]
+            ]
+            for name in dict.fromkeys(b for _, b in pairs)
+        }
+        for a, b in pairs:
+            stacks[a, b].append(_scores(measure, reduced[a], moved[b]))
+    return {pair: torch.stack(stack) for pair, stack in stacks.items()}
 
 
 def _scores(

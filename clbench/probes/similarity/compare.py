@@ -6,18 +6,21 @@ from functools import partial
 from itertools import combinations_with_replacement
 
 import torch
-from torch import nn
+from jaxtyping import Int64
+from torch import Tensor, nn
 
 from clbench.probes.features import fastest_layout, with_example_axes
-from clbench.probes.similarity.estimators import find_estimator
+from clbench.probes.similarity.estimators import estimators_of, find_estimator
 from clbench.probes.similarity.matrix import Axis, Similarities, SimilarityMatrix
 from clbench.probes.similarity.measures import find_measure
 from clbench.probes.similarity.minibatches import MINIBATCH, shuffled
+from clbench.probes.similarity.null import Shuffle, null_of
 from clbench.probes.similarity.passes import Pass
 from clbench.probes.similarity.representations import Representation, check_representations
 from clbench.probes.similarity.scores import Pair, Scores
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
+from clbench.schema.errors import BadValueError
 from clbench.schema.names import look_up
 from clbench.schema.progress import OnProgress, not_shown
 
@@ -38,6 +41,8 @@ def compare(
     batch_size: int = MINIBATCH,
     layout: torch.memory_format | None = None,
     seed: int = 0,
+    permutations: int = 0,
+    classes: Int64[Tensor, " n"] | None = None,
     on_progress: OnProgress = not_shown,
 ) -> Similarities:
     """Return how alike every layer of one representation is to every layer of another.
@@ -61,6 +66,9 @@ def compare(
         layout: Memory format of the images; by default the one that is likely to be fastest.
         seed: Of the order in which examples are divided into minibatches, and for networks that
             draw random numbers.
+        permutations: Other orders of the examples of the columns, which tell what chance alone
+            gives; 0 for none.
+        classes: Of the examples; where given, there are as many orders within classes.
         on_progress: Told after every step how many are done, and how many there are.
 
     Returns:
@@ -69,12 +77,18 @@ def compare(
 
     Raises:
         BadValueError: Representations of different examples, or of equal names; or the estimator is
-            not for the measure.
+            not for the measure, or cannot shuffle.
         UnknownNameError: There is no such representation, measure, estimator or precision.
     """
     by_name = check_representations(representations)
     of = find_measure(measure)
     how = find_estimator(of, estimator)
+    if permutations and not how.shuffles:
+        able = " or ".join(row.name for row in estimators_of(of) if row.shuffles)
+        raise BadValueError(
+            f"permutations must be 0 for the estimator {how.name!r}, got {permutations}; "
+            f"choose {able}"
+        )
     quick = look_up(QUICK, precision, "precision")
     reduce = (quick and of.quick) or of.reduce
     wanted = list(dict.fromkeys(pairs or combinations_with_replacement(by_name, 2)))
@@ -85,7 +99,8 @@ def compare(
         layouts = {name: layout or _layout(one, device) for name, one in seen.items()}
         report = partial(on_progress, "comparing")
         order = shuffled(len(next(iter(seen.values())).inputs), seed)
-        run = Pass(seen, order, device, batch_size, reduce, layouts, report)
+        shuffles = _shuffles(permutations, seed, classes)
+        run = Pass(seen, order, device, batch_size, reduce, layouts, report, shuffles)
         scores = how.estimate(of, run, wanted)
 
     def matrix(pair: Pair) -> SimilarityMatrix:
@@ -102,9 +117,20 @@ def compare(
             how.name,
             of.value_range,
             of.undefined,
+            tuple(
+                null_of(name, of_all, draws[pair].numpy(), of.value_range)
+                for name, draws in scores.draws.items()
+            ),
+            scores.heaviest[pair].cpu().numpy() if pair in scores.heaviest else None,
         )
 
     return Similarities({pair: matrix(pair) for pair in wanted})
+
+
+def _shuffles(n: int, seed: int, classes: Int64[Tensor, " n"] | None) -> tuple[Shuffle, ...]:
+    if not n:
+        return ()
+    return Shuffle(n, seed), *(() if classes is None else (Shuffle(n, seed, classes),))
 
 
 def _layout(one: Representation, device: torch.device) -> torch.memory_format:

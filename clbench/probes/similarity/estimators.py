@@ -1,7 +1,7 @@
 """How a measure is had from finite examples: the estimators, and what each is for."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -22,6 +22,7 @@ from clbench.probes.similarity.full_set import (
 from clbench.probes.similarity.hsic import MinibatchSums
 from clbench.probes.similarity.measures import CKA, SimilarityMeasure
 from clbench.probes.similarity.passes import Pass
+from clbench.probes.similarity.permutations import Triangles
 from clbench.probes.similarity.scores import Pair, Scores
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import look_up
@@ -43,7 +44,8 @@ Features = dict[str, dict[str, Float[Tensor, "_ _"]]]
 class Estimator:
     """How a measure is had from finite examples.
 
-    ``applies`` tells which measures it is for; ``estimate`` takes a pass over the images, and the
+    ``applies`` tells which measures it is for, and ``shuffles`` whether it can put examples into
+    other orders, as a permutation test needs it; ``estimate`` takes a pass over the images, and the
     pairs of representations that are wanted.
     """
 
@@ -51,22 +53,33 @@ class Estimator:
     meaning: str
     applies: Callable[[SimilarityMeasure], bool]
     estimate: Callable[[SimilarityMeasure, Pass, Sequence[Pair]], Scores]
+    shuffles: bool
 
 
 def from_minibatches(_: SimilarityMeasure, run: Pass, pairs: Sequence[Pair]) -> Scores:
     """Return the cosine of reductions, their products summed over minibatches.
 
     Every image is seen once. Features are gone as soon as they are reduced, and memory does not
-    depend on the number of examples.
+    depend on the number of examples; for other orders of them, Gram matrices are kept.
     """
     pieces = run.minibatches
     n_groups = min(MOST_GROUPS, len(pieces))
     sums = MinibatchSums(run.layers, pairs, n_groups, run.device)
+    kept = Triangles()
     for b, piece in enumerate(pieces):
         group = b * n_groups // len(pieces)
-        sums.add(run.see(piece, run.reduce), piece.stop - piece.start, group)
+        grams = sums.add(run.see(piece, run.reduce), piece.stop - piece.start, group)
+        if run.shuffles:
+            kept.add(grams, run.order[piece])
         run.report(b + 1, len(pieces))
-    return sums.result().scores()
+    scores = sums.result().scores()
+    if not run.shuffles:
+        return scores
+    return replace(
+        scores,
+        draws={shuffle.name: kept.draws(pairs, shuffle) for shuffle in run.shuffles},
+        heaviest={(a, b): kept.heaviest(a, b) for a, b in pairs if run.same_layers(a, b)},
+    )
 
 
 def from_full_set(
@@ -120,24 +133,28 @@ ESTIMATORS: dict[str, Estimator] = {
             "debiased, averaged over minibatches; every image is seen once",
             _accumulates,
             from_minibatches,
+            shuffles=True,
         ),
         Estimator(
             "debiased",
             "debiased, of all examples at once; for up to 20,000 of them",
             _is_linear_cka,
             partial(from_full_set, formula=debiased),
+            shuffles=False,
         ),
         Estimator(
             "biased",
             "biased, of all examples at once; near 1 for wide features of few examples",
             _is_linear_cka,
             partial(from_full_set, formula=biased),
+            shuffles=False,
         ),
         Estimator(
             "full-set",
             "the measure itself of all examples at once; their features are held",
             _needs_all,
             from_all_features,
+            shuffles=True,
         ),
     )
 }

@@ -82,8 +82,12 @@ class MinibatchSums:
 
     def add(
         self, grams: Mapping[str, Mapping[str, Float64[Tensor, "n n"]]], n: int, group: int
-    ) -> None:
-        """Add a minibatch of ``n`` examples: U-centred Gram matrices by side and layer."""
+    ) -> dict[str, Float64[Tensor, "t nn"]]:
+        """Add a minibatch of ``n`` examples: U-centred Gram matrices by side and layer.
+
+        Returns:
+            The same with all layers of a side as rows, in the order of its axis.
+        """
         self._fewest = min(self._fewest, n)
         rows = {name: self._axes.stack(name, found, (n, n)) for name, found in grams.items()}
         scale = n * (n - 3) if n >= FEWEST else math.nan
@@ -91,6 +95,7 @@ class MinibatchSums:
             self._own.add(name, group, of_one.square().sum(dim=1) / scale)
         for a, b in self._pairs:
             self._cross.add((a, b), group, rows[a] @ rows[b].T / scale)
+        return rows
 
     def result(self) -> Hsic:
         """Return the sums over all groups, and over all groups but each."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
+from clbench.probes.similarity.null import Null
 from clbench.schema.estimate import Estimate, jackknife, t95, undefined, within
 from clbench.schema.names import look_up
 
@@ -50,7 +51,8 @@ class SimilarityMatrix:
     in turn, which intervals are made from; ``n`` is the number of examples. ``measure`` and
     ``estimator`` are names in ``MEASURES`` and ``ESTIMATORS``. Intervals end where ``value_range``
     does, but reach to a value outside of it, as an estimate without bias may be. ``undefined`` says
-    why a value may be missing where both of its layers are defined.
+    why a value may be missing where both of its layers are defined. ``nulls`` are what chance alone
+    makes of it, and ``heaviest`` is which share of the diagonal the heaviest examples carry.
     """
 
     rows: Axis
@@ -62,6 +64,8 @@ class SimilarityMatrix:
     estimator: str
     value_range: tuple[float, float] = (-math.inf, math.inf)
     undefined: str = "undefined for these two"
+    nulls: tuple[Null, ...] = ()
+    heaviest: Float64[np.ndarray, " r"] | None = None
 
     @property
     def low(self) -> Float64[np.ndarray, "r c"]:
@@ -80,8 +84,14 @@ class SimilarityMatrix:
     @property
     def transposed(self) -> "SimilarityMatrix":
         """The same with rows and columns exchanged."""
-        values, left_out = self.values.T, self.left_out.transpose(0, 2, 1)
-        return replace(self, rows=self.columns, columns=self.rows, values=values, left_out=left_out)
+        return replace(
+            self,
+            rows=self.columns,
+            columns=self.rows,
+            values=self.values.T,
+            left_out=self.left_out.transpose(0, 2, 1),
+            nulls=tuple(null.transposed for null in self.nulls),
+        )
 
     def take(self, rows: Sequence[str], columns: Sequence[str] | None = None) -> "SimilarityMatrix":
         """Return the part at these layers; ``columns`` are the same as ``rows`` by default.
@@ -97,7 +107,19 @@ class SimilarityMatrix:
             columns=self.columns.take(across),
             values=self.values[i, j],
             left_out=self.left_out[:, i, j],
+            nulls=tuple(null.at((i, j)) for null in self.nulls),
+            heaviest=self.heaviest[i[:, 0]]
+            if self.heaviest is not None and rows == across
+            else None,
         )
+
+    def null(self, shuffled: str) -> Null:
+        """Return what chance alone makes of it where the examples are shuffled in that way.
+
+        Raises:
+            UnknownNameError: They were not.
+        """
+        return look_up({null.shuffled: null for null in self.nulls}, shuffled, "null")
 
     def entry(self, row: str, column: str, name: str = "") -> Estimate:
         """Return the value of two layers, called ``name`` or by the row's layer."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clbench.probes.features import capture
 from clbench.probes.similarity.minibatches import minibatches
+from clbench.probes.similarity.null import Shuffle
 from clbench.probes.similarity.representations import Representation
 
 
@@ -18,7 +19,7 @@ class Pass:
 
     ``order`` is that in which examples are seen; ``reduce`` is that of the measure; ``layouts`` are
     the memory formats of the images, by representation; ``report`` is told how many steps are done,
-    and how many there are.
+    and how many there are; ``shuffles`` are the orders of examples that chance is judged by.
     """
 
     representations: Mapping[str, Representation]
@@ -28,6 +29,7 @@ class Pass:
     reduce: Callable[[Tensor], Tensor]
     layouts: Mapping[str, torch.memory_format]
     report: Callable[[int, int], None]
+    shuffles: tuple[Shuffle, ...] = ()
 
     @property
     def n(self) -> int:
@@ -46,6 +48,10 @@ class Pass:
             name: list(representation.layers)
             for name, representation in self.representations.items()
         }
+
+    def same_layers(self, one: str, other: str) -> bool:
+        """Tell whether two representations have the same layers, in the same order."""
+        return self.layers[one] == self.layers[other]
 
     def see(
         self, examples: slice, keep: Callable[[Tensor], Tensor]

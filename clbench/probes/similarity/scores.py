@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float64
@@ -25,12 +25,16 @@ class Scores:
 
     ``layers`` and ``reasons`` describe the axes, by representation; a reason is why nothing about
     its layer is defined, "" where it is. The first matrix of a stack is from all examples, every
-    other one from all but one group of them.
+    other one from all but one group of them. ``draws`` are the matrices of all examples in other
+    orders, by the name of the shuffle; ``heaviest`` is, layer by layer of two equal axes, which
+    share of the value the heaviest examples carry.
     """
 
     layers: Mapping[str, tuple[str, ...]]
     reasons: Mapping[str, tuple[str, ...]]
     stacks: Mapping[Pair, Float64[Tensor, "g r c"]]
+    draws: Mapping[str, Mapping[Pair, Float64[Tensor, "k r c"]]] = field(default_factory=dict)
+    heaviest: Mapping[Pair, Float64[Tensor, " r"]] = field(default_factory=dict)
 
 
 class LayerAxes:
