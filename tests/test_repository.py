@@ -44,8 +44,9 @@ FLAGS = {
     "train": """--dataset --out --recipe --set --data --data-dir --download --from --seed --device
         --precision --restart --tensorboard --json --quiet --help""",
     "probe": """--model --protocol --data --data-dir --download --norm --eps --n-examples
-        --comparison --kind --common --layer --tap --measure --estimator --linear-probes
-        --layer-probes --train-data --pooling --extent --attack-steps --device --seed --out
+        --comparison --kind --common --layer --tap --measure --estimator --permutations
+        --linear-probes --layer-probes
+        --train-data --pooling --extent --attack-steps --device --seed --out
         --restart --figures --no-figures --json --quiet --help""",
     "probe findings": """--records --out --probe --compare --protocol --data --data-dir --trained-at
         --restart --json --quiet --help""",

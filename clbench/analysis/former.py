@@ -6,7 +6,7 @@ from pathlib import Path
 from clbench.analysis.comparisons import COMPARISONS
 from clbench.analysis.figures.style import FORMATS
 from clbench.analysis.pages import DEPTH_CURVES, PROBE_ACCURACY
-from clbench.analysis.store import ACCURACIES, FIGURES, MATRICES, RECORD, SUMMARY
+from clbench.analysis.store import ACCURACIES, FIGURES, MATRICES, RECORD, SIMILARITIES, SUMMARY
 from clbench.schema.errors import BadValueError
 from clbench.schema.probe_record import ProbeRecord, read_probe_record
 
@@ -19,6 +19,7 @@ _DECIDES: Mapping[str, Callable[[ProbeRecord], object]] = {
     "comparisons": lambda one: (one.comparisons, one.common),
     "layers": lambda one: one.layers,
     "measure": lambda one: (one.measure, one.estimator),
+    "permutations": lambda one: one.permutations,
     "pooling": lambda one: one.pooling,
     "seed": lambda one: one.seed,
 }
@@ -27,7 +28,7 @@ _DECIDES: Mapping[str, Callable[[ProbeRecord], object]] = {
 _PAGES = (DEPTH_CURVES, PROBE_ACCURACY, *COMPARISONS)
 _NAMES = frozenset(
     {
-        *(MATRICES, SUMMARY, ACCURACIES),
+        *(MATRICES, SIMILARITIES, SUMMARY, ACCURACIES),
         *(f"{FIGURES}/{page}.{form}" for page in _PAGES for form in FORMATS),
     }
 )

@@ -28,7 +28,7 @@ from clbench.models.interface import LoadedModel
 from clbench.models.load import check_name, load_for, tell_of_default_images
 from clbench.probes.layers import Layers, select_layers
 from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
-from clbench.probes.similarity.estimators import find_estimator
+from clbench.probes.similarity.estimators import Estimator, check_shuffles, find_estimator
 from clbench.probes.similarity.measures import find_measure
 from clbench.runtime.devices import find_device
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
@@ -39,6 +39,9 @@ from clbench.schema.protocol import Protocol, resolve
 
 DEFAULT_STEPS, QUICK_STEPS = PROBE_ATTACK.steps, QUICK_ATTACK.steps
 """Steps of the attack, and of a shorter one that comes before it; as for the CKA columns."""
+
+DEFAULT_PERMUTATIONS = 1000
+"""Other orders of the examples that tell what chance alone gives, where Gram matrices are kept."""
 
 UNATTACKED = "0"
 """The eps of images that nobody needs to name one for, as only clean ones are compared."""
@@ -64,6 +67,7 @@ class ProbeOptions:
     layers: Sequence[str] = ()
     measure: str = "cka"
     estimator: str = ""
+    permutations: int | None = None
     linear_probes: bool = False
     train_data: Sequence[Path] = ()
     pooling: str = DEFAULT_POOLING
@@ -113,6 +117,7 @@ class ComparedModels:
     wanted: ComparisonPlan
     measure: str
     estimator: str
+    permutations: int
 
     @property
     def attacked(self) -> tuple[str, ...]:
@@ -165,6 +170,7 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
     names = {name: name for name in models}
     names |= {one.typed: name for one, name in zip(given, models, strict=True)}
     common = look_up(names, options.common, "model") if options.common else ""
+    estimator = find_estimator(find_measure(options.measure), options.estimator)
     attack, quick = (
         plan_attack(f"pgd,steps={steps}", protocol.threat_model.norm, images.n_classes)
         for steps in (options.attack_steps, min(options.attack_steps, QUICK_STEPS))
@@ -180,7 +186,8 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
         device=device,
         wanted=_plan(models, options.comparisons, common),
         measure=options.measure,
-        estimator=find_estimator(find_measure(options.measure), options.estimator).name,
+        estimator=estimator.name,
+        permutations=_permutations(options.permutations, estimator),
     )
 
 
@@ -191,8 +198,16 @@ def _check(options: ProbeOptions) -> None:
     whole("--attack-steps", options.attack_steps, 1, LARGEST_COUNT)
     for comparison in options.comparisons:
         look_up(COMPARISONS, comparison, "comparison")
-    find_estimator(find_measure(options.measure), options.estimator)
+    estimator = find_estimator(find_measure(options.measure), options.estimator)
+    check_shuffles(estimator, _permutations(options.permutations, estimator))
     look_up(POOLINGS, options.pooling, "pooling")
+
+
+def _permutations(asked: int | None, estimator: Estimator) -> int:
+    """Return how many there are: by default as many as cost less than the features."""
+    if asked is None:
+        return DEFAULT_PERMUTATIONS if estimator.averages else 0
+    return whole("--permutations", asked, 0, LARGEST_COUNT)
 
 
 def _training(

@@ -11,6 +11,7 @@ from clbench.analysis.figures import curves, heatmaps
 from clbench.analysis.result import Analysis, Matrix
 from clbench.analysis.tables import shared, summarised
 from clbench.probes.similarity.measures import SimilarityMeasure, find_measure
+from clbench.probes.similarity.null import WITHIN
 from clbench.schema.estimate import Estimate
 from clbench.schema.records import PROBE_SCORES, ModelEntry
 
@@ -71,18 +72,23 @@ def grouped(models: Sequence[ModelEntry]) -> list[Group]:
 
 
 def _depth_page(analysis: Analysis, matrices: Sequence[Matrix]) -> Figure:
-    found = {matrix.rows: shared(matrix.similarity).diagonal() for matrix in matrices}
+    found = {matrix.rows: shared(matrix.similarity) for matrix in matrices}
+    chance = {
+        name: one.null(WITHIN).level.diagonal().tolist() for name, one in found.items() if one.nulls
+    }
     row = [
         curves.CurvePanel(
             group.name,
             _measure(analysis).label,
-            {label: found[name] for name, label in group.labels.items()},
+            {label: found[name].diagonal() for name, label in group.labels.items()},
+            {label: chance[name] for name, label in group.labels.items() if name in chance},
         )
         for group in grouped(analysis.record.models)
     ]
+    title = f"similarity of adversarial and clean representations: {_of(analysis)}"
     return curves.depth_curves(
         [row],
-        f"similarity of adversarial and clean representations: {_of(analysis)}",
+        f"{title}; dotted: chance within classes" if chance else title,
         _measure(analysis).value_range,
     )
 
@@ -184,7 +190,9 @@ def _meaning(analysis: Analysis, comparison: str) -> str:
         for matrix in analysis.of_comparison(comparison)
         if matrix.similarity.rows.against not in ("", matrix.rows)
     }
-    return ": ".join((COMPARISONS[comparison].meaning, *sorted(shared_images)))
+    crossed = any(matrix.similarity.nulls for matrix in analysis.of_comparison(comparison))
+    meaning = ": ".join((COMPARISONS[comparison].meaning, *sorted(shared_images)))
+    return f"{meaning}; crossed out: as alike as by chance" if crossed else meaning
 
 
 def _measure(analysis: Analysis) -> SimilarityMeasure:

@@ -51,6 +51,7 @@ def compare_models(
     layers: Sequence[str] = (),
     measure: str = "cka",
     estimator: str = "",
+    permutations: int | None = None,
     linear_probes: bool = False,
     train_data: AnyPaths = (),
     pooling: str = DEFAULT_POOLING,
@@ -82,6 +83,8 @@ def compare_models(
         layers: Stages, modules or patterns, as ``select_layers`` takes them.
         measure: A name in ``MEASURES``.
         estimator: A name in ``ESTIMATORS``; by default the first that is for the measure.
+        permutations: Other orders of the examples, any and within classes, that tell what chance
+            alone gives; by default 1,000 where the measure is averaged over minibatches, else 0.
         linear_probes: Whether linear classifiers of the features at every layer are fitted, too.
         train_data: Files of images to fit them on.
         pooling: A name in ``POOLINGS``: what these features keep of places in the image.
@@ -114,6 +117,7 @@ def compare_models(
         layers=layers,
         measure=measure,
         estimator=estimator,
+        permutations=permutations,
         linear_probes=linear_probes,
         train_data=as_paths("train_data", train_data),
         pooling=pooling,
@@ -151,6 +155,8 @@ def _matrices(
         measure=compared.measure,
         estimator=compared.estimator,
         seed=compared.protocol.seed,
+        permutations=compared.permutations,
+        classes=compared.image_set.labels,
         on_progress=on_progress,
     )
     return tuple(
@@ -209,6 +215,7 @@ def _record(options: ProbeOptions, compared: ComparedModels, seconds: float) -> 
         layers=tuple(options.layers),
         measure=compared.measure,
         estimator=compared.estimator,
+        permutations=compared.permutations,
         seed=protocol.seed,
         device=device_name(compared.device),
         wall_s=round(seconds, 1),

@@ -8,6 +8,10 @@
   one is defined, "" where it is;
 - ``ROWS x COLUMNS/values``, ``/low``, ``/high`` [r, c], and ``/left_out`` [g, r, c], the values
   without each group of examples, which intervals of anything made from them come from;
+- ``ROWS x COLUMNS/any/level``, ``/p_value``, ``/p_adjusted`` [r, c], and the same of ``classes``:
+  what chance alone gives where the examples of the columns are in any other order, or in one within
+  their classes; ``ROWS x COLUMNS/heaviest`` [r]: which share of the value of two equal layers the
+  heaviest 1 % of the examples carry;
 - with linear probes, ``accuracies`` [k, 3]: model, layer and score of every accuracy;
   ``accuracies/values`` [k, 3]: value, low, high; ``accuracies/n`` and ``accuracies/reasons`` [k].
 
@@ -19,7 +23,7 @@ version 1 have ``NAME/taps`` for ``NAME/layers``, and accuracies in ``probe_accu
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,13 +35,16 @@ from clbench.analysis.comparisons import RepresentationOf
 from clbench.analysis.result import Accuracy, Analysis, Matrix
 from clbench.analysis.tables import (
     ACCURACY_COLUMNS,
+    SIMILARITY_COLUMNS,
     SUMMARY_COLUMNS,
     accuracy_rows,
+    similarity_rows,
     summary_rows,
     to_csv,
 )
-from clbench.probes.similarity.matrix import Axis, SimilarityMatrix
+from clbench.probes.similarity.matrix import UNDEFINED, Axis, SimilarityMatrix
 from clbench.probes.similarity.measures import MEASURES, find_measure
+from clbench.probes.similarity.null import SHUFFLED, Null
 from clbench.schema.errors import RecordError, UnknownNameError
 from clbench.schema.files import sha256_of, write_atomically
 from clbench.schema.probe_record import ProbeRecord, read_probe_record, write_probe_record
@@ -45,11 +52,13 @@ from clbench.schema.probe_record import ProbeRecord, read_probe_record, write_pr
 RECORD = "probe.json"
 MATRICES = "matrices.npz"
 SUMMARY = "summary.csv"
+SIMILARITIES = "similarities.csv"
 ACCURACIES = "probe_accuracy.csv"
 FIGURES = "figures"
 """The files of a comparison, and the folder of its figures."""
 
 _BOUNDS = ("value", "low", "high")
+_OF_NULL = ("level", "p_value", "p_adjusted")
 
 
 def save(analysis: Analysis, out: Path, figures: Mapping[str, bytes]) -> Analysis:
@@ -64,6 +73,7 @@ def save(analysis: Analysis, out: Path, figures: Mapping[str, bytes]) -> Analysi
     files = {
         MATRICES: _npz(analysis),
         SUMMARY: to_csv(summary_rows(analysis.matrices), SUMMARY_COLUMNS),
+        SIMILARITIES: to_csv(similarity_rows(analysis.matrices), SIMILARITY_COLUMNS),
     }
     if analysis.accuracies:
         files[ACCURACIES] = to_csv(accuracy_rows(analysis.accuracies), ACCURACY_COLUMNS)
@@ -121,6 +131,11 @@ def _npz(analysis: Analysis) -> bytes:
         pair = f"{similarity.rows.representation} x {similarity.columns.representation}"
         for name in ("values", "low", "high", "left_out"):
             arrays[f"{pair}/{name}"] = getattr(similarity, name)
+        for null in similarity.nulls:
+            for name in _OF_NULL:
+                arrays[f"{pair}/{null.shuffled}/{name}"] = getattr(null, name)
+        if similarity.heaviest is not None:
+            arrays[f"{pair}/heaviest"] = similarity.heaviest
     if analysis.accuracies:
         arrays |= _arrays_of(analysis.accuracies)
     file = io.BytesIO()
@@ -169,8 +184,18 @@ def _similarity(
         record.data.n,
         record.measure,
         record.estimator,
-        *((measure.value_range, measure.undefined) if measure else (ANY_RANGE,)),
+        value_range=measure.value_range if measure else ANY_RANGE,
+        undefined=measure.undefined if measure else UNDEFINED,
+        nulls=tuple(_nulls(arrays, pair, record.permutations)),
+        heaviest=arrays.get(f"{pair}/heaviest"),
     )
+
+
+def _nulls(arrays: Mapping[str, Any], pair: str, permutations: int) -> Iterator[Null]:
+    for shuffled in SHUFFLED:
+        if f"{pair}/{shuffled}/level" in arrays:
+            found = {name: arrays[f"{pair}/{shuffled}/{name}"] for name in _OF_NULL}
+            yield Null(shuffled, permutations, **found)
 
 
 def _axis(arrays: Mapping[str, Any], of: RepresentationOf) -> Axis:

@@ -55,7 +55,7 @@ Measure = Annotated[
     str,
     typer.Option(
         rich_help_panel=MEASURES,
-        help="cka, or a similarity measure of your own: FILE.py:NAME.",
+        help="See clbench measures; or one of your own: FILE.py:NAME.",
         autocompletion=names_of("clbench.probes.similarity.measures:MEASURES"),
     ),
 ]
@@ -63,8 +63,17 @@ Estimator = Annotated[
     str,
     typer.Option(
         rich_help_panel=MEASURES,
-        help="debiased-minibatch (the default), debiased or biased.",
+        help="How the measure is had from finite examples; see clbench measures.",
         show_default=False,
+    ),
+]
+Permutations = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=MEASURES,
+        help="Other orders of the examples, any and within classes, that tell what chance alone "
+        "gives; 1000 for the default estimator, else 0.",
+        **reads(readers.permutations, "N"),
     ),
 ]
 Pooling = Annotated[

@@ -49,6 +49,7 @@ def probe_models(
     taps: own.OldLayers = None,
     measure: own.Measure = "cka",
     estimator: own.Estimator = "",
+    permutations: own.Permutations = None,
     linear_probes: opt.LinearProbes = False,
     layer_probes: opt.OldLinearProbes = False,
     train_data: opt.TrainData = None,

@@ -110,6 +110,13 @@ def attack_steps(text: str | int) -> int:
     return whole("--attack-steps", text, 1, LARGEST_COUNT)
 
 
+def permutations(text: str | int) -> int:
+    """Return how many other orders of the examples there are."""
+    from clbench.schema.numbers import LARGEST_COUNT, whole
+
+    return whole("--permutations", text, 0, LARGEST_COUNT)
+
+
 def level(text: str | int) -> int:
     """Return how far to verify."""
     from clbench.schema.numbers import whole

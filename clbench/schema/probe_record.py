@@ -8,7 +8,7 @@ from clbench.schema.dataclass_io import read_json, to_json
 from clbench.schema.files import write_atomically
 from clbench.schema.records import AttackEntry, DataEntry, ModelEntry, ThreatEntry
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a field changes its meaning, its name or goes; older files are still read."""
 
 
@@ -19,8 +19,9 @@ class ProbeRecord:
     ``training`` are the images that linear probes were fitted on, and ``pooling`` how much of the
     place their features keep; None and "" without linear probes. ``layers`` are as they were asked
     for, empty for the usual ones; ``common`` is the model that the images common to all were made
-    against, "" where there are none; ``wall_s`` is without the figures; ``files`` are what else was
-    written, by name, each with its sha256.
+    against, "" where there are none; ``permutations`` are the orders of the examples that chance is
+    judged by, 0 for none; ``wall_s`` is without the figures; ``files`` are what else was written,
+    by name, each with its sha256.
     """
 
     schema_version: int
@@ -36,6 +37,7 @@ class ProbeRecord:
     layers: tuple[str, ...]
     measure: str
     estimator: str
+    permutations: int
     seed: int
     device: str
     wall_s: float
@@ -69,7 +71,7 @@ def read_probe_record(path: Path) -> ProbeRecord:
         ProbeRecord,
         "comparison",
         remedy=f"run clbench probe --out {path.parent} --restart",
-        schema_versions=(1, SCHEMA_VERSION),
+        schema_versions=(1, 2, SCHEMA_VERSION),
         upgrade=_upgraded,
     )
 
@@ -77,5 +79,7 @@ def read_probe_record(path: Path) -> ProbeRecord:
 def _upgraded(table: dict[str, Any]) -> dict[str, Any]:
     if table["schema_version"] == SCHEMA_VERSION:
         return table
-    renamed = {_NAMES_OF_1.get(name, name): value for name, value in table.items()}
-    return renamed | {"schema_version": SCHEMA_VERSION, "measure": "cka"}
+    if table["schema_version"] == 1:
+        renamed = {_NAMES_OF_1.get(name, name): value for name, value in table.items()}
+        table = renamed | {"measure": "cka"}
+    return table | {"schema_version": SCHEMA_VERSION, "permutations": 0}

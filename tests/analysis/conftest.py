@@ -77,6 +77,7 @@ def make_analysis(make_block):
             layers=(),
             measure="cka",
             estimator="debiased-minibatch",
+            permutations=0,
             seed=0,
             device="cpu",
             wall_s=1.5,

@@ -12,9 +12,11 @@ from torch import nn
 from clbench.analysis.comparisons import COMPARISONS
 from clbench.analysis.run import compare_models
 from clbench.analysis.store import load
+from clbench.analysis.tables import SIMILARITY_COLUMNS
 from clbench.api.evaluating import evaluate
 from clbench.data.image_set import make_image_set
 from clbench.models.zoo import WEIGHTS_DIR
+from clbench.probes.similarity.null import SHUFFLED
 from clbench.probes.similarity.summaries import SUMMARIES
 from clbench.schema.errors import BadValueError, DataError, UnknownNameError, WeightsError
 
@@ -73,6 +75,54 @@ def test_every_file_is_there_and_can_be_read(compared):
     table = pd.read_csv(out / "summary.csv")
     assert len(table) == len(analysis.matrices) * len(SUMMARIES)
     assert len(load(out).matrices) == len(analysis.matrices)
+
+
+def test_what_chance_gives_is_written_and_read_again(compared):
+    analysis, out, _ = compared
+    again = load(out)
+    assert analysis.record.permutations == again.record.permutations == 1000
+    for one, other in zip(analysis.matrices, again.matrices, strict=True):
+        for shuffled in SHUFFLED:
+            null, found = one.similarity.null(shuffled), other.similarity.null(shuffled)
+            assert found.n == null.n == 1000
+            for name in ("level", "p_value", "p_adjusted"):
+                assert np.array_equal(getattr(found, name), getattr(null, name), equal_nan=True)
+        assert (one.similarity.heaviest is None) == (other.similarity.heaviest is None)
+    own = again.find("adversarial-clean", "simclr_st")
+    assert own.heaviest.shape == (3,)
+
+
+def test_every_value_is_a_row_of_a_tidy_table(compared):
+    analysis, out, _ = compared
+    table = pd.read_csv(out / "similarities.csv")
+    assert tuple(table.columns) == SIMILARITY_COLUMNS
+    assert len(table) == sum(matrix.similarity.values.size for matrix in analysis.matrices)
+    at = ["kind", "rows", "columns", "row_layer", "column_layer"]
+    row = table.set_index(at).loc["adversarial-clean", "simclr_st", "simclr_st", "stem", "logits"]
+    similarity = analysis.find("adversarial-clean", "simclr_st")
+    assert row["value"] == pytest.approx(similarity.values[0, 2], abs=1e-6)
+    null = similarity.null("classes")
+    assert row["chance_classes"] == pytest.approx(null.level[0, 2], abs=1e-6)
+    assert row["p_classes"] == pytest.approx(null.p_value[0, 2], abs=1e-6)
+    assert row["p_adjusted_classes"] == pytest.approx(null.p_adjusted[0, 2], abs=1e-6)
+    assert np.isnan(row["heaviest_1_percent"])
+    assert row["n"] == 24
+
+
+@pytest.mark.parametrize(
+    ("changes", "orders"),
+    [
+        ({"permutations": 0}, 0),
+        ({"permutations": 9}, 9),
+        ({"estimator": "debiased"}, 0),
+        ({"measure": "rsa"}, 0),
+        ({"measure": "rsa", "permutations": 3}, 3),
+    ],
+)
+def test_chance_is_judged_by_as_many_orders_as_asked_for(changes, orders):
+    found = quick(None, comparisons=["clean-clean"], **changes)
+    assert found.record.permutations == orders
+    assert {len(matrix.similarity.nulls) for matrix in found.matrices} == {2 if orders else 0}
 
 
 def test_the_probed_says_what_was_compared(compared):
@@ -250,6 +300,11 @@ def test_only_what_is_needed_is_attacked(tmp_path):
         ),
         ({"measure": "ckaa"}, UnknownNameError, "measure 'ckaa'; did you mean 'cka'"),
         ({"estimator": "full-set"}, BadValueError, "estimator 'full-set' is not for cka; choose"),
+        ({"permutations": -1}, BadValueError, "--permutations must be a whole number from 0"),
+        (
+            {"estimator": "debiased", "permutations": 9},
+            *(BadValueError, "permutations must be 0 for the estimator 'debiased', got 9; choose"),
+        ),
         ({"estimator": "debias"}, UnknownNameError, "estimator 'debias'; did you mean 'debiased'"),
         ({"device": "cuda:99"}, BadValueError, "--device must be auto or one of cpu"),
     ],

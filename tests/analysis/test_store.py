@@ -49,7 +49,9 @@ def test_the_matrices_are_found_by_the_documented_keys(saved, tmp_path):
 
 def test_the_description_names_every_other_file_with_its_hash(saved, tmp_path):
     described = json.loads((tmp_path / "probe.json").read_text())
-    assert set(described["files"]) == {"matrices.npz", "summary.csv", "figures/one.png"}
+    assert set(described["files"]) == {
+        *("matrices.npz", "summary.csv", "similarities.csv", "figures/one.png")
+    }
     assert (tmp_path / "figures" / "one.png").read_bytes() == b"picture"
     assert list(described) == list(saved.record.__dataclass_fields__)
 
@@ -79,7 +81,7 @@ def test_matrices_of_another_run_are_refused(saved, tmp_path):
     ("content", "message"),
     [
         ('{"schema_version": 1', "is cut off or no JSON"),
-        ('{"schema_version": 99}', "has schema version 99, this clbench reads 1 and 2"),
+        ('{"schema_version": 99}', "has schema version 99, this clbench reads 1 and 2 and 3"),
         ("[]", "has schema version None"),
         ('{"schema_version": 1}', "is damaged: comparison lacks protocol"),
     ],

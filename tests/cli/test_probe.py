@@ -58,17 +58,28 @@ def test_two_networks_of_a_user_are_compared(compare, tmp_path):
     assert done.status == 0, done.err
     assert "adv x clean" in done.out
     assert "9 matrices and 7 figures of 24 images" in done.out
+    assert "adv x clean is above chance within classes" in done.out
+    assert "(1000 orders)" in done.out
     assert "attacking" in done.err
     with np.load(tmp_path / "out" / "matrices.npz", allow_pickle=False) as arrays:
         assert len(arrays["matrices"]) == 9
     assert (tmp_path / "out" / "figures" / "depth-curves.svg").exists()
 
 
+def test_what_is_no_more_alike_than_by_chance_is_named(compare):
+    """Three orders cannot be rare: chance alone reaches as much in one case of four."""
+    done = compare("--permutations", "3", "--no-figures")
+    assert "within classes but for nets.py:make_a (" in done.out
+    assert "(3 orders)" in done.out
+    none = compare("--permutations", "0", "--no-figures", "--restart")
+    assert "chance" not in none.out
+
+
 def test_machines_get_the_description(compare, tmp_path):
     done = compare("--json", "--no-figures", "--comparison", "cross-clean")
     described = json.loads(done.out)
     assert described["comparisons"] == ["cross-clean"]
-    assert list(described["files"]) == ["matrices.npz", "summary.csv"]
+    assert list(described["files"]) == ["matrices.npz", "summary.csv", "similarities.csv"]
     assert done.err == ""
 
 

@@ -143,6 +143,17 @@ def test_a_quick_reduction_gives_nearly_the_same_score(measure):
     assert quick != exact
 
 
+@every_measure
+@pytest.mark.parametrize("n", [4, 7])
+def test_a_handful_of_examples_has_a_value_without_an_interval_or_a_reason(measure, n):
+    sides = [represented(name, nn.Identity(), torch.randn(n, 1, 1, 1)) for name in "ab"]
+    found = compare(sides, device=CPU, measure=measure.name).matrix("a", "b")
+    one = found.entry("logits", "logits")
+    assert math.isnan(one.low)
+    said = one.reason.endswith("no interval") if math.isfinite(one.value) else one.reason
+    assert said
+
+
 @pytest.mark.parametrize("measure", ["svcca", "pwcca"])
 def test_canonical_correlations_of_few_examples_are_undefined_and_it_is_said_why(measure):
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -41,11 +42,12 @@ _MARKS = 30  # on a line, at most, so that they do not touch
 
 
 class CurvePanel(NamedTuple):
-    """Lines in one pair of axes."""
+    """Lines in one pair of axes; what ``chance`` alone gives at each of their points is dotted."""
 
     title: str
     y_label: str
     curves: Curves
+    chance: Mapping[str, Sequence[float]] = MappingProxyType({})
 
 
 def depth_curves(
@@ -175,6 +177,8 @@ def _draw(axes: Axes, panel: CurvePanel, page: _Page) -> None:
             linestyle=look.style,
             markevery=math.ceil(len(x) / _MARKS),
         )
+        if label in panel.chance:
+            axes.plot(x, panel.chance[label], color=look.colour, linestyle=":", linewidth=1)
 
 
 def _name_layers(axes: Axes, page: _Page, *, shown: bool) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -16,6 +16,7 @@ from clbench.analysis.figures.grid import Cell, Page, lay_out
 from clbench.analysis.figures.style import MAP, SMALL, SMALLEST, TEXT, UNDEFINED, elided, styled
 from clbench.probes.similarity.matrix import SimilarityMatrix
 from clbench.probes.similarity.measures import SimilarityMeasure, find_measure
+from clbench.probes.similarity.null import ALPHA
 
 _MOST_NUMBERS = 14  # cells across in which numbers can still be read
 _DARK = 0.5  # brightness below which numbers are white
@@ -24,7 +25,8 @@ _DARK = 0.5  # brightness below which numbers are white
 class HeatmapPanel(NamedTuple):
     """A matrix of named rows and columns with its title, in a figure of several.
 
-    ``empty`` is the colour of cells without a value.
+    ``empty`` is the colour of cells without a value; ``chance`` are the cells that are crossed out,
+    as chance alone gives as much.
     """
 
     title: str
@@ -32,6 +34,7 @@ class HeatmapPanel(NamedTuple):
     rows: Sequence[str]
     columns: Sequence[str]
     empty: str = UNDEFINED
+    chance: Bool[np.ndarray, "r c"] | None = None
 
     @classmethod
     def of(cls, similarity: SimilarityMatrix, title: str) -> "HeatmapPanel":
@@ -40,7 +43,9 @@ class HeatmapPanel(NamedTuple):
             [elided(layer) for layer in axis.layers]
             for axis in (similarity.rows, similarity.columns)
         )
-        return cls(title, similarity.values, rows, columns)
+        null = next(iter(similarity.nulls), None)
+        chance = None if null is None else null.p_adjusted > ALPHA
+        return cls(title, similarity.values, rows, columns, chance=chance)
 
     @property
     def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -133,6 +138,10 @@ def _show(
         aspect="auto",
     )
     cell.axes.set_title(panel.title, fontsize=SMALL if "\n" in panel.title else TEXT, pad=2.5)
+    if panel.chance is not None:
+        rows, columns = np.nonzero(panel.chance)
+        size = 72 * cell.side / max(panel.values.shape) / 3
+        cell.axes.plot(columns, rows, "x", color="0.5", markersize=size, markeredgewidth=0.6)
     _name(cell.axes, panel, cell)
     return image
 

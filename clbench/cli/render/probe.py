@@ -8,9 +8,10 @@ from clbench.analysis.findings import Finding
 from clbench.analysis.report import Report
 from clbench.analysis.result import Analysis
 from clbench.analysis.store import RECORD
-from clbench.analysis.tables import summarised
+from clbench.analysis.tables import like_chance, summarised
 from clbench.cli.render.tables import show_entries, show_rows
 from clbench.probes.similarity.measures import find_measure
+from clbench.probes.similarity.null import WITHIN
 
 _SHOWN = {
     "adv x clean": ("adversarial-clean", "diagonal_mean"),
@@ -19,6 +20,9 @@ _SHOWN = {
     "far layers, adv": ("adversarial-adversarial", "long_range_mean"),
 }
 """What is said of each model: title, comparison and summary."""
+
+_MOST_NAMES = 3
+"""Layers that are named; of more, only the number."""
 
 
 def show_comparison(analysis: Analysis, out: Path) -> None:
@@ -36,11 +40,28 @@ def show_comparison(analysis: Analysis, out: Path) -> None:
             for model in described.models
         ]
         show_rows(f"mean {label}, with half of the 95 % interval", rows, as_json=False)
+        if "adversarial-clean" in described.comparisons and described.permutations:
+            print(_chance(analysis))
     figures = sum(name.endswith(".png") for name in described.files)
     print(
         f"{len(analysis.matrices)} matrices and {figures} figures of {described.data.n} images in "
         f"{described.wall_s:.0f} s on {described.device}; {out / RECORD} describes them"
     )
+
+
+def _chance(analysis: Analysis) -> str:
+    """Return where adversarial images are no more like their own clean ones than like others.
+
+    Others are those of the same class.
+    """
+    at = {}
+    for matrix in analysis.of_comparison("adversarial-clean"):
+        if found := like_chance(matrix.similarity, WITHIN):
+            names = ", ".join(found) if len(found) <= _MOST_NAMES else f"{len(found)} layers"
+            at[matrix.rows] = f"{matrix.rows} ({names})"
+    where = f"but for {', '.join(at.values())}" if at else "at every layer of each model"
+    n = analysis.record.permutations
+    return f"adv x clean is above chance within classes {where} ({n} orders)"
 
 
 def show_findings(report: Report, out: Path) -> None:

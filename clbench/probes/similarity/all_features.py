@@ -59,7 +59,7 @@ def from_all_features(measure: SimilarityMeasure, run: Pass, pairs: Sequence[Pai
 
     whole = reduced((groups >= 0).to(run.device))
     stacks = {(a, b): [_scores(measure, whole[a], whole[b])] for a, b in pairs}
-    for left_out in range(n_groups):
+    for left_out in range(n_groups if n_groups > 1 else 0):
         part = reduced((groups != left_out).to(run.device))
         for a, b in pairs:
             stacks[a, b].append(_scores(measure, part[a], part[b]))

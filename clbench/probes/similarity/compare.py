@@ -10,7 +10,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from clbench.probes.features import fastest_layout, with_example_axes
-from clbench.probes.similarity.estimators import estimators_of, find_estimator
+from clbench.probes.similarity.estimators import check_shuffles, find_estimator
 from clbench.probes.similarity.matrix import Axis, Similarities, SimilarityMatrix
 from clbench.probes.similarity.measures import find_measure
 from clbench.probes.similarity.minibatches import MINIBATCH, shuffled
@@ -20,7 +20,6 @@ from clbench.probes.similarity.representations import Representation, check_repr
 from clbench.probes.similarity.scores import Pair, Scores
 from clbench.runtime.as_found import left_as_found
 from clbench.runtime.determinism import exact_arithmetic
-from clbench.schema.errors import BadValueError
 from clbench.schema.names import look_up
 from clbench.schema.progress import OnProgress, not_shown
 
@@ -83,12 +82,7 @@ def compare(
     by_name = check_representations(representations)
     of = find_measure(measure)
     how = find_estimator(of, estimator)
-    if permutations and not how.shuffles:
-        able = " or ".join(row.name for row in estimators_of(of) if row.shuffles)
-        raise BadValueError(
-            f"permutations must be 0 for the estimator {how.name!r}, got {permutations}; "
-            f"choose {able}"
-        )
+    check_shuffles(how, permutations)
     quick = look_up(QUICK, precision, "precision")
     reduce = (quick and of.quick) or of.reduce
     wanted = list(dict.fromkeys(pairs or combinations_with_replacement(by_name, 2)))

@@ -44,8 +44,9 @@ Features = dict[str, dict[str, Float[Tensor, "_ _"]]]
 class Estimator:
     """How a measure is had from finite examples.
 
-    ``applies`` tells which measures it is for, and ``shuffles`` whether it can put examples into
-    other orders, as a permutation test needs it; ``estimate`` takes a pass over the images, and the
+    ``applies`` tells which measures it is for; ``shuffles`` whether it can put examples into other
+    orders, as a permutation test needs it, and ``averages`` whether that is cheap, as it averages
+    over minibatches; ``estimate`` takes a pass over the images, and the
     pairs of representations that are wanted.
     """
 
@@ -54,6 +55,7 @@ class Estimator:
     applies: Callable[[SimilarityMeasure], bool]
     estimate: Callable[[SimilarityMeasure, Pass, Sequence[Pair]], Scores]
     shuffles: bool
+    averages: bool = False
 
 
 def from_minibatches(_: SimilarityMeasure, run: Pass, pairs: Sequence[Pair]) -> Scores:
@@ -134,6 +136,7 @@ ESTIMATORS: dict[str, Estimator] = {
             _accumulates,
             from_minibatches,
             shuffles=True,
+            averages=True,
         ),
         Estimator(
             "debiased",
@@ -164,6 +167,20 @@ ESTIMATORS: dict[str, Estimator] = {
 def estimators_of(measure: SimilarityMeasure) -> list[Estimator]:
     """Return the estimators that are for a measure, the usual one first."""
     return [row for row in ESTIMATORS.values() if row.applies(measure)]
+
+
+def check_shuffles(estimator: Estimator, permutations: int) -> None:
+    """Check that examples can be put into as many other orders.
+
+    Raises:
+        BadValueError: They cannot, and some are asked for.
+    """
+    if permutations and not estimator.shuffles:
+        able = " or ".join(row.name for row in ESTIMATORS.values() if row.shuffles)
+        raise BadValueError(
+            f"permutations must be 0 for the estimator {estimator.name!r}, got {permutations}; "
+            f"choose {able}"
+        )
 
 
 def find_estimator(measure: SimilarityMeasure, name: str = "") -> Estimator:

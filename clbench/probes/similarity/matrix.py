@@ -11,6 +11,9 @@ from clbench.probes.similarity.null import Null
 from clbench.schema.estimate import Estimate, jackknife, t95, undefined, within
 from clbench.schema.names import look_up
 
+UNDEFINED = "undefined for these two"
+"""Why a value is missing that a measure says nothing about."""
+
 Summary = Callable[[Float64[np.ndarray, "r c"]], float]
 """Says one thing about a whole matrix."""
 
@@ -63,7 +66,7 @@ class SimilarityMatrix:
     measure: str
     estimator: str
     value_range: tuple[float, float] = (-math.inf, math.inf)
-    undefined: str = "undefined for these two"
+    undefined: str = UNDEFINED
     nulls: tuple[Null, ...] = ()
     heaviest: Float64[np.ndarray, " r"] | None = None
 

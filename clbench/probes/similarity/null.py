@@ -21,6 +21,9 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+SHUFFLED = ANY, WITHIN = "any", "classes"
+"""What orders of the examples there are: any, or those within their classes."""
+
 ALPHA = 0.05
 """How often chance alone may look like more."""
 
@@ -41,8 +44,8 @@ class Shuffle:
 
     @property
     def name(self) -> str:
-        """What it keeps: "any", or "classes"."""
-        return "any" if self.classes is None else "classes"
+        """One of ``SHUFFLED``."""
+        return ANY if self.classes is None else WITHIN
 
     def orders(self, examples: Int64[Tensor, " m"]) -> Int64[Tensor, "k m"]:
         """Return ``n`` orders of examples that are seen together, as places among these."""
