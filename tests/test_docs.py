@@ -9,7 +9,9 @@ import pytest
 import typer
 import yaml
 
+from clbench.analysis.tables import SIMILARITY_COLUMNS
 from clbench.cli import app
+from clbench.probes.similarity.measures import MEASURES
 
 PAGE = (Path(__file__).parents[1] / "docs" / "scale-out.md").read_text()
 STANDS_FOR = {
@@ -36,7 +38,7 @@ def commands():
 
 LINES = [
     line
-    for name in ("verify", "submit", "import")
+    for name in ("verify", "submit", "import", "similarity")
     for line in (Path(__file__).parents[1] / "docs" / f"{name}.md").read_text().splitlines()
     if line.startswith("clbench ")
 ]
@@ -94,3 +96,22 @@ def test_manifests_are_yaml():
     assert job["spec"]["completionMode"] == "Indexed"
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert f'/{job["spec"]["completions"]}"' in container["args"][0]
+
+
+SIMILARITY = (Path(__file__).parents[1] / "docs" / "similarity.md").read_text()
+
+
+def test_the_page_on_similarity_has_every_measure_with_its_range_and_invariances():
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) to (\S+) \| ([^|]+) \|", SIMILARITY, re.MULTILINE)
+    called = {"orthogonal": "rotation", "scale": "scale", "shift": "shift"}
+    expected = []
+    for name, measure in MEASURES.items():
+        unlike, alike = (f"{end:.4g}" for end in measure.value_range)
+        same = [word for key, word in called.items() if key in measure.invariant_to]
+        expected.append((name, unlike, alike, ", ".join(same)))
+    assert rows == expected
+
+
+def test_the_page_on_similarity_has_every_column_of_chance():
+    named = set(re.findall(r"`(\w+)`", SIMILARITY))
+    assert named >= set(SIMILARITY_COLUMNS[5:])
