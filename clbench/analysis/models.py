@@ -25,7 +25,8 @@ from clbench.data.stored import Images
 from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK
 from clbench.models.argument import read_argument
 from clbench.models.interface import LoadedModel
-from clbench.models.load import check_name, load_for, tell_of_default_images
+from clbench.models.load import load_for, tell_of_default_images
+from clbench.models.names import check_name
 from clbench.probes.layers import Layers, select_layers
 from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
 from clbench.probes.similarity.estimators import Estimator, check_shuffles, find_estimator

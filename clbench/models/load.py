@@ -6,24 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import timm as timm_package
 import torch
 from torch import nn
 
 from clbench.data.checks import check_labels
 from clbench.data.datasets import DATASETS, TEST_SETS
 from clbench.data.image_set import ImageSet
-from clbench.models.argument import is_weights_file, read_argument
+from clbench.models.argument import read_argument
+from clbench.models.classes import check_class_names, no_classifier
 from clbench.models.interface import LoadedModel, Wanted
+from clbench.models.names import check_name, is_folder, known_name
 from clbench.models.preprocessing import Preprocessing, read_preprocessing
 from clbench.models.sources import folder, python, robustbench, timm, zoo
 from clbench.models.validate import validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
-from clbench.schema.errors import BadValueError, DataError, ModelError, UnknownNameError
+from clbench.schema.errors import BadValueError
 from clbench.schema.flags import merged
-from clbench.schema.names import NormName, closest, look_up, spelled
+from clbench.schema.names import NormName, look_up
 from clbench.schema.text import shown
 
 log = logging.getLogger(__name__)
@@ -152,21 +153,6 @@ def of_threat_model(model: Model, threat_model: str) -> Model:
     return str(model).replace("robustbench:", f"robustbench:{threat_model}/", 1)
 
 
-def check_name(name: str, loaded: LoadedModel) -> None:
-    """Check that a name of the zoo is not given to another network; "" gives none.
-
-    Raises:
-        BadValueError: It is: who reads the record would take it for the zoo's.
-    """
-    own = loaded.name.removeprefix("timm:")
-    same = {own, own.partition(".")[0], f"{own}.{loaded.tag}"}
-    if spelled(name, zoo_names()) in set(zoo_names()) - same:
-        raise BadValueError(
-            f"the name {name!r} is of a model of the zoo, got it for {loaded.name!r}; "
-            f"choose another one: --model mine={loaded.name}"
-        )
-
-
 def read_seen(said: Mapping[str, Any]) -> Preprocessing | None:
     """Return what options say that stands before a network; None where they say nothing.
 
@@ -215,7 +201,7 @@ def load_for(
         preprocessing=preprocessing,
     )
     if loaded.is_encoder and classifier:
-        raise _no_classifier(loaded)
+        raise no_classifier(loaded)
     network = with_ordinary_tensors(loaded.network).to(device)
     few = images.images[:_VALIDATED_ON].to(device)
     or_more = dataset is None or loaded.is_encoder
@@ -225,7 +211,7 @@ def load_for(
         return replace(loaded, network=validated.network, flags=validated.flags), images
     outputs = f"the network has {validated.n_classes} outputs"
     check_labels(images.name, images.labels, validated.n_classes, outputs)
-    _check_class_names(loaded, images, validated.n_classes)
+    check_class_names(loaded, images, validated.n_classes)
     loaded = replace(
         loaded,
         network=validated.network,
@@ -233,38 +219,6 @@ def load_for(
         files=loaded.code.files() if loaded.code else loaded.files,
     )
     return loaded, replace(images, n_classes=validated.n_classes)
-
-
-def _check_class_names(loaded: LoadedModel, images: ImageSet, n_outputs: int) -> None:
-    """Check that images name as many classes as there are outputs, and as the network does.
-
-    Raises:
-        DataError: They do not, or the same ones in another order.
-    """
-    if not images.class_names:
-        return
-    if len(images.class_names) != n_outputs:
-        raise DataError(
-            f"the network has {n_outputs} outputs, and {images.name} names "
-            f"{len(images.class_names)} classes, which are numbered in the order of their names; "
-            "call each by the number of its output"
-        )
-    known = DATASETS[loaded.tag].class_names if loaded.tag in DATASETS else ()
-    pairs = zip(map(str.casefold, images.class_names), known, strict=False)
-    other = next(((k, *pair) for k, pair in enumerate(pairs) if pair[0] != pair[1]), None)
-    if other is None:
-        return
-    told = f"class {other[0]} of {images.name} is {other[1]!r}, of {loaded.name} {other[2]!r}"
-    if set(map(str.casefold, images.class_names)) == set(known):
-        raise DataError(f"{told}; number the classes as the network does")
-    log.warning("%s; taken for the same class", told)
-
-
-def _no_classifier(loaded: LoadedModel) -> ModelError:
-    return ModelError(
-        f"model {loaded.name!r} has no classifier: it is an encoder, {loaded.source}; fit a "
-        "linear layer on its features, or compare these: clbench probe --comparison clean-clean"
-    )
 
 
 def tell_of_default_images(loaded: LoadedModel, images: ImageSet) -> None:
@@ -309,27 +263,6 @@ def _what_is_wanted(
     return Wanted(dataset, shape, n_classes, norm, weights)
 
 
-def is_folder(what: str) -> bool:
-    """Say whether a model is a folder with one; a name of the zoo or of a package goes before."""
-    names = [*zoo_names(), *python.registered_models()]
-    return spelled(what, names) not in names and folder.holds_model(Path(what))
-
-
-def known_name(typed: str) -> str:
-    """Return a name without a colon as it is spelled: of the zoo, of a package, or a file.
-
-    Raises:
-        UnknownNameError: Nothing has this name.
-        ModelError: Several packages registered it.
-    """
-    known = [*zoo_names(), *python.registered_models()]
-    name = spelled(typed, known)
-    python.check_only_owner(name, zoo=name in zoo_names())
-    if name not in known and not name.endswith(".py"):
-        raise _unknown(name, known)
-    return name
-
-
 def _from_name(typed: str, wanted: Wanted) -> LoadedModel:
     name, registered = known_name(typed), python.registered_models()
     if name in zoo_names():
@@ -337,20 +270,3 @@ def _from_name(typed: str, wanted: Wanted) -> LoadedModel:
     if name in registered:
         return python.load_from_package(name, registered[name], wanted)
     return python.load(name, wanted)
-
-
-def _unknown(name: str, known: list[str]) -> UnknownNameError:
-    """Return the error of a name that is no model's, with what was likely meant."""
-    path = Path(name)
-    if path.is_dir() or is_weights_file(name):
-        what = "folder" if path.is_dir() else "weights file"
-        file = path / "weights.safetensors" if path.is_dir() else path
-        return UnknownNameError(
-            f"{name!r} is a {what}, not a network; name the network, such as a zoo name, "
-            f"timm:NAME or FILE.py:FACTORY, and add --weights {file}"
-        )
-    near, stem = closest(name, known), name.partition(".")[0]
-    if timm_package.is_model(stem) and stem not in known:
-        near = f"timm:{name}"
-    hint = f"did you mean {near!r}?" if near else "clbench models lists them"
-    return UnknownNameError(f"unknown model {name!r}; {hint}")

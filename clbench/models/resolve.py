@@ -4,7 +4,7 @@ from pathlib import Path
 
 from clbench.models.argument import read_argument
 from clbench.models.checkpoints.read import bytes_of
-from clbench.models.load import is_folder, known_name
+from clbench.models.names import is_folder, known_name
 from clbench.models.sources import timm
 from clbench.models.weights import no_weights_yet
 from clbench.models.zoo import find_spec, zoo_names
