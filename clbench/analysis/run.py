@@ -43,6 +43,7 @@ def compare_models(
     data: Data | None = None,
     data_dir: AnyPath | None = None,
     download: bool = False,
+    output: Sequence[str] = (),
     norm: str | None = None,
     eps: str | None = None,
     n_examples: int | None = None,
@@ -75,6 +76,8 @@ def compare_models(
         data: Images instead of the protocol's, as ``load_images`` takes them.
         data_dir: Folder with the public archives.
         download: Whether a public data set that is not there may be fetched.
+        output: Which entries of what networks return are logits, as for ``evaluate``, each as
+            ``NAME=ENTRY`` where there are several models.
         norm: Instead of the protocol's.
         eps: Instead of the protocol's, such as "8/255".
         n_examples: The first examples, instead of as many as the protocol says.
@@ -109,6 +112,7 @@ def compare_models(
         data=data,
         data_dir=path_or_none("data_dir", data_dir),
         download=download,
+        output=output,
         norm=norm,
         eps=eps,
         n_examples=n_examples,

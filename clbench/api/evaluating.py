@@ -38,6 +38,7 @@ def evaluate(
     resize: int | None = None,
     crop: int | None = None,
     interpolation: str | None = None,
+    output: str | int | None = None,
     norm: str | None = None,
     eps: str | Fraction | None = None,
     n_examples: int | None = None,
@@ -82,6 +83,8 @@ def evaluate(
         resize: The length of the shorter side that images are brought to first.
         crop: The side of the square that is cut out of their middle then.
         interpolation: How they are resized: bilinear (the default), bicubic or nearest.
+        output: Which entry is the logits, of a network that returns several: a name, an index, or
+            both with a dot, like "heads.0".
         norm: Linf, L2 or L1.
         eps: Largest perturbation in units of the pixel range, like "8/255"; exact, so no float.
         n_examples: The first so many examples.
@@ -237,6 +240,7 @@ def begin_session(
         device=place,
         weights=path_or_none("weights", given.weights),
         preprocessing=seen,
+        output=given.output,
     )
     if given.protocol is None and not own:
         tell_of_default_images(loaded, images)

@@ -41,6 +41,7 @@ def list_layers(
     data: "Data | None" = None,
     data_dir: AnyPath | None = None,
     weights: AnyPath | None = None,
+    output: str | int | None = None,
 ) -> "list[LayerRow]":
     """Return the layers of a network that ``probe`` can compare, the usual ones first.
 
@@ -50,6 +51,7 @@ def list_layers(
         data: Images instead of the protocol's, as for ``evaluate``.
         data_dir: The folder with the public archives of a data set.
         weights: A file of weights instead of the model's own.
+        output: Which entry of the network's answer is the logits, as for ``evaluate``.
 
     Raises:
         ClbenchError: As ``evaluate``.
@@ -80,7 +82,7 @@ def list_layers(
         weights=path_or_none("weights", weights),
     )
     some = images.images[:2].clone()
-    return list_layers(adapted(loaded.network, some), some)
+    return list_layers(adapted(loaded.network, some, output), some)
 
 
 def load_data(

@@ -26,6 +26,7 @@ def plan(
     resize: int | None = None,
     crop: int | None = None,
     interpolation: str | None = None,
+    output: str | int | None = None,
     norm: str | None = None,
     eps: str | Fraction | None = None,
     n_examples: int | None = None,
@@ -54,6 +55,7 @@ def plan(
         resize: The shorter side that images are brought to.
         crop: What is cut out of their middle.
         interpolation: How they are resized.
+        output: Which entry of the network's answer is the logits.
         norm: Linf, L2 or L1.
         eps: Largest perturbation.
         n_examples: The first so many examples.

@@ -1,6 +1,7 @@
 """``clbench layers``: what ``--layer`` can name in a model."""
 
 from clbench.cli import options as opt
+from clbench.cli import options_of_preprocessing as seen
 from clbench.cli.streams import code_of_others
 
 
@@ -10,6 +11,7 @@ def layers(
     data: opt.Data = None,
     data_dir: opt.DataDir = None,
     weights: opt.Weights = None,
+    output: seen.Output = None,
     as_json: opt.Json = False,
 ) -> None:
     """List the layers of a model: those that are compared by default, then all others."""
@@ -18,7 +20,7 @@ def layers(
 
     with code_of_others():
         found = clbench.list_layers(
-            model, protocol=protocol, data=data, data_dir=data_dir, weights=weights
+            model, protocol=protocol, data=data, data_dir=data_dir, weights=weights, output=output
         )
     rows = [
         {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, no_type_check
 import typer
 
 from clbench.cli import options as opt
+from clbench.cli import options_of_preprocessing as seen
 from clbench.cli import options_of_probe as own
 from clbench.cli.command import Command, Group
 from clbench.cli.run import interruptible, quietly
@@ -39,6 +40,7 @@ def probe_models(
     data: opt.Data = None,
     data_dir: opt.DataDir = None,
     download: opt.Download = False,
+    output: seen.Outputs = None,
     norm: opt.Norm = None,
     eps: opt.Eps = None,
     n_examples: opt.NExamples = None,
@@ -76,6 +78,7 @@ def probe_models(
         del given[name]
     given |= {
         "models": models or (),
+        "output": output or (),
         "comparisons": [*(comparisons or ()), *(kinds or ())],
         "layers": [*(layers or ()), *(taps or ())],
         "linear_probes": linear_probes or layer_probes,

@@ -42,7 +42,8 @@ class LoadedModel:
     taken; ``file_sha256`` is then of the file. ``files`` are the modules of a
     user's own ``code`` that it is made of, each with its sha256.
     ``training_seed`` and ``recipe_sha256`` are those of its training, where they are known.
-    ``flags`` are those of ``validate_network``. An encoder returns features, not logits.
+    ``flags`` are those of ``validate_network``, which finds ``output`` and ``answers`` too. An
+    encoder returns features, not logits.
     """
 
     network: nn.Module
@@ -60,6 +61,8 @@ class LoadedModel:
     flags: tuple[RaisedFlag, ...] = ()
     file_sha256: str | None = None
     preprocessing: str | None = None
+    output: str | None = None
+    answers: str | None = None
     is_encoder: bool = False
 
     def filled(self, weights: Path) -> "LoadedModel":

@@ -16,15 +16,17 @@ from clbench.models.argument import read_argument
 from clbench.models.classes import check_class_names, no_classifier
 from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.names import check_name, is_folder, known_name
+from clbench.models.output import read_output
 from clbench.models.preprocessing import Preprocessing, read_preprocessing
 from clbench.models.sources import folder, python, robustbench, timm, zoo
-from clbench.models.validate import validate_network, with_ordinary_tensors
+from clbench.models.validate import Validated, validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import BadValueError
 from clbench.schema.flags import merged
 from clbench.schema.names import NormName, look_up
+from clbench.schema.records import LOG_PROBABILITIES
 from clbench.schema.text import shown
 
 log = logging.getLogger(__name__)
@@ -172,6 +174,7 @@ def load_for(
     device: torch.device,
     weights: Path | None = None,
     preprocessing: Preprocessing | None = None,
+    output: str | int | None = None,
     classifier: bool = True,
 ) -> tuple[LoadedModel, ImageSet]:
     """Return the model on its device, checked on a few of the images, and these in its classes.
@@ -185,12 +188,13 @@ def load_for(
         device: Where to run it.
         weights: As for ``load_model``.
         preprocessing: Likewise.
+        output: Which entry of its answer is the logits, where that is no tensor; see ``entry``.
         classifier: Whether it must be one; encoders return features.
 
     Raises:
         ClbenchError: There is no such model, it cannot be built, or does not fit the images.
     """
-    _, c, h, w = images.images.shape
+    (_, c, h, w), path = images.images.shape, read_output(output)
     loaded = load_model(
         model,
         dataset=dataset,
@@ -206,19 +210,35 @@ def load_for(
     few = images.images[:_VALIDATED_ON].to(device)
     or_more = dataset is None or loaded.is_encoder
     least = _FEWEST_CLASSES if or_more else images.n_classes
-    validated = validate_network(network, few, least, or_more=or_more)
+    found = validate_network(network, few, least, or_more=or_more, output=path)
+    loaded = _validated(loaded, found, chosen=not path)
     if loaded.is_encoder:
-        return replace(loaded, network=validated.network, flags=validated.flags), images
-    outputs = f"the network has {validated.n_classes} outputs"
-    check_labels(images.name, images.labels, validated.n_classes, outputs)
-    check_class_names(loaded, images, validated.n_classes)
-    loaded = replace(
+        return loaded, images
+    outputs = f"the network has {found.n_classes} outputs"
+    check_labels(images.name, images.labels, found.n_classes, outputs)
+    check_class_names(loaded, images, found.n_classes)
+    files = loaded.code.files() if loaded.code else loaded.files
+    return replace(loaded, files=files), replace(images, n_classes=found.n_classes)
+
+
+def _validated(loaded: LoadedModel, found: Validated, *, chosen: bool) -> LoadedModel:
+    """Return a model with what was found out about its network; the source tells its output.
+
+    ``chosen`` says that nobody named the output.
+    """
+    if found.output and chosen:
+        log.warning("%s returns several things; taken is --output %s", loaded.name, found.output)
+    if found.log_probabilities:
+        log.info("%s returns log-probabilities, of which verdicts are as of logits", loaded.name)
+    of = f"output {found.output!r} of " if found.output else ""
+    return replace(
         loaded,
-        network=validated.network,
-        flags=merged((*loaded.flags, *validated.flags)),
-        files=loaded.code.files() if loaded.code else loaded.files,
+        network=found.network,
+        flags=merged((*loaded.flags, *found.flags)),
+        source=f"{of}{loaded.source}",
+        output=found.output or None,
+        answers=LOG_PROBABILITIES if found.log_probabilities else None,
     )
-    return loaded, replace(images, n_classes=validated.n_classes)
 
 
 def tell_of_default_images(loaded: LoadedModel, images: ImageSet) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from clbench.models.calling import bare
 from clbench.schema.names import closest, unknown
 from clbench.schema.records import MOST_STAGES
 
@@ -100,7 +101,7 @@ def select_layers(network: nn.Module, wanted: Sequence[str]) -> Layers:
     usual = find_layers(network)
     if not wanted:
         return usual
-    named = {name: Layer(module) for name, module in network.named_modules() if name}
+    named = {name: Layer(module) for name, module in bare(network).named_modules() if name}
     chosen: Layers = {}
     for name in wanted:
         chosen |= _everything(network) if name == EVERYTHING else _matching(name, usual, named)
@@ -111,7 +112,7 @@ def select_layers(network: nn.Module, wanted: Sequence[str]) -> Layers:
 def _everything(network: nn.Module) -> Layers:
     leaves = {
         name: Layer(module)
-        for name, module in network.named_modules()
+        for name, module in bare(network).named_modules()
         if name
         and not any(module.children())
         and not isinstance(module, nn.Identity)

@@ -58,6 +58,9 @@ def left_after(attack: str) -> str:
     return f"acc_after_{attack}"
 
 
+LOG_PROBABILITIES = "log-probabilities"
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """What was evaluated; scheme, scenario and tag are "" for models from elsewhere.
@@ -67,7 +70,9 @@ class ModelEntry:
     training, where they are known: they are not the evaluation's. ``file_sha256`` is of the file
     that weights were taken out of, where ``weights_sha256`` is not of that file but of the
     network's state. ``preprocessing`` is what clbench puts before the network, "none" where that is
-    nothing; None where only the network's own code says what it does.
+    nothing; None where only the network's own code says what it does. ``output`` is the entry of
+    the network's answer that is taken for its logits, by its path, None where that is the answer
+    itself; ``answers`` is what the logits are besides, ``LOG_PROBABILITIES``, None where nothing.
     """
 
     name: str
@@ -82,6 +87,8 @@ class ModelEntry:
     recipe_sha256: str = ""
     file_sha256: str | None = None
     preprocessing: str | None = None
+    output: str | None = None
+    answers: str | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class Settings:
     resize: int | None
     crop: int | None
     interpolation: str | None
+    output: str | int | None
     norm: str | None
     eps: str | Fraction | None
     n_examples: int | None

@@ -69,7 +69,10 @@ def test_long_message_of_the_network_becomes_one_bearable_line():
 
 
 def test_tuple_of_outputs_is_refused():
-    message = r"^the model must return one tensor of logits, got tuple$"
+    message = (
+        r"^the model must return one tensor of logits, got a tuple with 0 \[4, 1, 8, 8\], "
+        r"1 \[4, 1, 8, 8\]; none of these is \[n, 10\]$"
+    )
     with pytest.raises(ModelError, match=message):
         validate_network(Answers(lambda images: (images, images)), IMAGES, 10)
 
