@@ -27,7 +27,9 @@ from clbench.probes.linear.pooling import DEFAULT_POOLING
 from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.runtime.devices import device_name
+from clbench.schema.errors import BadValueError
 from clbench.schema.files import make_folder
+from clbench.schema.flags import NO_DERIVATIVE
 from clbench.schema.paths import AnyPath, AnyPaths, as_paths, path_or_none
 from clbench.schema.probe_record import SCHEMA_VERSION, ProbeRecord
 from clbench.schema.progress import OnProgress, not_shown
@@ -170,6 +172,17 @@ def _matrices(
 
 
 def _attack(compared: ComparedModels, on_progress: OnProgress) -> Adversarial:
+    """Return the adversarial images of every model that is attacked.
+
+    Raises:
+        BadValueError: One of them gives no gradient, which the attack needs.
+    """
+    for name in compared.attacked:
+        if NO_DERIVATIVE in (flag.name for flag in compared.models[name].flags):
+            raise BadValueError(
+                f"no gradient reaches the images of model {name!r}, so that it cannot be attacked; "
+                "look at clean images: --comparison clean-clean or cross-clean"
+            )
     return {
         name: perturb(
             compared.models[name].network,

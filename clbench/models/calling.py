@@ -41,7 +41,7 @@ class Call:
         touches_random_numbers: It draws or seeds, although its answers are not random; the random
             numbers of others are kept from it.
         changes_defaults: It changes what torch does by default, which is set back after it.
-        differentiable: Whether it can be told that a gradient is wanted.
+        differentiable: Whether gradients reach its images.
         output: Which entry of its answer is the logits, by its path; see ``entry``.
     """
 
@@ -207,12 +207,12 @@ def _failure(network: nn.Module, images: Tensor, call: Call) -> Exception | None
 
 
 def _is_differentiable(adapted: Adapted, images: Float[Tensor, "n c h w"]) -> bool:
-    """Say whether gradients at the images can be asked for, be they zero."""
+    """Say whether gradients reach the images, be they zero."""
     with torch.enable_grad():
         leaf = images.detach().clone().requires_grad_()
         try:
             answer = adapted(leaf.view_as(leaf))
-            if isinstance(answer, Tensor) and answer.requires_grad:
+            if isinstance(answer, Tensor):
                 torch.autograd.grad(answer.float().logsumexp(-1).sum(), leaf)
         except Exception:
             return False

@@ -15,10 +15,10 @@ from clbench.data.image_set import ImageSet
 from clbench.models.argument import read_argument
 from clbench.models.classes import check_class_names, no_classifier
 from clbench.models.interface import LoadedModel, Wanted
-from clbench.models.names import check_name, is_folder, known_name
+from clbench.models.names import check_name, graph_first, is_folder, known_name
 from clbench.models.output import read_output
 from clbench.models.preprocessing import Preprocessing, read_preprocessing
-from clbench.models.sources import folder, python, robustbench, timm, zoo
+from clbench.models.sources import folder, python, robustbench, scripted, timm, zoo
 from clbench.models.validate import Validated, validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
@@ -67,9 +67,10 @@ def load_model(
     Args:
         name: A zoo name ``scheme_scenario[.tag]``; ``timm:NAME``; ``robustbench:NAME``;
             ``FILE.py:FACTORY`` or ``pkg.mod:FACTORY``, a callable without arguments that returns a
-            network; a folder that ``import_checkpoint`` or ``train`` made; a name that a package
-            registered under ``clbench.models``; ``NAME=`` before one of these, which it is called
-            then; or a network, which is taken as it is.
+            network; a folder that ``import_checkpoint`` or ``train`` made; a file that
+            ``torch.jit.save`` wrote; a name that a package registered under ``clbench.models``;
+            ``NAME=`` before one of these, which it is called then; or a network, which is taken as
+            it is.
         dataset: What it will be run on; the default of a zoo name's tag. None for a user's images.
         n_classes: Number of classes; the data set's own where it is left out.
         shape: Channels, height and width of an image; likewise.
@@ -91,7 +92,7 @@ def load_model(
         return _seeing(_from_memory(name, weights), preprocessing, 0, known="what it does itself")
     if not isinstance(name, str | Path):
         raise BadValueError(f"model must be a name, a path or an nn.Module, got {shown(name)}")
-    given = read_argument(str(name))
+    given = graph_first(read_argument(str(name)))
     if given.weights and weights:
         raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
     wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)
@@ -102,6 +103,8 @@ def load_model(
         loaded = _SOURCES[prefix](rest, wanted)
     elif is_folder(what):
         loaded = folder.load(Path(what), wanted)
+    elif scripted.holds_graph(Path(what)):
+        loaded = scripted.load(Path(what), wanted)
     else:
         loaded = python.load(what, wanted) if colon else _from_name(what, wanted)
     in_eval_mode(loaded.network)

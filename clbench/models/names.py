@@ -4,9 +4,9 @@ from pathlib import Path
 
 import timm as timm_package
 
-from clbench.models.argument import is_weights_file
+from clbench.models.argument import ModelArgument, is_weights_file
 from clbench.models.interface import LoadedModel
-from clbench.models.sources import folder, python
+from clbench.models.sources import folder, python, scripted
 from clbench.models.zoo import zoo_names
 from clbench.schema.errors import BadValueError, UnknownNameError
 from clbench.schema.names import closest, spelled
@@ -31,6 +31,16 @@ def is_folder(what: str) -> bool:
     """Say whether a model is a folder with one; a name of the zoo or of a package goes before."""
     names = [*zoo_names(), *python.registered_models()]
     return spelled(what, names) not in names and folder.holds_model(Path(what))
+
+
+def graph_first(given: ModelArgument) -> ModelArgument:
+    """Return a model argument whose weights are no file of ``torch.jit``, which is a model.
+
+    ``NAME=FILE`` reads like a model with its weights; such a file has a network of its own.
+    """
+    if given.weights is None or given.name or not scripted.holds_graph(given.weights):
+        return given
+    return ModelArgument(given.what, str(given.weights))
 
 
 def known_name(typed: str) -> str:

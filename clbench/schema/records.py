@@ -50,6 +50,7 @@ LINEAR_PROBE_COLUMNS = tuple(
 )
 
 NO_LAYER = "the network has no such layer"
+NO_GRADIENT = "no gradient reaches the images, which the attack of the probes needs"
 """Why a column of a layer is undefined, in records."""
 
 

@@ -19,7 +19,11 @@ class Answers(nn.Module):
         self.answer = answer
 
     def forward(self, images):
-        return self.answer(images)
+        blind = 0 * images.flatten(1).sum(dim=1)  # a gradient of zeros, where one is wanted
+        answer = self.answer(images)
+        depends = isinstance(answer, torch.Tensor) and len(answer) == len(images)
+        depends = depends and answer.is_floating_point() and answer.ndim == 2
+        return answer + blind[:, None] if depends else answer
 
 
 def zeros(*shape):
