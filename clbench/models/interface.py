@@ -5,8 +5,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
+from clbench.models.calling import Adapted, Call
 from clbench.models.checkpoints.load import load_checkpoint
 from clbench.models.preprocessing import Preprocessing
 from clbench.runtime.hashing import state_sha256
@@ -88,9 +90,12 @@ class LoadedModel:
         Raises:
             BadValueError: It is for images of another number of channels.
         """
-        given.put_before(self.network, channels)
+        network = self.network
+        if isinstance(network, torch.jit.ScriptModule):
+            network = Adapted(network, Call())  # which takes hooks
+        given.put_before(network, channels)
         source = ", ".join(filter(None, (self.source, str(given))))
-        return replace(self, preprocessing=str(given), source=source)
+        return replace(self, network=network, preprocessing=str(given), source=source)
 
     def with_its_own(self) -> "LoadedModel":
         """Return it known by the weights that its network has."""
