@@ -27,6 +27,7 @@ def layers(
             "layer": row.layer,
             "module": row.module,
             "features": "x".join(map(str, row.features or ())) or "-",
+            "axes": row.axes,
             "by default": "yes" if row.is_usual else "",
         }
         for row in found
