@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from clbench.models.output import ITSELF, entry
+from clbench.models.several_devices import WhereItIs
 from clbench.runtime.as_found import defaults_as_found, process_defaults
 from clbench.runtime.seeding import random_state, random_state_as_found, randomness
 from clbench.schema.errors import ClbenchError
@@ -103,6 +104,7 @@ class Adapted(nn.Module):
             answer = entry(self.network(images), self.call.output)
         if not isinstance(answer, Tensor):
             return answer  # for whoever asks which of its entries are the logits
+        answer = answer.to(images.device)
         if self.call.drops_batch_axis and len(images) == 1:
             answer = answer[None]
         return answer[:n] if missing else answer
@@ -111,7 +113,7 @@ class Adapted(nn.Module):
 def bare(network: nn.Module) -> nn.Module:
     """Return the network behind what it needs to be called, or behind a compiler, uncompiled."""
     # what torch.compile makes is told by where it keeps the network: its class takes 2 s to import
-    where = "network" if isinstance(network, Adapted) else "_orig_mod"
+    where = "network" if isinstance(network, Adapted | WhereItIs) else "_orig_mod"
     inside = network._modules.get(where)
     return network if inside is None else bare(inside)
 

@@ -18,6 +18,7 @@ from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.names import check_name, graph_first, is_folder, known_name
 from clbench.models.output import read_output
 from clbench.models.preprocessing import Preprocessing, read_preprocessing
+from clbench.models.several_devices import placed
 from clbench.models.sources import folder, python, robustbench, scripted, timm, zoo
 from clbench.models.validate import Validated, validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
@@ -209,7 +210,7 @@ def load_for(
     )
     if loaded.is_encoder and classifier:
         raise no_classifier(loaded)
-    network = with_ordinary_tensors(loaded.network).to(device)
+    network = placed(with_ordinary_tensors(loaded.network), device, loaded.name)
     few = images.images[:_VALIDATED_ON].to(device)
     or_more = dataset is None or loaded.is_encoder
     least = _FEWEST_CLASSES if or_more else images.n_classes

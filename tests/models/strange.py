@@ -276,6 +276,30 @@ class UnderNoGrad(Plain):
         return super().forward(x)
 
 
+class ClassifierInDouble(Plain):
+    def __init__(self):
+        super().__init__()
+        self.fc.double()
+
+    def forward(self, x):
+        return self.fc(self.norm(self.conv(x)).relu().flatten(1).double())
+
+
+class ConvolutionInHalf(Plain):
+    def __init__(self):
+        super().__init__()
+        self.conv.half()
+
+    def forward(self, x):
+        return self.fc(self.norm(self.conv(x.half()).float()).relu().flatten(1))
+
+
+def partly_on_meta():
+    network = plain()
+    network.fc.to("meta")
+    return network
+
+
 class Strange(NamedTuple):
     """A dress; ``flags`` are those that it raises, ``refused`` the words of its refusal.
 
@@ -314,6 +338,8 @@ ROWS = (
     Strange("data parallel", lambda: nn.DataParallel(plain())),
     Strange("in double precision", lambda: plain().double()),
     Strange("in half precision", lambda: plain().half(), like=None),
+    Strange("classifier in double precision", ClassifierInDouble),
+    Strange("convolution in half precision", ConvolutionInHalf, like=None),
     Strange("in bfloat16", lambda: plain().bfloat16(), like=None),
     Strange("made in inference mode", made_in_inference_mode),
     Strange(
@@ -477,6 +503,7 @@ ROWS = (
         lambda: Around(after=lambda z: z.argmax(1)),
         refused="must return floating-point logits, got torch.int64",
     ),
+    Strange("partly on no device", partly_on_meta, refused="no values for 'fc.weight'"),
     Strange("on no device", lambda: plain().to("meta"), refused="on device meta"),
     Strange(
         "for other channels", lambda: Around(lambda x: x.repeat(1, 3, 1, 1)), refused="channels"
