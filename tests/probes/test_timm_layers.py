@@ -11,7 +11,6 @@ from clbench.probes.features import capture, in_order
 from clbench.probes.layers import Layer, find_layers, select_layers
 from clbench.probes.linear.truncated import UpTo
 from clbench.probes.listing import list_layers
-from clbench.probes.similarity.minibatches import MINIBATCH, minibatches
 
 CPU = torch.device("cpu")
 BLOCKS = [f"blocks.{k}" for k in range(4)]
@@ -87,14 +86,14 @@ def test_layers_are_those_that_hooks_by_hand_find(named, images):
         )
 
 
-def test_columns_are_those_of_features_by_hand(named, images, slow):
+def test_columns_are_those_of_features_by_hand(named, images, slow, seen_together):
     name, network = named
     moved = (images + 0.02 * torch.randn(images.shape, generator=torch.manual_seed(1))).clamp(0, 1)
     measures = clean_adversarial_similarity(network, images, moved, device=CPU)
     columns = {one.name: one for one in measures}
     batches = [
         zip(*(by_hand(name, network, one[piece]) for one in (images, moved)), strict=True)
-        for piece in minibatches(len(images), MINIBATCH)
+        for piece in seen_together(len(images))
     ]
     values = [
         slow.minibatch_cka([(x.flatten(1).numpy(), y.flatten(1).numpy()) for x, y in layer])
