@@ -38,7 +38,7 @@ LADDER = [
 """Values of eps that are tried, from 0.025 to 8 levels of 255."""
 
 _BLOCKS = {"layers": (1, 1, 1, 1), "zero_init_last": False}
-_WINDOWS = {"window_size": 4, "depths": (2, 2), "num_heads": (2, 4)}
+_WINDOWS = {"window_size": 4, "depths": (1, 1), "num_heads": (2, 4)}
 _TOKENS = {"img_size": SIDE, "patch_size": 8, "embed_dim": 64, "depth": 4, "num_heads": 4}
 
 NARROW: dict[str, tuple[str, dict[str, Any]]] = {
@@ -56,7 +56,7 @@ NARROW: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "swin": (
         "swin_tiny_patch4_window7_224",
-        {"img_size": SIDE, "embed_dim": 24, **_WINDOWS},
+        {"img_size": SIDE, "embed_dim": 16, **_WINDOWS},
     ),
     "efficientnet": ("test_efficientnet", {}),
 }
