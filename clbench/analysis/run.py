@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from clbench.analysis.comparisons import noise_like
 from clbench.analysis.figures.style import FORMATS, draw
 from clbench.analysis.former import check_folder, discard_former
 from clbench.analysis.linear_probes import linear_accuracies
@@ -23,6 +24,7 @@ from clbench.analysis.store import FIGURES, RECORD, save
 from clbench.attacks.registry import attack_of
 from clbench.data.load import Data
 from clbench.evaluation.perturb import perturb
+from clbench.probes.controls import as_noise
 from clbench.probes.linear.pooling import DEFAULT_POOLING
 from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.representations import Inputs, Representation
@@ -168,7 +170,7 @@ def _matrices(
 def _attack(compared: ComparedModels, on_progress: OnProgress) -> Adversarial:
     return {
         name: perturb(
-            compared.models[name].network,
+            compared.networks[name][0],
             compared.image_set,
             compared.protocol.threat_model,
             seed=compared.protocol.seed,
@@ -186,15 +188,14 @@ def _representations(compared: ComparedModels, adversarial: Adversarial) -> list
     inputs = {"": Inputs(images, examples)} | {
         name: Inputs(attacked, examples, name) for name, attacked in adversarial.items()
     }
-    return [
-        Representation(
-            of.name,
-            compared.models[of.model].network,
-            inputs[of.against],
-            compared.layers[of.model],
-        )
-        for of in compared.wanted.representations
-    ]
+    for name, attacked in adversarial.items():
+        noise = as_noise(images, attacked, seed=compared.protocol.seed)
+        inputs[noise_like(name)] = Inputs(noise, examples, noise_like(name))
+    found = []
+    for of in compared.wanted.representations:
+        network, layers = compared.networks[of.model]
+        found.append(Representation(of.name, network, inputs[of.against], layers))
+    return found
 
 
 def _record(options: ProbeOptions, compared: ComparedModels, seconds: float) -> ProbeRecord:
