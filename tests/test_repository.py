@@ -64,6 +64,7 @@ FLAGS = {
     "import": """--arch --dialect --bn --mean --std --stem-padding --data --dataset --data-dir
         --out --json --help""",
     "clean": "--remove --json --help",
+    "push-folder": "--out --results --json --help",
 }
 """Scripts depend on these: one more or one less is a decision, not an accident."""
 

@@ -16,7 +16,7 @@ from clbench.data.image_set import ImageSet
 from clbench.models.argument import is_weights_file, read_argument
 from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.preprocessing import Preprocessing, read_preprocessing
-from clbench.models.sources import folder, python, robustbench, timm, zoo
+from clbench.models.sources import folder, hub, python, robustbench, timm, zoo
 from clbench.models.validate import validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
@@ -34,6 +34,9 @@ Model = str | Path | nn.Module
 _SOURCES: dict[str, Callable[[str, Wanted], LoadedModel]] = {
     "timm": timm.load,
     "robustbench": robustbench.load,
+    "hf-hub": hub.load_from_hub,
+    "hf_hub": hub.load_from_hub,
+    "local-dir": hub.load_local,
 }
 """By what stands before the colon of a name."""
 
@@ -64,9 +67,10 @@ def load_model(
     Args:
         name: A zoo name ``scheme_scenario[.tag]``; ``timm:NAME``; ``robustbench:NAME``;
             ``FILE.py:FACTORY`` or ``pkg.mod:FACTORY``, a callable without arguments that returns a
-            network; a folder that ``import_checkpoint`` or ``train`` made; a name that a package
-            registered under ``clbench.models``; ``NAME=`` before one of these, which it is called
-            then; or a network, which is taken as it is.
+            network; a folder that ``import_checkpoint`` or ``train`` made, or of a hub;
+            ``hf-hub:USER/NAME`` or ``local-dir:DIR``; a name that a package registered under
+            ``clbench.models``; ``NAME=`` before one of these, which it is called then; or a
+            network, which is taken as it is.
         dataset: What it will be run on; the default of a zoo name's tag. None for a user's images.
         n_classes: Number of classes; the data set's own where it is left out.
         shape: Channels, height and width of an image; likewise.
@@ -93,7 +97,7 @@ def load_model(
         raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
     wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)
     wanted = wanted._replace(preprocessing=preprocessing)
-    what = f"timm:{given.what}" if given.what.startswith(timm.HUBS) else given.what
+    what = hub.without_timm(given.what)
     prefix, colon, rest = what.partition(":")
     if prefix in _SOURCES and colon:
         loaded = _SOURCES[prefix](rest, wanted)
@@ -249,7 +253,8 @@ def _check_class_names(loaded: LoadedModel, images: ImageSet, n_outputs: int) ->
             f"{len(images.class_names)} classes, which are numbered in the order of their names; "
             "call each by the number of its output"
         )
-    known = DATASETS[loaded.tag].class_names if loaded.tag in DATASETS else ()
+    own = DATASETS[loaded.tag].class_names if loaded.tag in DATASETS else ()
+    known = tuple(map(str.casefold, loaded.class_names or own))
     pairs = zip(map(str.casefold, images.class_names), known, strict=False)
     other = next(((k, *pair) for k, pair in enumerate(pairs) if pair[0] != pair[1]), None)
     if other is None:
