@@ -139,7 +139,7 @@ def _cfg(told: Mapping[str, Any], called: str) -> dict[str, Any]:
     for key in ("mean", "std"):
         cfg.setdefault(key, getattr(defaults, key))
     try:
-        cfg["mean"], cfg["std"] = read_normalisation(cfg["mean"], cfg["std"])
+        cfg["mean"], cfg["std"] = read_normalisation(_floats(cfg["mean"]), _floats(cfg["std"]))
     except BadValueError as error:
         raise ModelError(f"model {called!r}: {CONFIG}: {error}") from error
     if len(cfg["mean"]) != size[0]:
@@ -150,6 +150,15 @@ def _cfg(told: Mapping[str, Any], called: str) -> dict[str, Any]:
     if not isinstance(cfg.setdefault("interpolation", defaults.interpolation), str):
         _refuse(called, "interpolation", cfg["interpolation"], "a name")
     return cfg
+
+
+def _floats(numbers: Any) -> list[float] | str:  # noqa: ANN401 - whatever JSON has
+    """Return numbers of JSON, which may be whole; what is no list of them as text."""
+    is_list = isinstance(numbers, Sequence) and all(isinstance(one, int | float) for one in numbers)
+    try:
+        return [float(one) for one in numbers] if is_list else shown(numbers)
+    except OverflowError:
+        return shown(numbers)
 
 
 def _names(table: Mapping[str, Any], told: Mapping[str, Any], n_classes: int) -> tuple[str, ...]:
