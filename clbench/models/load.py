@@ -14,6 +14,7 @@ from clbench.data.checks import check_labels
 from clbench.data.datasets import DATASETS, TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.models.argument import is_weights_file, read_argument
+from clbench.models.image_processor import read_carried
 from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.preprocessing import Preprocessing, read_preprocessing
 from clbench.models.sources import folder, hub, python, robustbench, timm, zoo
@@ -61,6 +62,7 @@ def load_model(
     norm: NormName = "Linf",
     weights: Path | None = None,
     preprocessing: Preprocessing | None = None,
+    carried: bool = True,
 ) -> LoadedModel:
     """Return the model that ``name`` says, in eval mode on the CPU.
 
@@ -80,6 +82,7 @@ def load_model(
             as its configuration says, with either.
         preprocessing: What stands before the network, where nothing else tells: of timm's networks,
             instead of their configuration, and of a user's own code.
+        carried: Whether a ``preprocessor_config.json`` beside the weights says it otherwise.
 
     Raises:
         UnknownNameError: Nothing has this name.
@@ -96,7 +99,8 @@ def load_model(
     if given.weights and weights:
         raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
     wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)
-    wanted = wanted._replace(preprocessing=preprocessing)
+    beside = read_carried(wanted.weights, wanted.shape, preprocessing) if carried else None
+    wanted = wanted._replace(preprocessing=preprocessing or beside)
     what = hub.without_timm(given.what)
     prefix, colon, rest = what.partition(":")
     if prefix in _SOURCES and colon:
@@ -108,6 +112,11 @@ def load_model(
     in_eval_mode(loaded.network)
     check_name(given.name, loaded)
     known = "RobustBench's" if prefix == "robustbench" else loaded.preprocessing
+    if beside and known:
+        log.warning("what %s sees is known (%s), not %s", loaded.name, known, beside)
+    elif beside:
+        log.warning("%s sees images %s beside its weights", loaded.name, beside)
+        preprocessing = beside
     loaded = _seeing(loaded, preprocessing, wanted.shape[0], known=known)
     return replace(loaded, name=given.name or loaded.name)
 
@@ -190,6 +199,7 @@ def load_for(
     device: torch.device,
     weights: Path | None = None,
     preprocessing: Preprocessing | None = None,
+    carried: bool = True,
     classifier: bool = True,
 ) -> tuple[LoadedModel, ImageSet]:
     """Return the model on its device, checked on a few of the images, and these in its classes.
@@ -203,6 +213,7 @@ def load_for(
         device: Where to run it.
         weights: As for ``load_model``.
         preprocessing: Likewise.
+        carried: Likewise.
         classifier: Whether it must be one; encoders return features.
 
     Raises:
@@ -217,6 +228,7 @@ def load_for(
         norm=norm,
         weights=weights,
         preprocessing=preprocessing,
+        carried=carried,
     )
     if loaded.is_encoder and classifier:
         raise _no_classifier(loaded)

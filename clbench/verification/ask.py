@@ -106,6 +106,7 @@ def find_model(stored: Stored, given: Given, images: ImageSet, device: torch.dev
         device=device,
         weights=given.weights,
         preprocessing=None if in_memory else of_words(record.model.preprocessing),
+        carried=False,  # the record tells what was done, whatever lies beside weights today
     )
     return Asked(loaded, replace(adapted, name=record.data.name), device)
 

@@ -9,8 +9,10 @@ from torch import nn
 
 from clbench.interop.huggingface import fetch
 from clbench.models.families import check_owner_of_family
+from clbench.models.image_processor import read_beside
 from clbench.models.interface import LoadedModel, Wanted, loaded_from_elsewhere
 from clbench.models.normalization import NONE, normalise_inside, resize_inside
+from clbench.models.preprocessing import PROCESSOR
 from clbench.models.register import check_owner
 from clbench.models.sources.hub_config import CONFIG, HubConfig, read_config
 from clbench.schema.errors import (
@@ -136,6 +138,8 @@ def _load(called: str, folder: Path, weights: Path, wanted: Wanted) -> LoadedMod
     )
     if steps:
         log.warning("%s sees images %s, by its %s", called, loaded.preprocessing, CONFIG)
+    if not given:
+        _tell_conflict(called, config, weights, wanted)
     if given:
         log.warning("%s sees images %s, instead of what its %s says", called, given, CONFIG)
     return replace(loaded, is_encoder=not config.n_classes, class_names=config.label_names)
@@ -179,6 +183,16 @@ def _build(called: str, config: HubConfig) -> nn.Module:
             "fetch it again, or try another timm"
         ) from error
     return network
+
+
+def _tell_conflict(called: str, config: HubConfig, weights: Path, wanted: Wanted) -> None:
+    """Say where another file of the folder normalises otherwise, which is not heeded."""
+    try:
+        found = read_beside(weights, wanted.shape)
+    except ModelError:
+        return  # of what cannot be read nothing can be said
+    if found and (found.mean, found.std) != (config.cfg["mean"], config.cfg["std"]):
+        log.warning("%s has a %s that says %s, unlike its %s", called, PROCESSOR, found, CONFIG)
 
 
 def _put_before(

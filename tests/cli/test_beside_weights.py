@@ -1,0 +1,70 @@
+"""Commands on a network whose weights lie beside a ``preprocessor_config.json``."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clbench.models.preprocessing import PROCESSOR
+from clbench.schema.record_files import record_files
+
+HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
+WORDS = "normalised by mean 0.5,0.5,0.5 and std 0.25,0.25,0.25, by preprocessor_config.json"
+NET = """
+import torch
+from torch import nn
+
+
+def make():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+                         nn.Linear(16, 5))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _there(tmp_path, monkeypatch):
+    """Write a network, its weights and what stands beside them, and images."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(NET)
+    space = {}
+    exec(NET, space)
+    torch.save(space["make"]().state_dict(), "w.pt")
+    write(HALF)
+    pixels = torch.rand(10, 12, 12, 3, generator=torch.Generator().manual_seed(0))
+    np.savez("images.npz", x=(pixels * 255).to(torch.uint8).numpy(), y=np.arange(10) % 5)
+
+
+def write(content):
+    Path(PROCESSOR).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("command", ["eval", "probe"])
+def test_what_cannot_be_done_stops_a_command_in_one_line(clbench, command):
+    write(HALF | {"do_sharpen": 2})
+    done = clbench(
+        *(command, "--model", "net.py:make=w.pt", "--data", "images.npz"),
+        *("--norm", "Linf", "--eps", "1/255"),
+    )
+    assert (done.status, len(done.err.splitlines())) == (2, 1)
+    assert "says 'do_sharpen': 2, which is not done here; say by hand" in done.err
+
+
+def test_a_record_holds_it_and_is_verified_by_its_words(clbench, tmp_path):
+    done = clbench(
+        *("eval", "--model", "net.py:make", "--weights", "w.pt", "--data", "images.npz"),
+        *("--norm", "Linf", "--eps", "1/255", "--attack", "pgd,steps=1", "--no-probe"),
+    )
+    assert done.status == 0, done.err
+    assert f"net.py:make sees images {WORDS} beside its weights" in done.err
+    (record,) = record_files(tmp_path / "results")
+    assert WORDS in record.read_text()
+    again = ("verify", record, "--model", "net.py:make", "--weights", "w.pt")
+    for beside in (HALF, HALF | {"image_mean": [0, 0, 0]}):
+        write(beside)
+        done = clbench(*again, "--data", "images.npz", "--level", "2")
+        assert done.status == 0, done.err
+    (tmp_path / PROCESSOR).unlink()
+    assert clbench(*again, "--data", "images.npz", "--level", "2").status == 0
