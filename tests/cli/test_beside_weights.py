@@ -1,13 +1,16 @@
 """Commands on a network whose weights lie beside a ``preprocessor_config.json``."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from clbench import import_checkpoint, push_folder
 from clbench.models.preprocessing import PROCESSOR
+from clbench.models.zoo import WEIGHTS_DIR
 from clbench.schema.record_files import record_files
 
 HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
@@ -68,3 +71,60 @@ def test_a_record_holds_it_and_is_verified_by_its_words(clbench, tmp_path):
         assert done.status == 0, done.err
     (tmp_path / PROCESSOR).unlink()
     assert clbench(*again, "--data", "images.npz", "--level", "2").status == 0
+
+
+OWN = """
+from clbench.models import build_backbone
+
+
+def make():
+    return build_backbone("resnet18_w16", 1, 10)
+"""
+GREY = {"image_mean": [0.5], "image_std": [0.5]}
+BY_HAND = ("--mean", "0.5", "--std", "0.5")
+
+
+def by_a_hub(tmp_path):
+    """Publish a network with a configuration that is wrong."""
+    push_folder("supervised_st.digits", out="hub")
+    config = json.loads((tmp_path / "hub" / "config.json").read_text())
+    config["pretrained_cfg"] |= {"mean": [0.5], "std": [0.5]}
+    (tmp_path / "hub" / "config.json").write_text(json.dumps(config))
+    return ("hub",)
+
+
+def by_an_import(_tmp_path):
+    """Import a network with a normalisation that is wrong."""
+    file = WEIGHTS_DIR / "supervised_st.digits.safetensors"
+    import_checkpoint(file, arch="resnet18_w16", mean="0.5", std="0.5", out="imported")
+    return ("imported",)
+
+
+def beside_weights(tmp_path):
+    """Put a file beside weights that is wrong."""
+    (tmp_path / "own.py").write_text(OWN)
+    shutil.copy(WEIGHTS_DIR / "supervised_st.digits.safetensors", "w.safetensors")
+    write(GREY)
+    return ("own.py:make", "--weights", "w.safetensors")
+
+
+def by_hand(tmp_path):
+    """Say something by hand that is wrong."""
+    beside_weights(tmp_path)
+    (tmp_path / PROCESSOR).unlink()
+    return ("own.py:make", "--weights", "w.safetensors", *BY_HAND)
+
+
+@pytest.mark.parametrize("door", [by_a_hub, by_an_import, beside_weights, by_hand])
+def test_whoever_says_a_wrong_normalisation_it_is_flagged(clbench, tmp_path, door):
+    common = ("--protocol", "digits-linf", "--attack", "pgd,steps=1", "--no-probe", "--strict")
+    done = clbench("eval", "--model", *door(tmp_path), *common, "--n-examples", "64")
+    assert done.status == 3, done.err
+    assert "normalisation_suspect" in done.out
+
+
+def test_the_right_one_is_not(clbench):
+    push_folder("supervised_st.digits", out="hub")
+    common = ("--protocol", "digits-linf", "--attack", "pgd,steps=1", "--no-probe", "--strict")
+    done = clbench("eval", "--model", "hub", *common, "--n-examples", "64")
+    assert "normalisation_suspect" not in done.out
