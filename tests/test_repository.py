@@ -37,13 +37,15 @@ FLAGS = {
     "corruptions": """--model --dataset --data-dir --weights --n-examples --baseline --device --out
         --json --help""",
     "models": "--json --help",
-    "layers": "--protocol --data --data-dir --weights --json --help",
+    "layers": """--protocol --data --data-dir --weights --mean --std --resize --crop
+        --interpolation --json --help""",
     "attacks": "--json --help",
     "protocols": "--json --help",
     "measures": "--json --help",
     "train": """--dataset --out --recipe --set --data --data-dir --download --from --seed --device
         --precision --restart --tensorboard --json --quiet --help""",
-    "probe": """--model --protocol --data --data-dir --download --norm --eps --n-examples
+    "probe": """--model --protocol --data --data-dir --download --mean --std --resize --crop
+        --interpolation --norm --eps --n-examples
         --comparison --kind --common --layer --tap --measure --estimator --permutations
         --linear-probes --layer-probes
         --train-data --pooling --extent --attack-steps --device --seed --out

@@ -128,3 +128,23 @@ def test_the_right_one_is_not(clbench):
     common = ("--protocol", "digits-linf", "--attack", "pgd,steps=1", "--no-probe", "--strict")
     done = clbench("eval", "--model", "hub", *common, "--n-examples", "64")
     assert "normalisation_suspect" not in done.out
+
+
+def test_probe_and_layers_take_the_options_of_eval(clbench, tmp_path):
+    by_hand(tmp_path)
+    common = ("--data", "images.npz", *("--mean", "0.1,0.2,0.3", "--std", "0.5,0.5,0.5"))
+    done = clbench("layers", "net.py:make", *common, "--json")
+    assert done.status == 0, done.err
+    found = [
+        *("probe", "--model", "net.py:make", *common, "--norm", "Linf", "--eps", "1/255"),
+        *("--comparison", "clean-clean", "--no-figures", "--json"),
+    ]
+    done = clbench(*found)
+    assert done.status == 0, done.err
+    (model,) = json.loads(done.out)["models"]
+    words = "normalised by mean 0.1,0.2,0.3 and std 0.5,0.5,0.5, by hand"
+    assert model["preprocessing"] == words
+    for command in (["layers", "simclr_at"], ["probe", "--model", "simclr_at"]):
+        done = clbench(*command, *BY_HAND)
+        assert (done.status, len(done.err.splitlines())) == (2, 1)
+        assert "sees is known" in done.err
