@@ -70,6 +70,9 @@ class ModelEntry:
     ``file_sha256``. ``known_by_file`` says that it was, and that the run is known by the file, as
     those are. ``preprocessing`` is what clbench puts before the network, "none" where that is
     nothing; None where only the network's own code says what it does.
+
+    Raises:
+        BadValueError: It is known by a file of which there is no hash.
     """
 
     name: str
@@ -85,6 +88,10 @@ class ModelEntry:
     file_sha256: str | None = None
     preprocessing: str | None = None
     known_by_file: bool = False
+
+    def __post_init__(self) -> None:
+        if self.known_by_file and not self.file_sha256:
+            raise BadValueError("known_by_file must go with file_sha256, got none")
 
     @property
     def identity_sha256(self) -> str:

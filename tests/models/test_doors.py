@@ -232,3 +232,9 @@ def test_a_run_is_known_as_older_records_have_it(tmp_path):
     by_file = load_model("simclr_at", dataset="digits", weights=tmp_path / "w.pth").entry
     assert by_file.identity_sha256 == by_file.weights_sha256 == loaded.weights_sha256
     assert by_file.file_sha256 == sha256_of_file(tmp_path / "w.pth")
+
+
+def test_a_record_that_is_known_by_no_file_is_refused():
+    entry = load_model("simclr_at", dataset="digits").entry
+    with pytest.raises(BadValueError, match="known_by_file must go with file_sha256, got none"):
+        replace(entry, file_sha256=None)
