@@ -53,7 +53,7 @@ FLAGS = {
     "probe findings": """--records --out --probe --compare --protocol --data --data-dir --trained-at
         --restart --json --quiet --help""",
     "doctor": "--json --help",
-    "show": "--json --help",
+    "show": "--out --json --help",
     "leaderboard add": """--out --model --weights --data --data-dir --audit --device --json
         --help""",
     "leaderboard build": "--out --json --help",

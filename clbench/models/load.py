@@ -16,6 +16,7 @@ from clbench.data.image_set import ImageSet
 from clbench.models.argument import is_weights_file, read_argument
 from clbench.models.image_processor import read_carried
 from clbench.models.interface import LoadedModel, Wanted
+from clbench.models.normalization import NONE
 from clbench.models.preprocessing import Preprocessing, read_preprocessing
 from clbench.models.sources import folder, hub, python, robustbench, timm, zoo
 from clbench.models.validate import validate_network, with_ordinary_tensors
@@ -112,6 +113,7 @@ def load_model(
     in_eval_mode(loaded.network)
     check_name(given.name, loaded)
     known = "RobustBench's" if prefix == "robustbench" else loaded.preprocessing
+    known = "images as they are" if known == NONE else known
     if beside and known:
         log.warning("what %s sees is known (%s), not %s", loaded.name, known, beside)
     elif beside:

@@ -260,6 +260,8 @@ def test_where_it_is_known_otherwise_that_is_said(there, caplog):
     torch.save(network.state_dict(), "zoo.pt")
     loaded = load_model("simclr_at", dataset="cifar10", weights=Path("zoo.pt"))
     assert loaded.preprocessing == "none"
-    assert f"what simclr_at sees is known (none), not {NORMALISED}, {BY}" in caplog.text
+    assert (
+        f"what simclr_at sees is known (images as they are), not {NORMALISED}, {BY}" in caplog.text
+    )
     large = torch.nn.functional.interpolate(there, (32, 32))
     assert torch.equal(loaded.network(large), network.eval()(large))
