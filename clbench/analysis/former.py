@@ -11,7 +11,7 @@ from clbench.schema.errors import BadValueError
 from clbench.schema.probe_record import ProbeRecord, read_probe_record
 
 _DECIDES: Mapping[str, Callable[[ProbeRecord], object]] = {
-    "models": lambda one: [(m.name, m.weights_sha256, m.source, m.files) for m in one.models],
+    "models": lambda one: [(m.name, m.identity_sha256, m.source, m.files) for m in one.models],
     "images": lambda one: one.data.sha256,
     "training images": lambda one: one.training and one.training.sha256,
     "threat model": lambda one: one.threat_model,

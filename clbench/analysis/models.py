@@ -28,6 +28,7 @@ from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK
 from clbench.models.argument import read_argument
 from clbench.models.interface import LoadedModel
 from clbench.models.load import check_name, load_for, tell_of_default_images
+from clbench.models.preprocessing import Preprocessing
 from clbench.probes import controls
 from clbench.probes.layers import Layers, select_layers
 from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
@@ -65,6 +66,7 @@ class ProbeOptions:
     data: Data | None = None
     data_dir: Path | None = None
     download: bool = False
+    preprocessing: Preprocessing | None = None
     norm: str | None = None
     eps: str | None = None
     n_examples: int | None = None
@@ -179,7 +181,13 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
     given = _named(options.models)
     norm, attacked = protocol.threat_model.norm, any_attacked(options.comparisons)
     load = partial(
-        load_for, images=images, dataset=dataset, norm=norm, device=device, classifier=attacked
+        load_for,
+        images=images,
+        dataset=dataset,
+        norm=norm,
+        device=device,
+        preprocessing=options.preprocessing,
+        classifier=attacked,
     )
     models = _load_all(given, load, on_progress)
     if options.protocol is None and not options.own_data:

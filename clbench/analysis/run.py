@@ -24,6 +24,7 @@ from clbench.analysis.store import FIGURES, RECORD, save
 from clbench.attacks.registry import attack_of
 from clbench.data.load import Data
 from clbench.evaluation.perturb import perturb
+from clbench.models.preprocessing import Numbers, read_preprocessing
 from clbench.probes.controls import as_noise
 from clbench.probes.linear.pooling import DEFAULT_POOLING
 from clbench.probes.similarity.compare import compare
@@ -45,6 +46,11 @@ def compare_models(
     data: Data | None = None,
     data_dir: AnyPath | None = None,
     download: bool = False,
+    mean: Numbers | None = None,
+    std: Numbers | None = None,
+    resize: int | None = None,
+    crop: int | None = None,
+    interpolation: str | None = None,
     norm: str | None = None,
     eps: str | None = None,
     n_examples: int | None = None,
@@ -77,6 +83,12 @@ def compare_models(
         data: Images instead of the protocol's, as ``load_images`` takes them.
         data_dir: Folder with the public archives.
         download: Whether a public data set that is not there may be fetched.
+        mean: What to subtract from pixels, as for ``evaluate``, before each of the models; like
+            what follows.
+        std: What to divide them by.
+        resize: The shorter side that images are brought to.
+        crop: What is cut out of their middle.
+        interpolation: How they are resized.
         norm: Instead of the protocol's.
         eps: Instead of the protocol's, such as "8/255".
         n_examples: The first examples, instead of as many as the protocol says.
@@ -111,6 +123,9 @@ def compare_models(
         data=data,
         data_dir=path_or_none("data_dir", data_dir),
         download=download,
+        preprocessing=read_preprocessing(
+            mean=mean, std=std, resize=resize, crop=crop, interpolation=interpolation
+        ),
         norm=norm,
         eps=eps,
         n_examples=n_examples,

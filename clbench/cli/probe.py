@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, no_type_check
 import typer
 
 from clbench.cli import options as opt
+from clbench.cli import options_of_preprocessing as seen
 from clbench.cli import options_of_probe as own
 from clbench.cli.command import Command, Group
 from clbench.cli.run import interruptible, quietly
@@ -39,6 +40,11 @@ def probe_models(
     data: opt.Data = None,
     data_dir: opt.DataDir = None,
     download: opt.Download = False,
+    mean: seen.Mean = None,
+    std: seen.Std = None,
+    resize: seen.Resize = None,
+    crop: seen.Crop = None,
+    interpolation: seen.Interpolation = None,
     norm: opt.Norm = None,
     eps: opt.Eps = None,
     n_examples: opt.NExamples = None,

@@ -14,9 +14,11 @@ from clbench.data.checks import check_labels
 from clbench.data.datasets import DATASETS, TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.models.argument import is_weights_file, read_argument
+from clbench.models.image_processor import read_carried
 from clbench.models.interface import LoadedModel, Wanted
+from clbench.models.normalization import NONE
 from clbench.models.preprocessing import Preprocessing, read_preprocessing
-from clbench.models.sources import folder, python, robustbench, timm, zoo
+from clbench.models.sources import folder, hub, python, robustbench, timm, zoo
 from clbench.models.validate import validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
@@ -34,6 +36,9 @@ Model = str | Path | nn.Module
 _SOURCES: dict[str, Callable[[str, Wanted], LoadedModel]] = {
     "timm": timm.load,
     "robustbench": robustbench.load,
+    "hf-hub": hub.load_from_hub,
+    "hf_hub": hub.load_from_hub,
+    "local-dir": hub.load_local,
 }
 """By what stands before the colon of a name."""
 
@@ -58,15 +63,17 @@ def load_model(
     norm: NormName = "Linf",
     weights: Path | None = None,
     preprocessing: Preprocessing | None = None,
+    carried: bool = True,
 ) -> LoadedModel:
     """Return the model that ``name`` says, in eval mode on the CPU.
 
     Args:
         name: A zoo name ``scheme_scenario[.tag]``; ``timm:NAME``; ``robustbench:NAME``;
             ``FILE.py:FACTORY`` or ``pkg.mod:FACTORY``, a callable without arguments that returns a
-            network; a folder that ``import_checkpoint`` or ``train`` made; a name that a package
-            registered under ``clbench.models``; ``NAME=`` before one of these, which it is called
-            then; or a network, which is taken as it is.
+            network; a folder that ``import_checkpoint`` or ``train`` made, or of a hub;
+            ``hf-hub:USER/NAME`` or ``local-dir:DIR``; a name that a package registered under
+            ``clbench.models``; ``NAME=`` before one of these, which it is called then; or a
+            network, which is taken as it is.
         dataset: What it will be run on; the default of a zoo name's tag. None for a user's images.
         n_classes: Number of classes; the data set's own where it is left out.
         shape: Channels, height and width of an image; likewise.
@@ -76,6 +83,7 @@ def load_model(
             as its configuration says, with either.
         preprocessing: What stands before the network, where nothing else tells: of timm's networks,
             instead of their configuration, and of a user's own code.
+        carried: Whether a ``preprocessor_config.json`` beside the weights says it otherwise.
 
     Raises:
         UnknownNameError: Nothing has this name.
@@ -92,8 +100,9 @@ def load_model(
     if given.weights and weights:
         raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
     wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)
-    wanted = wanted._replace(preprocessing=preprocessing)
-    what = f"timm:{given.what}" if given.what.startswith(timm.HUBS) else given.what
+    beside = read_carried(wanted.weights, wanted.shape, preprocessing) if carried else None
+    wanted = wanted._replace(preprocessing=preprocessing or beside)
+    what = hub.without_timm(given.what)
     prefix, colon, rest = what.partition(":")
     if prefix in _SOURCES and colon:
         loaded = _SOURCES[prefix](rest, wanted)
@@ -104,6 +113,12 @@ def load_model(
     in_eval_mode(loaded.network)
     check_name(given.name, loaded)
     known = "RobustBench's" if prefix == "robustbench" else loaded.preprocessing
+    known = "images as they are" if known == NONE else known
+    if beside and known:
+        log.warning("what %s sees is known (%s), not %s", loaded.name, known, beside)
+    elif beside:
+        log.warning("%s sees images %s beside its weights", loaded.name, beside)
+        preprocessing = beside
     loaded = _seeing(loaded, preprocessing, wanted.shape[0], known=known)
     return replace(loaded, name=given.name or loaded.name)
 
@@ -186,6 +201,7 @@ def load_for(
     device: torch.device,
     weights: Path | None = None,
     preprocessing: Preprocessing | None = None,
+    carried: bool = True,
     classifier: bool = True,
 ) -> tuple[LoadedModel, ImageSet]:
     """Return the model on its device, checked on a few of the images, and these in its classes.
@@ -199,6 +215,7 @@ def load_for(
         device: Where to run it.
         weights: As for ``load_model``.
         preprocessing: Likewise.
+        carried: Likewise.
         classifier: Whether it must be one; encoders return features.
 
     Raises:
@@ -213,6 +230,7 @@ def load_for(
         norm=norm,
         weights=weights,
         preprocessing=preprocessing,
+        carried=carried,
     )
     if loaded.is_encoder and classifier:
         raise _no_classifier(loaded)
@@ -249,7 +267,8 @@ def _check_class_names(loaded: LoadedModel, images: ImageSet, n_outputs: int) ->
             f"{len(images.class_names)} classes, which are numbered in the order of their names; "
             "call each by the number of its output"
         )
-    known = DATASETS[loaded.tag].class_names if loaded.tag in DATASETS else ()
+    own = DATASETS[loaded.tag].class_names if loaded.tag in DATASETS else ()
+    known = tuple(map(str.casefold, loaded.class_names or own))
     pairs = zip(map(str.casefold, images.class_names), known, strict=False)
     other = next(((k, *pair) for k, pair in enumerate(pairs) if pair[0] != pair[1]), None)
     if other is None:
