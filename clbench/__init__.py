@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from clbench.api.loading import load_data as load_data
     from clbench.api.loading import load_model as load_model
     from clbench.api.planning import plan as plan
+    from clbench.api.publishing import push_folder as push_folder
     from clbench.training.loop import train as train
 
 
@@ -47,6 +48,7 @@ __all__ = [
     "merge",
     "plan",
     "probe",
+    "push_folder",
     "read_records",
     "train",
     "verify",
@@ -69,6 +71,7 @@ _FUNCTIONS = {
     "merge": "clbench.api.evaluating:merge",
     "plan": "clbench.api.planning:plan",
     "probe": "clbench.analysis.run:compare_models",
+    "push_folder": "clbench.api.publishing:push_folder",
     "read_records": "clbench.api.boards:read_records",
     "train": "clbench.training.loop:train",
     "verify": "clbench.api.checking:verify",

@@ -9,6 +9,7 @@ import pytest
 import typer
 import yaml
 
+from clbench.analysis.comparisons import COMPARISONS
 from clbench.analysis.tables import SIMILARITY_COLUMNS
 from clbench.cli import app
 from clbench.probes.similarity.measures import MEASURES
@@ -115,3 +116,10 @@ def test_the_page_on_similarity_has_every_measure_with_its_range_and_invariances
 def test_the_page_on_similarity_has_every_column_of_chance():
     named = set(re.findall(r"`(\w+)`", SIMILARITY))
     assert named >= set(SIMILARITY_COLUMNS[5:])
+
+
+def test_the_page_on_similarity_has_every_control():
+    found = set(
+        re.findall(r"^\| `([\w-]+)` \|", SIMILARITY.partition("## Controls")[2], re.MULTILINE)
+    )
+    assert found >= {name for name, row in COMPARISONS.items() if row.control}

@@ -37,13 +37,15 @@ FLAGS = {
     "corruptions": """--model --dataset --data-dir --weights --n-examples --baseline --device --out
         --json --help""",
     "models": "--json --help",
-    "layers": "--protocol --data --data-dir --weights --json --help",
+    "layers": """--protocol --data --data-dir --weights --mean --std --resize --crop
+        --interpolation --json --help""",
     "attacks": "--json --help",
     "protocols": "--json --help",
     "measures": "--json --help",
     "train": """--dataset --out --recipe --set --data --data-dir --download --from --seed --device
         --precision --restart --tensorboard --json --quiet --help""",
-    "probe": """--model --protocol --data --data-dir --download --norm --eps --n-examples
+    "probe": """--model --protocol --data --data-dir --download --mean --std --resize --crop
+        --interpolation --norm --eps --n-examples
         --comparison --kind --common --layer --tap --measure --estimator --permutations
         --linear-probes --layer-probes
         --train-data --pooling --extent --attack-steps --device --seed --out
@@ -51,7 +53,7 @@ FLAGS = {
     "probe findings": """--records --out --probe --compare --protocol --data --data-dir --trained-at
         --restart --json --quiet --help""",
     "doctor": "--json --help",
-    "show": "--json --help",
+    "show": "--out --json --help",
     "leaderboard add": """--out --model --weights --data --data-dir --audit --device --json
         --help""",
     "leaderboard build": "--out --json --help",
@@ -64,6 +66,7 @@ FLAGS = {
     "import": """--arch --dialect --bn --mean --std --stem-padding --data --dataset --data-dir
         --out --json --help""",
     "clean": "--remove --json --help",
+    "push-folder": "--out --results --json --help",
 }
 """Scripts depend on these: one more or one less is a decision, not an accident."""
 

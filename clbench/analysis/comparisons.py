@@ -21,6 +21,24 @@ class ComparedModel(NamedTuple):
     scenario: str = ""
 
 
+_NOISE, _UNTRAINED, _PIXELS = " noise", " untrained", " pixels"
+
+
+def noise_like(model: str) -> str:
+    """Return what images are made against that have noise of the size of a model's adversaries."""
+    return model + _NOISE
+
+
+def untrained(model: str) -> str:
+    """Return the name of a model that has learnt nothing."""
+    return model + _UNTRAINED
+
+
+def pixels(model: str) -> str:
+    """Return the name of what passes a model's images on."""
+    return model + _PIXELS
+
+
 class RepresentationOf(NamedTuple):
     """What a representation is of: a model, on clean images or on those made against a model."""
 
@@ -36,6 +54,8 @@ class RepresentationOf(NamedTuple):
         """
         if not self.against:
             return f"{self.model} clean"
+        if self.against == noise_like(self.model):
+            return self.against
         made_for = "" if self.against == self.model else f" to {self.against}"
         return f"{self.model} adversarial{made_for}"
 
@@ -44,13 +64,15 @@ class Comparison(NamedTuple):
     """A kind of comparison: which two models it joins, and what rows and columns are then of.
 
     ``representations`` takes the models of rows and columns, in the order in which they were
-    given, and the model that the common images are made against.
+    given, and the model that the common images are made against. A ``control`` is what another
+    comparison is to be seen beside; it has no figure of its own.
     """
 
     name: str
     meaning: str
     joins: Callable[[ComparedModel, ComparedModel], bool]
     representations: Callable[[str, str, str], tuple[RepresentationOf, RepresentationOf]]
+    control: bool = False
 
 
 class Wanted(NamedTuple):
@@ -84,11 +106,15 @@ class ComparisonPlan:
         """The models that adversarial images are to be made against."""
         return tuple(
             dict.fromkeys(
-                representation.against
+                representation.against.removesuffix(_NOISE)
                 for representation in self.representations
                 if representation.against
             )
         )
+
+    def uses(self, name: str) -> bool:
+        """Tell whether a control of a model is wanted: ``untrained``, ``pixels`` or noise."""
+        return any(name in representation for representation in self.representations)
 
 
 def any_attacked(comparisons: Sequence[str]) -> bool:
@@ -168,6 +194,18 @@ def _adversarial_clean(a: str, b: str, _common: str) -> tuple[RepresentationOf, 
     return RepresentationOf(a, a), RepresentationOf(b)
 
 
+def _noise_clean(a: str, b: str, _common: str) -> tuple[RepresentationOf, RepresentationOf]:
+    return RepresentationOf(a, noise_like(a)), RepresentationOf(b)
+
+
+def _untrained(a: str, b: str, _common: str) -> tuple[RepresentationOf, RepresentationOf]:
+    return _adversarial_clean(untrained(a), untrained(b), "")
+
+
+def _pixels(a: str, b: str, _common: str) -> tuple[RepresentationOf, RepresentationOf]:
+    return RepresentationOf(pixels(a), a), RepresentationOf(pixels(b))
+
+
 def _on_common(a: str, b: str, common: str) -> tuple[RepresentationOf, RepresentationOf]:
     return RepresentationOf(a, common), RepresentationOf(b, common)
 
@@ -213,6 +251,27 @@ COMPARISONS: dict[str, Comparison] = {
             _another_scenario,
             _adversarial,
         ),
+        Comparison(
+            "noise-clean",
+            "a network on noise as large as its adversarial perturbations, and on clean images",
+            _itself,
+            _noise_clean,
+            control=True,
+        ),
+        Comparison(
+            "untrained",
+            "the network untrained, on adversarial images of its own and on clean ones",
+            _itself,
+            _untrained,
+            control=True,
+        ),
+        Comparison(
+            "pixels",
+            "the pixels of a network's adversarial images, and of clean ones",
+            _itself,
+            _pixels,
+            control=True,
+        ),
     )
 }
-"""All comparisons; those of one network first."""
+"""All comparisons; those of one network first, controls last."""

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from clbench.analysis.comparisons import COMPARISONS
 from clbench.analysis.figures.style import FORMATS
-from clbench.analysis.pages import DEPTH_CURVES, PROBE_ACCURACY
+from clbench.analysis.pages import CONTROLS, DEPTH_CURVES, PROBE_ACCURACY
 from clbench.analysis.store import ACCURACIES, FIGURES, MATRICES, RECORD, SIMILARITIES, SUMMARY
 from clbench.schema.errors import BadValueError
 from clbench.schema.probe_record import ProbeRecord, read_probe_record
 
 _DECIDES: Mapping[str, Callable[[ProbeRecord], object]] = {
-    "models": lambda one: [(m.name, m.weights_sha256, m.source, m.files) for m in one.models],
+    "models": lambda one: [(m.name, m.identity_sha256, m.source, m.files) for m in one.models],
     "images": lambda one: one.data.sha256,
     "training images": lambda one: one.training and one.training.sha256,
     "threat model": lambda one: one.threat_model,
@@ -25,7 +25,7 @@ _DECIDES: Mapping[str, Callable[[ProbeRecord], object]] = {
 }
 """What one comparison differs in from another; versions and devices make none."""
 
-_PAGES = (DEPTH_CURVES, PROBE_ACCURACY, *COMPARISONS)
+_PAGES = (DEPTH_CURVES, CONTROLS, PROBE_ACCURACY, *COMPARISONS)
 _NAMES = frozenset(
     {
         *(MATRICES, SIMILARITIES, SUMMARY, ACCURACIES),

@@ -231,9 +231,9 @@ def _order(model: ModelEntry) -> tuple[int, int, str]:
 
 
 def _is_of(record: EvaluationRecord, probed: ProbeRecord) -> bool:
-    networks = {(model.name, model.weights_sha256) for model in probed.models}
+    networks = {(model.name, model.identity_sha256) for model in probed.models}
     return (
-        (record.model.name, record.model.weights_sha256) in networks
+        (record.model.name, record.model.identity_sha256) in networks
         and record.data.name == probed.data.name
         and record.threat_model == probed.threat_model
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,9 @@ from clbench.analysis.comparisons import (
     ComparedModel,
     ComparisonPlan,
     any_attacked,
+    pixels,
     plan_comparisons,
+    untrained,
 )
 from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import plan_attack
@@ -27,6 +29,8 @@ from clbench.models.argument import read_argument
 from clbench.models.interface import LoadedModel
 from clbench.models.load import load_for, tell_of_default_images
 from clbench.models.names import check_name
+from clbench.models.preprocessing import Preprocessing
+from clbench.probes import controls
 from clbench.probes.layers import Layers, select_layers
 from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
 from clbench.probes.similarity.estimators import Estimator, check_shuffles, find_estimator
@@ -45,6 +49,9 @@ DEFAULT_STEPS, QUICK_STEPS = PROBE_ATTACK.steps, QUICK_ATTACK.steps
 DEFAULT_PERMUTATIONS = 1000
 """Other orders of the examples that tell what chance alone gives, where Gram matrices are kept."""
 
+_UNTRAINED_SEED = 0
+"""Of the weights of networks that have learnt nothing."""
+
 UNATTACKED = "0"
 """The eps of images that nobody needs to name one for, as only clean ones are compared."""
 
@@ -61,6 +68,7 @@ class ProbeOptions:
     data: Data | None = None
     data_dir: Path | None = None
     download: bool = False
+    preprocessing: Preprocessing | None = None
     norm: str | None = None
     output: Sequence[str] = ()
     eps: str | None = None
@@ -125,7 +133,19 @@ class ComparedModels:
     @property
     def attacked(self) -> tuple[str, ...]:
         """The models that adversarial images are to be made against."""
-        return tuple(self.models) if self.training else self.wanted.attacked
+        others = tuple(self.models) if self.training else ()
+        return tuple(dict.fromkeys((*others, *self.wanted.attacked)))
+
+    @cached_property
+    def networks(self) -> dict[str, tuple[nn.Module, Layers]]:
+        """The networks that are looked at with their layers, by name: models and their controls."""
+        found = {name: (model.network, self.layers[name]) for name, model in self.models.items()}
+        for name, (network, layers) in tuple(found.items()):
+            if self.wanted.uses(untrained(name)):
+                found[untrained(name)] = controls.untrained(network, layers, seed=_UNTRAINED_SEED)
+            if self.wanted.uses(pixels(name)):
+                found[pixels(name)] = controls.pixels()
+        return found
 
 
 class _Named(NamedTuple):
@@ -164,7 +184,13 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
     given, norm = _named(options.models), protocol.threat_model.norm
     attacked = any_attacked(options.comparisons)
     load = partial(
-        load_for, images=images, dataset=dataset, norm=norm, device=device, classifier=attacked
+        load_for,
+        images=images,
+        dataset=dataset,
+        norm=norm,
+        device=device,
+        preprocessing=options.preprocessing,
+        classifier=attacked,
     )
     models = _load_all(given, options.output, load, on_progress)
     if options.protocol is None and not options.own_data:

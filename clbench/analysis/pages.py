@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from clbench.analysis.comparisons import COMPARISONS
+from clbench.analysis.controls import beside
 from clbench.analysis.figures import curves, heatmaps
 from clbench.analysis.result import Analysis, Matrix
 from clbench.analysis.tables import shared, summarised
@@ -16,7 +17,10 @@ from clbench.schema.estimate import Estimate
 from clbench.schema.records import PROBE_SCORES, ModelEntry
 
 DEPTH_CURVES = "depth-curves"
+CONTROLS = "controls"
 PROBE_ACCURACY = "probe-accuracy"
+
+_PANELS_IN_A_ROW = 5
 
 MOST_PANELS = 20
 """Matrices on one page; of more pairs, only two numbers each are shown."""
@@ -40,9 +44,11 @@ def pages(analysis: Analysis) -> Iterator[tuple[str, Figure]]:
     """Yield every figure of a comparison with its name."""
     if matrices := analysis.of_comparison("adversarial-clean"):
         yield DEPTH_CURVES, _depth_page(analysis, matrices)
+        if any(analysis.of_comparison(name) for name, row in COMPARISONS.items() if row.control):
+            yield CONTROLS, _controls_page(analysis, matrices)
     if analysis.accuracies:
         yield PROBE_ACCURACY, _accuracy_page(analysis)
-    for comparison in COMPARISONS:
+    for comparison in (name for name, row in COMPARISONS.items() if not row.control):
         matrices = analysis.of_comparison(comparison)
         if len(matrices) > MOST_PANELS:
             yield comparison, _overview_page(analysis, comparison, matrices)
@@ -89,6 +95,19 @@ def _depth_page(analysis: Analysis, matrices: Sequence[Matrix]) -> Figure:
     return curves.depth_curves(
         [row],
         f"{title}; dotted: chance within classes" if chance else title,
+        _measure(analysis).value_range,
+    )
+
+
+def _controls_page(analysis: Analysis, matrices: Sequence[Matrix]) -> Figure:
+    panels = [
+        curves.CurvePanel(matrix.rows, _measure(analysis).label, beside(analysis, matrix))
+        for matrix in matrices
+    ]
+    rows = [panels[i : i + _PANELS_IN_A_ROW] for i in range(0, len(panels), _PANELS_IN_A_ROW)]
+    return curves.depth_curves(
+        rows,
+        f"clean representations and those of attacked images and controls: {_of(analysis)}",
         _measure(analysis).value_range,
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from clbench.analysis.comparisons import noise_like
 from clbench.analysis.figures.style import FORMATS, draw
 from clbench.analysis.former import check_folder, discard_former
 from clbench.analysis.linear_probes import linear_accuracies
@@ -23,6 +24,8 @@ from clbench.analysis.store import FIGURES, RECORD, save
 from clbench.attacks.registry import attack_of
 from clbench.data.load import Data
 from clbench.evaluation.perturb import perturb
+from clbench.models.preprocessing import Numbers, read_preprocessing
+from clbench.probes.controls import as_noise
 from clbench.probes.linear.pooling import DEFAULT_POOLING
 from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.representations import Inputs, Representation
@@ -45,6 +48,11 @@ def compare_models(
     data: Data | None = None,
     data_dir: AnyPath | None = None,
     download: bool = False,
+    mean: Numbers | None = None,
+    std: Numbers | None = None,
+    resize: int | None = None,
+    crop: int | None = None,
+    interpolation: str | None = None,
     output: Sequence[str] = (),
     norm: str | None = None,
     eps: str | None = None,
@@ -78,6 +86,12 @@ def compare_models(
         data: Images instead of the protocol's, as ``load_images`` takes them.
         data_dir: Folder with the public archives.
         download: Whether a public data set that is not there may be fetched.
+        mean: What to subtract from pixels, as for ``evaluate``, before each of the models; like
+            what follows.
+        std: What to divide them by.
+        resize: The shorter side that images are brought to.
+        crop: What is cut out of their middle.
+        interpolation: How they are resized.
         output: Which entries of what networks return are logits, as for ``evaluate``, each as
             ``NAME=ENTRY`` where there are several models.
         norm: Instead of the protocol's.
@@ -114,6 +128,9 @@ def compare_models(
         data=data,
         data_dir=path_or_none("data_dir", data_dir),
         download=download,
+        preprocessing=read_preprocessing(
+            mean=mean, std=std, resize=resize, crop=crop, interpolation=interpolation
+        ),
         output=output,
         norm=norm,
         eps=eps,
@@ -185,7 +202,7 @@ def _attack(compared: ComparedModels, on_progress: OnProgress) -> Adversarial:
             )
     return {
         name: perturb(
-            compared.models[name].network,
+            compared.networks[name][0],
             compared.image_set,
             compared.protocol.threat_model,
             seed=compared.protocol.seed,
@@ -203,15 +220,14 @@ def _representations(compared: ComparedModels, adversarial: Adversarial) -> list
     inputs = {"": Inputs(images, examples)} | {
         name: Inputs(attacked, examples, name) for name, attacked in adversarial.items()
     }
-    return [
-        Representation(
-            of.name,
-            compared.models[of.model].network,
-            inputs[of.against],
-            compared.layers[of.model],
-        )
-        for of in compared.wanted.representations
-    ]
+    for name, attacked in adversarial.items():
+        noise = as_noise(images, attacked, seed=compared.protocol.seed)
+        inputs[noise_like(name)] = Inputs(noise, examples, noise_like(name))
+    found = []
+    for of in compared.wanted.representations:
+        network, layers = compared.networks[of.model]
+        found.append(Representation(of.name, network, inputs[of.against], layers))
+    return found
 
 
 def _record(options: ProbeOptions, compared: ComparedModels, seconds: float) -> ProbeRecord:

@@ -1,5 +1,6 @@
 """Networks, layers and images by their names, and what is installed."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clbench.schema.paths import AnyPath, path_or_none
@@ -41,6 +42,11 @@ def list_layers(
     data: "Data | None" = None,
     data_dir: AnyPath | None = None,
     weights: AnyPath | None = None,
+    mean: "Sequence[float] | str | None" = None,
+    std: "Sequence[float] | str | None" = None,
+    resize: int | None = None,
+    crop: int | None = None,
+    interpolation: str | None = None,
     output: str | int | None = None,
 ) -> "list[LayerRow]":
     """Return the layers of a network that ``probe`` can compare, the usual ones first.
@@ -51,6 +57,11 @@ def list_layers(
         data: Images instead of the protocol's, as for ``evaluate``.
         data_dir: The folder with the public archives of a data set.
         weights: A file of weights instead of the model's own.
+        mean: What to subtract from pixels, as for ``evaluate``, like what follows.
+        std: What to divide them by.
+        resize: The shorter side that images are brought to.
+        crop: What is cut out of their middle.
+        interpolation: How they are resized.
         output: Which entry of the network's answer is the logits, as for ``evaluate``.
 
     Raises:
@@ -61,6 +72,7 @@ def list_layers(
     """
     from clbench.data.load import evaluated_images
     from clbench.models.load import load_model
+    from clbench.models.preprocessing import read_preprocessing
     from clbench.models.validate import adapted
     from clbench.probes.listing import list_layers
     from clbench.schema.protocol import DEFAULT_PROTOCOL, find_protocol
@@ -80,6 +92,9 @@ def list_layers(
         n_classes=images.n_classes,
         shape=(c, h, w),
         weights=path_or_none("weights", weights),
+        preprocessing=read_preprocessing(
+            mean=mean, std=std, resize=resize, crop=crop, interpolation=interpolation
+        ),
     )
     some = images.images[:2].clone()
     return list_layers(adapted(loaded.network, some, output), some)

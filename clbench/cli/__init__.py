@@ -36,6 +36,8 @@ from clbench.cli.models import models
 from clbench.cli.plan import plan
 from clbench.cli.probe import probe
 from clbench.cli.protocols import protocols
+from clbench.cli.push_folder import EXAMPLES as PUSH_EXAMPLES
+from clbench.cli.push_folder import push_folder
 from clbench.cli.run import EXIT_USER, show_notes
 from clbench.cli.show import show
 from clbench.cli.signals import signals_interrupt
@@ -71,6 +73,7 @@ app = typer.Typer(
 app.command("eval", cls=Command, epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", cls=Command, epilog=TRAIN_EXAMPLES)(train)
 app.command("import", cls=Command, epilog=IMPORT_EXAMPLES)(import_checkpoint)
+app.command("push-folder", cls=Command, epilog=PUSH_EXAMPLES)(push_folder)
 app.command("verify", cls=Command, epilog=VERIFY_EXAMPLES)(verify)
 COMMANDS = (
     *(plan, corruptions, merge, show, compare, bundle, models, layers),

@@ -9,6 +9,7 @@ Where there are none: clbench train NAME --dataset DATASET --out DIR
 --model also reads
   timm:NAME         a model of timm
   robustbench:NAME  a model of RobustBench's zoo, or corruptions/NAME, L2/NAME
+  hf-hub:USER/NAME  a network of timm's on a hub; local-dir:DIR in a folder
   FILE.py:FACTORY   your own: a function without arguments that returns it
   pkg.mod:FACTORY   the same in an installed package"""
 

@@ -32,8 +32,8 @@ OUTPUT = "Output"
 """Sections of the help."""
 
 _MODEL = (
-    "Zoo name (see clbench models), timm:NAME, robustbench:NAME, FILE.py:FACTORY, pkg.mod:FACTORY "
-    "or a folder that clbench import or train made"
+    "Zoo name (see clbench models), timm:NAME, robustbench:NAME, hf-hub:USER/NAME, "
+    "FILE.py:FACTORY, pkg.mod:FACTORY, or a folder that clbench import or train made or a hub has"
 )
 
 EvaluatedModels = Annotated[

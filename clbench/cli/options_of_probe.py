@@ -27,7 +27,8 @@ Comparisons = Annotated[
         metavar="NAME",
         help="Which matrices, all by default; may be repeated: clean-clean, "
         "adversarial-adversarial, adversarial-clean, cross-clean, cross-adversarial, "
-        "cross-common, cross-scheme, cross-scenario.",
+        "cross-common, cross-scheme, cross-scenario; and the controls noise-clean, untrained, "
+        "pixels.",
         autocompletion=names_of("clbench.analysis.comparisons:COMPARISONS"),
     ),
 ]

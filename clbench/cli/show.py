@@ -14,17 +14,22 @@ if TYPE_CHECKING:
 
 Record = Annotated[
     Path,
-    typer.Argument(help="A record: a .json file below results/records.", show_default=False),
+    typer.Argument(
+        help="A record (.json below results/records), or the name of a model that has one.",
+        show_default=False,
+    ),
 ]
+Out = Annotated[Path, typer.Option(help="Folder with the records of a model that is named.")]
 
 
-def show(record: Record, as_json: opt.Json = False) -> None:
+def show(record: Record, out: Out = Path("results"), as_json: opt.Json = False) -> None:
     """Print a record again: its numbers, what its flags mean, and each class by itself."""
     from clbench.cli.render.evaluation import record_json, show_proof, show_record
     from clbench.cli.render.tables import show_json, show_rows
+    from clbench.leaderboard.chosen import path_of_record
     from clbench.leaderboard.per_class import per_class, read_with_evidence
 
-    found, evidence, why = read_with_evidence(record)
+    found, evidence, why = read_with_evidence(path_of_record(record, out))
     classes = per_class(evidence) if evidence is not None else []
     if as_json:
         show_json(

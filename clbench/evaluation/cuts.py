@@ -110,7 +110,7 @@ def _difference(mine: RunIdentity, theirs: RunIdentity) -> str:
     """Return in what two runs differ first."""
     rows: dict[str, Callable[[RunIdentity], object]] = {
         "model": lambda run: run.model.name,
-        "weights": lambda run: run.model.weights_sha256[:8],
+        "weights": lambda run: run.model.identity_sha256[:8],
         "code": lambda run: run.model.source,
         "data": lambda run: f"{run.data.n} images of {run.data.name} ({run.data.sha256[:8]})",
         "threat model": lambda run: run.threat_model and " ".join(astuple(run.threat_model)),

@@ -15,6 +15,9 @@ from clbench.schema.records import EvaluationRecord
 
 log = logging.getLogger(__name__)
 
+_FEW = 5
+"""Records that a line names."""
+
 AGREE = "records are compared where data, examples, norm, eps and attack agree"
 """What a refusal ends with."""
 
@@ -65,6 +68,30 @@ def choose(names: Sequence[Path], out: Path) -> list[list[Chosen]]:
     if left:
         log.warning("%s more records are of other settings, and not compared", left)
     return settings
+
+
+def path_of_record(name: Path, out: Path) -> Path:
+    """Return the file of the record that is named: its own, or the only one of a model.
+
+    Args:
+        name: A file, or the name of a model.
+        out: The folder with the records of models.
+
+    Raises:
+        BadValueError: The model has several; the message names them.
+        RecordError: The folder has no records, or one cannot be read.
+        UnknownNameError: There is neither such a file nor such a model.
+    """
+    if name.exists() or name.suffix == ".json" or len(name.parts) > 1:
+        return name
+    paths = [str(one.path) for one in _of_model(str(name), out)]
+    if len(paths) > 1:
+        more = f" and {len(paths) - _FEW} more" if len(paths) > _FEW else ""
+        raise BadValueError(
+            f"{out} has {len(paths)} records of {str(name)!r}, give one of them: "
+            f"{', '.join(paths[:_FEW])}{more}"
+        )
+    return Path(paths[0])
 
 
 def _of_one(name: Path, out: Path) -> list[Chosen]:

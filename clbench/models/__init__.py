@@ -1,6 +1,7 @@
 """The model zoo; importing it registers every model in timm."""
 
 from clbench.models.backbones.resnet import BACKBONES, Backbone, CifarResNet, build_backbone
+from clbench.models.families import register_families
 from clbench.models.interface import LoadedModel
 from clbench.models.load import load_model
 from clbench.models.register import register
@@ -10,6 +11,7 @@ from clbench.models.weights import load_weights, read_weights, save_weights
 from clbench.models.zoo import ZOO, find_spec
 
 register()
+register_families()
 
 __all__ = [
     "BACKBONES",

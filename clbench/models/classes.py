@@ -24,7 +24,8 @@ def check_class_names(loaded: LoadedModel, images: ImageSet, n_outputs: int) -> 
             f"{len(images.class_names)} classes, which are numbered in the order of their names; "
             "call each by the number of its output"
         )
-    known = DATASETS[loaded.tag].class_names if loaded.tag in DATASETS else ()
+    own = DATASETS[loaded.tag].class_names if loaded.tag in DATASETS else ()
+    known = tuple(map(str.casefold, loaded.class_names or own))
     pairs = zip(map(str.casefold, images.class_names), known, strict=False)
     other = next(((k, *pair) for k, pair in enumerate(pairs) if pair[0] != pair[1]), None)
     if other is None:

@@ -40,12 +40,13 @@ class LoadedModel:
     """A network in eval mode, ready for images in [0, 1], and what is known about it.
 
     ``scheme``, ``scenario`` and ``tag`` are "" outside the zoo. ``weights_sha256`` is of the
-    weights file, or of the network's state where there is none or where only a part of it was
-    taken; ``file_sha256`` is then of the file. ``files`` are the modules of a
+    network's state, whichever door it came through; ``file_sha256`` is of its weights file, None
+    where there is none, and ``known_by_file`` as for ``FilledWith``. ``files`` are the modules of a
     user's own ``code`` that it is made of, each with its sha256.
     ``training_seed`` and ``recipe_sha256`` are those of its training, where they are known.
     ``flags`` are those of ``validate_network``, which finds ``output`` and ``answers`` too. An
     encoder returns features, not logits.
+    ``class_names`` are in the order of the outputs, none where they are not known.
     """
 
     network: nn.Module
@@ -62,10 +63,12 @@ class LoadedModel:
     recipe_sha256: str = ""
     flags: tuple[RaisedFlag, ...] = ()
     file_sha256: str | None = None
+    known_by_file: bool = False
     preprocessing: str | None = None
     output: str | None = None
     answers: str | None = None
     is_encoder: bool = False
+    class_names: tuple[str, ...] = ()
 
     def filled(self, weights: Path) -> "LoadedModel":
         """Return it with the weights of a file in its network.
@@ -79,6 +82,7 @@ class LoadedModel:
             self,
             weights_sha256=found.weights_sha256,
             file_sha256=found.file_sha256,
+            known_by_file=found.known_by_file,
             source=", ".join(filter(None, (self.source, file))),
             training_seed=seed_in(found.about),
             recipe_sha256=found.about.get("recipe_sha256", ""),

@@ -14,12 +14,14 @@ from clbench.data.datasets import DATASETS, TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.models.argument import read_argument
 from clbench.models.classes import check_class_names, no_classifier
+from clbench.models.image_processor import read_carried
 from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.names import check_name, graph_first, is_folder, known_name
+from clbench.models.normalization import NONE
 from clbench.models.output import read_output
 from clbench.models.preprocessing import Preprocessing, read_preprocessing
 from clbench.models.several_devices import placed
-from clbench.models.sources import folder, python, robustbench, scripted, timm, zoo
+from clbench.models.sources import folder, hub, python, robustbench, scripted, timm, zoo
 from clbench.models.validate import Validated, validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
@@ -38,6 +40,9 @@ Model = str | Path | nn.Module
 _SOURCES: dict[str, Callable[[str, Wanted], LoadedModel]] = {
     "timm": timm.load,
     "robustbench": robustbench.load,
+    "hf-hub": hub.load_from_hub,
+    "hf_hub": hub.load_from_hub,
+    "local-dir": hub.load_local,
 }
 """By what stands before the colon of a name."""
 
@@ -62,16 +67,17 @@ def load_model(
     norm: NormName = "Linf",
     weights: Path | None = None,
     preprocessing: Preprocessing | None = None,
+    carried: bool = True,
 ) -> LoadedModel:
     """Return the model that ``name`` says, in eval mode on the CPU.
 
     Args:
         name: A zoo name ``scheme_scenario[.tag]``; ``timm:NAME``; ``robustbench:NAME``;
             ``FILE.py:FACTORY`` or ``pkg.mod:FACTORY``, a callable without arguments that returns a
-            network; a folder that ``import_checkpoint`` or ``train`` made; a file that
-            ``torch.jit.save`` wrote; a name that a package registered under ``clbench.models``;
-            ``NAME=`` before one of these, which it is called then; or a network, which is taken as
-            it is.
+            network; a folder that ``import_checkpoint`` or ``train`` made, or of a hub;
+            ``hf-hub:USER/NAME`` or ``local-dir:DIR``; a file that ``torch.jit.save`` wrote; a name
+            that a package registered under ``clbench.models``; ``NAME=`` before one of these, which
+            it is called then; or a network, which is taken as it is.
         dataset: What it will be run on; the default of a zoo name's tag. None for a user's images.
         n_classes: Number of classes; the data set's own where it is left out.
         shape: Channels, height and width of an image; likewise.
@@ -81,6 +87,7 @@ def load_model(
             as its configuration says, with either.
         preprocessing: What stands before the network, where nothing else tells: of timm's networks,
             instead of their configuration, and of a user's own code.
+        carried: Whether a ``preprocessor_config.json`` beside the weights says it otherwise.
 
     Raises:
         UnknownNameError: Nothing has this name.
@@ -97,22 +104,33 @@ def load_model(
     if given.weights and weights:
         raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
     wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)
-    wanted = wanted._replace(preprocessing=preprocessing)
-    what = f"timm:{given.what}" if given.what.startswith(timm.HUBS) else given.what
-    prefix, colon, rest = what.partition(":")
-    if prefix in _SOURCES and colon:
-        loaded = _SOURCES[prefix](rest, wanted)
-    elif is_folder(what):
-        loaded = folder.load(Path(what), wanted)
-    elif scripted.holds_graph(Path(what)):
-        loaded = scripted.load(Path(what), wanted)
-    else:
-        loaded = python.load(what, wanted) if colon else _from_name(what, wanted)
+    beside = read_carried(wanted.weights, wanted.shape, preprocessing) if carried else None
+    wanted = wanted._replace(preprocessing=preprocessing or beside)
+    what = hub.without_timm(given.what)
+    prefix = what.partition(":")[0]
+    loaded = _from_source(what, wanted)
     in_eval_mode(loaded.network)
     check_name(given.name, loaded)
     known = "RobustBench's" if prefix == "robustbench" else loaded.preprocessing
+    known = "images as they are" if known == NONE else known
+    if beside and known:
+        log.warning("what %s sees is known (%s), not %s", loaded.name, known, beside)
+    elif beside:
+        log.warning("%s sees images %s beside its weights", loaded.name, beside)
+        preprocessing = beside
     loaded = _seeing(loaded, preprocessing, wanted.shape[0], known=known)
     return replace(loaded, name=given.name or loaded.name)
+
+
+def _from_source(what: str, wanted: Wanted) -> LoadedModel:
+    prefix, colon, rest = what.partition(":")
+    if prefix in _SOURCES and colon:
+        return _SOURCES[prefix](rest, wanted)
+    if is_folder(what):
+        return folder.load(Path(what), wanted)
+    if scripted.holds_graph(Path(what)):
+        return scripted.load(Path(what), wanted)
+    return python.load(what, wanted) if colon else _from_name(what, wanted)
 
 
 def _seeing(
@@ -178,6 +196,7 @@ def load_for(
     device: torch.device,
     weights: Path | None = None,
     preprocessing: Preprocessing | None = None,
+    carried: bool = True,
     output: str | int | None = None,
     classifier: bool = True,
 ) -> tuple[LoadedModel, ImageSet]:
@@ -192,6 +211,7 @@ def load_for(
         device: Where to run it.
         weights: As for ``load_model``.
         preprocessing: Likewise.
+        carried: Likewise.
         output: Which entry of its answer is the logits, where that is no tensor; see ``entry``.
         classifier: Whether it must be one; encoders return features.
 
@@ -207,6 +227,7 @@ def load_for(
         norm=norm,
         weights=weights,
         preprocessing=preprocessing,
+        carried=carried,
     )
     if loaded.is_encoder and classifier:
         raise no_classifier(loaded)

@@ -1,4 +1,4 @@
-"""What a user says stands before a network: a size, a middle part, a normalisation."""
+"""What is said to stand before a network: a size, a middle part, a normalisation."""
 
 import re
 from collections.abc import Sequence
@@ -16,15 +16,19 @@ from clbench.schema.text import shown
 Numbers = Sequence[float] | str
 """A number for each channel, as text with commas between them too."""
 
-BY_HAND = "by hand"
+PROCESSOR = "preprocessor_config.json"
+"""The file beside weights in which Hugging Face's networks have it."""
+
+BY_HAND, BY_PROCESSOR = "by hand", f"by {PROCESSOR}"
 """What ends the words of a record for it."""
 
-_LARGEST_SIDE = 10_000
+LARGEST_SIDE = 10_000
 
 _WORDS = re.compile(
-    r"(?:resized to (?P<resize>\d+) \((?P<interpolation>\w+)\), )?"
+    r"(?:resized to (?P<resize>\d+(?:x\d+)?) \((?P<interpolation>\w+)\), )?"
     r"(?:cropped to (?P<crop>\d+), )?"
-    r"(?:normalised by mean (?P<mean>[^ ]+) and std (?P<std>[^ ]+), )?" + BY_HAND
+    r"(?:normalised by mean (?P<mean>[^ ]+) and std (?P<std>[^ ]+), )?"
+    rf"(?P<by>{BY_HAND}|{re.escape(BY_PROCESSOR)})"
 )
 
 
@@ -32,18 +36,21 @@ class Preprocessing(NamedTuple):
     """What is done to images in [0, 1] before a network, in this order, as a part of it.
 
     Attributes:
-        resize: The length of the shorter side, None where images stay as large as they are.
+        resize: The length of the shorter side, or height and width; None where images stay as large
+            as they are.
         crop: The side of the square that is cut out of the middle, None where nothing is cut off.
         interpolation: How images are resized: bilinear, bicubic or nearest.
         mean: Subtracted then, a number per channel; none where nothing is.
         std: What they are divided by then.
+        by: Who says so, ``BY_HAND`` or ``BY_PROCESSOR``.
     """
 
-    resize: int | None
+    resize: int | tuple[int, int] | None
     crop: int | None
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    by: str = BY_HAND
 
     def put_before(self, network: nn.Module, channels: int) -> None:
         """Make it a part of a network for images of so many channels.
@@ -58,18 +65,21 @@ class Preprocessing(NamedTuple):
             )
         if self.resize or self.crop:
             square = (self.crop, self.crop) if self.crop else None
-            scaled = [self.resize] if self.resize else None
+            sides = self.resize if isinstance(self.resize, tuple) else (self.resize,)
+            scaled = [side for side in sides if side] or None
             network.register_forward_pre_hook(Resize(scaled, square, self.interpolation))
         if self.mean:
             network.register_forward_pre_hook(Normalise(self.mean, self.std))
 
     def __str__(self) -> str:
         """Return it as records have it, every digit of it."""
-        steps = [f"resized to {self.resize} ({self.interpolation})"] if self.resize else []
+        sides = self.resize if isinstance(self.resize, tuple) else (self.resize,)
+        size = "x".join(map(str, sides))
+        steps = [f"resized to {size} ({self.interpolation})"] if self.resize else []
         steps += [f"cropped to {self.crop}"] if self.crop else []
         mean, std = (",".join(map(repr, part)) for part in (self.mean, self.std))
         steps += [f"normalised by mean {mean} and std {std}"] if self.mean else []
-        return ", ".join([*steps, BY_HAND])
+        return ", ".join([*steps, self.by])
 
 
 def read_preprocessing(
@@ -95,7 +105,7 @@ def read_preprocessing(
     if interpolation is not None and resize is None:
         raise BadValueError("--interpolation has no effect without --resize; leave it out")
     side, middle = (
-        None if given is None else whole(name, given, 1, _LARGEST_SIDE)
+        None if given is None else whole(name, given, 1, LARGEST_SIDE)
         for name, given in (("--resize", resize), ("--crop", crop))
     )
     if side and middle and middle > side:
@@ -127,13 +137,23 @@ def read_normalisation(
 
 
 def of_words(words: str | None) -> Preprocessing | None:
-    """Return what a record says that was put before its network by hand; None where nothing was.
+    """Return what a record says that was put before its network by hand or by a file beside it.
+
+    None where nothing was.
 
     Raises:
         BadValueError: As ``read_preprocessing``.
     """
     found = _WORDS.fullmatch(words or "")
-    return read_preprocessing(**found.groupdict()) if found else None
+    if found is None:
+        return None
+    said = found.groupdict()
+    by, (height, _, width) = said.pop("by"), (said["resize"] or "").partition("x")
+    given = read_preprocessing(**said | {"resize": height or None})
+    if given is None or not width:
+        return given and given._replace(by=by)
+    both = (int(height), whole("width", width, 1, LARGEST_SIDE))
+    return given._replace(by=by, resize=both)
 
 
 def _numbers(what: str, given: Numbers) -> tuple[float, ...]:

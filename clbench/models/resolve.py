@@ -5,7 +5,7 @@ from pathlib import Path
 from clbench.models.argument import read_argument
 from clbench.models.checkpoints.read import bytes_of
 from clbench.models.names import graph_first, is_folder, known_name
-from clbench.models.sources import scripted, timm
+from clbench.models.sources import hub, scripted, timm
 from clbench.models.weights import no_weights_yet
 from clbench.models.zoo import find_spec, zoo_names
 from clbench.runtime.user_code import check_there
@@ -15,7 +15,7 @@ from clbench.schema.errors import ModelError, WeightsError
 def check_model(name: str, *, dataset: str | None, weights: Path | None = None) -> None:
     """Check that a name is of a model, and that files it names are there; nothing is loaded or run.
 
-    Of ``robustbench:NAME`` only loading tells.
+    Of ``robustbench:NAME`` and ``hf-hub:USER/NAME`` only loading tells.
 
     Args:
         name: As for ``load_model``; so are the others.
@@ -32,9 +32,12 @@ def check_model(name: str, *, dataset: str | None, weights: Path | None = None) 
     file = weights or given.weights
     if file and not file.exists():
         bytes_of(file)  # which says why not
-    what = f"timm:{given.what}" if given.what.startswith(timm.HUBS) else given.what
+    what = hub.without_timm(given.what)
     prefix, colon, rest = what.partition(":")
-    if prefix == "timm" and colon:
+    if colon and prefix in hub.PREFIXES:
+        if prefix == hub.LOCAL:
+            hub.check_local(rest)
+    elif prefix == "timm" and colon:
         timm.pretrained_cfg(rest)
     elif prefix != "robustbench" and (is_folder(what) or scripted.holds_graph(Path(what))):
         return

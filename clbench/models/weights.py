@@ -106,7 +106,8 @@ def load_weights(network: nn.Module, path: Path) -> str:
     Raises:
         WeightsError: The file cannot be read, or is of another network.
     """
-    return load_checkpoint(network, path).weights_sha256
+    found = load_checkpoint(network, path)
+    return found.file_sha256 if found.known_by_file else found.weights_sha256
 
 
 def save_weights(

@@ -68,12 +68,17 @@ class ModelEntry:
 
     ``files`` are the modules of a user's own code that the network is made of, by their path from
     its folder, each with its sha256. ``training_seed`` and ``recipe_sha256`` are those of the
-    training, where they are known: they are not the evaluation's. ``file_sha256`` is of the file
-    that weights were taken out of, where ``weights_sha256`` is not of that file but of the
-    network's state. ``preprocessing`` is what clbench puts before the network, "none" where that is
+    training, where they are known: they are not the evaluation's. ``weights_sha256`` is of the
+    network's state and ``file_sha256`` of the file that its weights were taken out of; in older
+    records ``weights_sha256`` is of the file, where that was taken as it is, and there is no
+    ``file_sha256``. ``known_by_file`` says that it was, and that the run is known by the file, as
+    those are. ``preprocessing`` is what clbench puts before the network, "none" where that is
     nothing; None where only the network's own code says what it does. ``output`` is the entry of
     the network's answer that is taken for its logits, by its path, None where that is the answer
     itself; ``answers`` is what the logits are besides, ``LOG_PROBABILITIES``, None where nothing.
+
+    Raises:
+        BadValueError: It is known by a file of which there is no hash.
     """
 
     name: str
@@ -88,8 +93,18 @@ class ModelEntry:
     recipe_sha256: str = ""
     file_sha256: str | None = None
     preprocessing: str | None = None
+    known_by_file: bool = False
     output: str | None = None
     answers: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.known_by_file and not self.file_sha256:
+            raise BadValueError("known_by_file must go with file_sha256, got none")
+
+    @property
+    def identity_sha256(self) -> str:
+        """What tells the weights in the identity of a run, of records of any age."""
+        return (self.file_sha256 or "") if self.known_by_file else self.weights_sha256
 
 
 @dataclass(frozen=True)
@@ -173,7 +188,7 @@ class RunIdentity:
         """What tells one run from another: 12 hexadecimal digits."""
         model, data, threat, attack = self.model, self.data, self.threat_model, self.attack
         decisive = {
-            "model": [model.name, model.weights_sha256, model.source, model.files],
+            "model": [model.name, model.identity_sha256, model.source, model.files],
             "data": [data.name, data.sha256],
             "threat_model": threat and [threat.norm, threat.eps],
             "attack": attack and [attack.hash, attack.backend],

@@ -109,6 +109,7 @@ def find_model(stored: Stored, given: Given, images: ImageSet, device: torch.dev
         device=device,
         weights=given.weights,
         preprocessing=None if in_memory else of_words(record.model.preprocessing),
+        carried=False,  # the record tells what was done, whatever lies beside weights today
         output=record.model.output if given.output is None else given.output,
     )
     return Asked(loaded, replace(adapted, name=record.data.name), device)
@@ -138,7 +139,9 @@ def of_weights(stored: Stored, loaded: LoadedModel, given: Given) -> list[Proble
             both = [(one.files or {}).get(file, "missing") for one in (had, has)]
             pairs[f"model.files.{file}"] = both[0], both[1]
     by_its_name = had.name == has.name and given.weights is None and stored.is_of_today
-    for field in (*_TOLD, *_OF_ITS_DOOR * by_its_name):
+    # a record may be older than the hash of a file beside that of the weights
+    of_door = _OF_ITS_DOOR if had.known_by_file == has.known_by_file else _OF_ITS_DOOR[:1]
+    for field in (*_TOLD, *of_door * by_its_name):
         told = _text(getattr(had, field)), _text(getattr(has, field))
         if all(told) or by_its_name:  # else one of them does not tell
             pairs[f"model.{field}"] = told

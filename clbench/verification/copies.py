@@ -48,4 +48,4 @@ def _images(stored: Stored) -> tuple[Hashable, Hashable] | None:
     if first not in TO_THE_SURFACE and not (first == PGD and given.get("start") == "random"):
         return None
     images = kept.coded.tobytes(), kept.exact.tobytes()
-    return (record.model.weights_sha256, record.group, images), record.seed
+    return (record.model.identity_sha256, record.group, images), record.seed

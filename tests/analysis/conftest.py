@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clbench.analysis.comparisons import ComparedModel, plan_comparisons
+from clbench.analysis.comparisons import COMPARISONS, ComparedModel, plan_comparisons
 from clbench.analysis.result import Analysis, Matrix
 from clbench.probes.similarity.matrix import Axis, SimilarityMatrix
 from clbench.schema.estimate import proportion
@@ -42,7 +42,8 @@ def entry(name):
 def make_analysis(make_block):
     """Return a factory of comparisons of models.
 
-    ``value`` maps a comparison and the two models to what their matrix holds everywhere.
+    Without controls, unless these are asked for. ``value`` maps a comparison and the two models to
+    what their matrix holds everywhere.
     """
 
     def make(
@@ -50,7 +51,8 @@ def make_analysis(make_block):
     ):
         models = tuple(entry(name) for name in names)
         wanted = plan_comparisons(
-            [ComparedModel(m.name, m.scheme, m.scenario) for m in models], comparisons
+            [ComparedModel(m.name, m.scheme, m.scenario) for m in models],
+            comparisons or [name for name, row in COMPARISONS.items() if not row.control],
         )
         matrices = []
         for comparison, rows, columns in wanted.matrices:

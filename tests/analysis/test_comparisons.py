@@ -29,6 +29,9 @@ EXPECTED = {
     "cross-common": [("simclr_st adversarial", "simclr_at adversarial to simclr_st")],
     "cross-scheme": [("simclr_st adversarial", "supcon_st adversarial")],
     "cross-scenario": [("simclr_st adversarial", "simclr_at adversarial")],
+    "noise-clean": [("simclr_st noise", "simclr_st clean")],
+    "untrained": [("simclr_st untrained adversarial", "simclr_st untrained clean")],
+    "pixels": [("simclr_st pixels adversarial to simclr_st", "simclr_st pixels clean")],
 }
 
 
@@ -51,7 +54,7 @@ def test_the_common_images_can_be_made_against_any_of_the_models():
 def test_models_of_unknown_scheme_are_in_all_comparisons_but_those_across_schemes():
     for comparison in COMPARISONS:
         models = {
-            representation.model
+            representation.model.removesuffix(" untrained").removesuffix(" pixels")
             for representation in plan_comparisons(MODELS, [comparison]).representations
         }
         assert ("net.py:make" in models) == (comparison not in {"cross-scheme", "cross-scenario"})
@@ -60,17 +63,32 @@ def test_models_of_unknown_scheme_are_in_all_comparisons_but_those_across_scheme
 def test_all_comparisons_share_their_representations():
     found = plan_comparisons(MODELS)
     assert {wanted.comparison for wanted in found.matrices} == set(COMPARISONS)
-    # clean, own and common images; the first model's own images are the common ones
-    assert len(found.representations) == len(set(found.representations)) == 3 * len(MODELS) - 1
+    # clean, own and common images and noise; untrained and pixels, each on two sets of images; the
+    # first model's own images are the common ones
+    assert len(found.representations) == len(set(found.representations)) == 8 * len(MODELS) - 1
     assert len(found.pairs) == len(set(found.pairs)) < len(found.matrices)
-    assert found.attacked == tuple(one.model for one in MODELS)
+    models = [one.model for one in MODELS]
+    assert set(found.attacked) == {*models, *(f"{model} untrained" for model in models)}
+    assert found.attacked[: len(MODELS)] == tuple(models)
     named = {representation.name for representation in found.representations}
     assert {name for pair in found.pairs for name in pair} == named
 
 
 def test_one_model_has_the_comparisons_of_one_network_only():
     found = plan_comparisons(MODELS[:1])
-    assert {wanted.comparison for wanted in found.matrices} == set(list(COMPARISONS)[:3])
+    of_one = {*list(COMPARISONS)[:3], *(name for name, row in COMPARISONS.items() if row.control)}
+    assert {wanted.comparison for wanted in found.matrices} == of_one
+
+
+def test_noise_is_no_attack_of_its_own_and_needs_that_of_its_model():
+    found = plan_comparisons(MODELS[:2], ["noise-clean"])
+    assert found.attacked == ("simclr_st", "simclr_at")
+    assert [one.against for one in found.representations if one.against] == [
+        "simclr_st noise",
+        "simclr_at noise",
+    ]
+    assert not found.uses("simclr_st untrained")
+    assert plan_comparisons(MODELS[:2], ["untrained"]).uses("simclr_st untrained")
 
 
 def test_unknown_comparisons_and_models_are_met_with_the_nearest():

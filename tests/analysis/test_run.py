@@ -10,17 +10,24 @@ import torch
 from torch import nn
 
 from clbench.analysis.comparisons import COMPARISONS
+from clbench.analysis.controls import mean_beside
 from clbench.analysis.run import compare_models
 from clbench.analysis.store import load
 from clbench.analysis.tables import SIMILARITY_COLUMNS
 from clbench.api.evaluating import evaluate
+from clbench.api.loading import load_data, load_model
+from clbench.attacks.registry import attack_of, plan_attack
 from clbench.data.image_set import make_image_set
+from clbench.evaluation.perturb import perturb
 from clbench.models.zoo import WEIGHTS_DIR
+from clbench.probes.similarity.cka import linear_cka
 from clbench.probes.similarity.null import SHUFFLED
 from clbench.probes.similarity.summaries import SUMMARIES
 from clbench.schema.errors import BadValueError, DataError, UnknownNameError, WeightsError
+from clbench.schema.protocol import find_protocol
 
 PAIR = ("simclr_st", "supcon_st")
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +54,16 @@ def test_every_comparison_is_compared_that_the_models_allow(compared):
     analysis, _, _ = compared
     found = {(matrix.comparison, matrix.rows, matrix.columns) for matrix in analysis.matrices}
     own = {(comparison, m, m) for comparison in list(COMPARISONS)[:3] for m in PAIR}
+    own |= {("noise-clean", m, m) for m in PAIR}
+    own |= {(what, f"{m} {what}", f"{m} {what}") for what in ("untrained", "pixels") for m in PAIR}
     cross = {
         (f"cross-{comparison}", *PAIR)
         for comparison in ("clean", "adversarial", "common", "scheme")
     }
     assert found == own | cross
-    assert all(m.similarity.values.shape == (3, 3) for m in analysis.matrices)
+    sizes = {m.similarity.values.shape for m in analysis.matrices if m.comparison != "pixels"}
+    assert sizes == {(3, 3)}
+    assert {m.similarity.values.shape for m in analysis.of_comparison("pixels")} == {(1, 1)}
     assert all(np.isfinite(m.similarity.high).all() for m in analysis.matrices)
 
 
@@ -69,12 +80,39 @@ def test_every_file_is_there_and_can_be_read(compared):
     analysis, out, _ = compared
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert files == {"probe.json", *analysis.record.files}
-    pages = ("depth-curves", *analysis.record.comparisons)
+    controls = {name for name, row in COMPARISONS.items() if row.control}
+    pages = ("depth-curves", "controls", *(set(analysis.record.comparisons) - controls))
     drawn = {f"figures/{page}.{form}" for page in pages for form in ("png", "svg")}
     assert drawn == {name for name in files if name.startswith("figures/")}
     table = pd.read_csv(out / "summary.csv")
     assert len(table) == len(analysis.matrices) * len(SUMMARIES)
     assert len(load(out).matrices) == len(analysis.matrices)
+
+
+def test_controls_are_of_noise_of_the_same_network_untrained_and_of_the_pixels(compared):
+    analysis, out, _ = compared
+    network, images = (
+        load_model("simclr_st", dataset="digits").network,
+        load_data("digits", n_examples=24),
+    )
+    adversarial = perturb(
+        network,
+        images,
+        find_protocol("digits-linf").threat_model,
+        seed=0,
+        batch_size=None,
+        device=CPU,
+        attack=attack_of(plan_attack("pgd,steps=2", "Linf", 10)),
+    )
+    pixel = linear_cka(adversarial.flatten(1), images.images.flatten(1))
+    found = load(out).find("pixels", "simclr_st pixels").entry("pixels", "pixels")
+    assert found.value == pytest.approx(pixel, abs=0.03)
+    beside = mean_beside(analysis, "simclr_st")
+    assert list(beside) == ["noise", "untrained", "pixels"]
+    attacked = analysis.find("adversarial-clean", "simclr_st").values.diagonal().mean()
+    assert float(beside["noise"]) > attacked
+    untrained = analysis.find("untrained", "simclr_st untrained").values
+    assert not np.allclose(untrained, analysis.find("adversarial-clean", "simclr_st").values)
 
 
 def test_what_chance_gives_is_written_and_read_again(compared):
@@ -141,9 +179,10 @@ def test_the_probed_says_what_was_compared(compared):
 def test_progress_tells_every_step(compared):
     _, _, told = compared
     steps = list(dict.fromkeys(what for what, _, _ in told))
-    assert steps[:5] == [
+    assert steps[:7] == [
         *("loading simclr_st", "loading supcon_st"),
-        *("attacking simclr_st", "attacking supcon_st", "comparing"),
+        *("attacking simclr_st", "attacking supcon_st"),
+        *("attacking simclr_st untrained", "attacking supcon_st untrained", "comparing"),
     ]
     assert ("attacking supcon_st", 24, 24) in told
     assert steps[-1].startswith("drawing ")

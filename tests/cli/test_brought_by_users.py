@@ -114,7 +114,7 @@ def test_images_that_nobody_asked_for_are_said(clbench):
         ("simclr_at.digits", "marked.npz", "got 255 at example 39; leave out the 1 of 40 images"),
         ("simclr_at.digits", "large.npz", "takes images of 1x8x8"),
         ("w.pth", "d.npz", "'w.pth' is a weights file, not a network"),
-        ("timm:hf-hub:someone/net", "d.npz", "is on a hub"),
+        ("timm:local-dir:someone", "d.npz", "must be a folder with config.json"),
         ("simclr_at.digits=absent.pt", "d.npz", "weights absent.pt cannot be read"),
         ("simclr_at.digits=w.pth", "d.npz", "weights w.pth are of another network"),
         ("simclr_at.digits", "w.pth", "is a file of torch.save or pickle"),

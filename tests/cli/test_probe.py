@@ -57,12 +57,12 @@ def test_two_networks_of_a_user_are_compared(compare, tmp_path):
     done = compare()
     assert done.status == 0, done.err
     assert "adv x clean" in done.out
-    assert "9 matrices and 7 figures of 24 images" in done.out
+    assert "15 matrices and 8 figures of 24 images" in done.out
     assert "adv x clean is above chance within classes" in done.out
     assert "(1000 orders)" in done.out
     assert "attacking" in done.err
     with np.load(tmp_path / "out" / "matrices.npz", allow_pickle=False) as arrays:
-        assert len(arrays["matrices"]) == 9
+        assert len(arrays["matrices"]) == 15
     assert (tmp_path / "out" / "figures" / "depth-curves.svg").exists()
 
 

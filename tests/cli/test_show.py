@@ -33,6 +33,23 @@ def test_a_record_is_shown_as_it_was(clbench, record):
     assert "robust accuracy" in done.out
 
 
+def test_a_model_is_named_where_it_has_one_record(clbench, record, tmp_path, monkeypatch):
+    expected = clbench("show", record).out
+    assert clbench("show", "simclr_at", "--out", record.parents[3]).out == expected
+    monkeypatch.chdir(tmp_path)  # which holds results
+    assert clbench("show", "simclr_at").out == expected
+    done = clbench("show", "simclr_att")
+    assert (done.status, len(done.err.splitlines())) == (2, 1)
+    assert "did you mean 'simclr_at'?" in done.err
+    assert "no records under nowhere" in clbench("show", "simclr_at", "--out", "nowhere").err
+    command = ("eval", "--model", "simclr_at.digits", "--attack", "pgd,steps=1", "--no-probe")
+    assert clbench(*command, "--n-examples", "8", "--quiet").status == 0
+    done = clbench("show", "simclr_at")
+    assert (done.status, len(done.err.splitlines())) == (2, 1)
+    assert "results has 2 records of 'simclr_at', give one of them: " in done.err
+    assert record.name in done.err
+
+
 def test_a_record_tells_how_much_is_proved(clbench, record):
     evidence = np.load(next(record.parents[3].rglob("evidence/**/*.npz")))
     broken = (~np.isin(evidence["broken_by"], ["", "clean"])).sum()

@@ -110,6 +110,42 @@ def test_every_layout_gives_the_same_images(tmp_path, monkeypatch, pictures, wri
     assert found.n_classes == len(CLASSES)
 
 
+def colours():
+    """Return a network that asks for the mean of each colour, so that noise of its size decides."""
+    network = torch.nn.Sequential(
+        torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, len(CLASSES))
+    )
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        network[2].weight.normal_()
+        network[2].bias.copy_(-network[2].weight.sum(dim=1) / 2)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def verdicts_from_memory(pictures):
+    x, y = pictures
+    return evaluated((np.moveaxis(x, -1, 1), y))
+
+
+def evaluated(data):
+    return clbench.evaluate(
+        colours(), data=data, norm="Linf", eps="1/255", attack="pgd,steps=2", probe=False
+    )
+
+
+@pytest.mark.parametrize("write", [*WITHOUT_NAMES, *WITH_NAMES], ids=lambda one: one.__name__)
+def test_every_layout_gives_the_same_verdicts(tmp_path, pictures, write, verdicts_from_memory):
+    found, expected = evaluated(write(tmp_path, *pictures)), verdicts_from_memory
+    assert found.record.data.sha256 == expected.record.data.sha256
+    assert found.record.measures == expected.record.measures
+    for verdicts in ("index", "label", "clean_pred", "adv_pred", "broken_by"):
+        mine, theirs = (getattr(one.examples, verdicts) for one in (found, expected))
+        assert mine.tolist() == theirs.tolist()
+    robust, clean = (expected.record.measure(one).value for one in ("robust_acc", "clean_acc"))
+    assert 0 < robust < clean
+
+
 def test_what_there_is_in_words(tmp_path, pictures):
     found = clbench.load_data(npz(tmp_path, *pictures))
     assert found.summary == "200 images 9x12 rgb, 5 classes, 20 % each"

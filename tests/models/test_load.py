@@ -30,7 +30,8 @@ def test_weights_file_stands_in_for_those_of_the_zoo(make_network, make_weights)
         "digits",
         "resnet18_w16",
     )
-    assert (loaded.weights_sha256, loaded.source) == (sha256_of_file(file), "net.safetensors")
+    assert (loaded.file_sha256, loaded.source) == (sha256_of_file(file), "net.safetensors")
+    assert loaded.weights_sha256 == state_sha256(make_network())
 
 
 def test_weights_tell_which_backbone_they_are_of(tmp_path):
@@ -118,7 +119,8 @@ def test_users_network_takes_a_weights_file(make_network, make_weights, tmp_path
     file = make_weights()
     loaded = load_model(f"{tmp_path}/own.py:make", dataset="digits", weights=file)
     assert torch.equal(loaded.network(GREY), make_network()(GREY))
-    assert loaded.weights_sha256 == sha256_of_file(file)
+    assert (loaded.file_sha256, loaded.known_by_file) == (sha256_of_file(file), True)
+    assert loaded.weights_sha256 == state_sha256(make_network())
     assert loaded.source.endswith(", net.safetensors")
 
 
@@ -167,7 +169,8 @@ def test_timm_model_with_a_users_weights_normalises_as_it_is_trained(tiny_timm, 
     own = load_model("timm:clbench_test_net", n_classes=3, shape=(3, 16, 16))
     loaded = load_model("timm:clbench_test_net", n_classes=3, shape=(3, 16, 16), weights=file)
     assert torch.equal(loaded.network(COLOUR), own.network(COLOUR))
-    assert loaded.weights_sha256 == sha256_of_file(file)
+    assert (loaded.file_sha256, own.file_sha256) == (sha256_of_file(file), None)
+    assert loaded.weights_sha256 == own.weights_sha256
     assert loaded.source.endswith(", normalised, tiny.safetensors")
     assert loaded.preprocessing == own.preprocessing
     (said,) = caplog.messages
@@ -245,14 +248,6 @@ def test_timm_model_that_cannot_be_built_is_one_line(make_weights):
     )
     with pytest.raises(ModelError, match=message):
         load_model("timm:clbench_test_broken", dataset="digits", weights=make_weights())
-
-
-@pytest.mark.parametrize("name", ["hf-hub:someone/net", "hf_hub:someone/net", "local-dir:folder"])
-def test_timm_names_of_hubs_are_refused_with_what_to_do(name):
-    message = rf"^timm model '{name}' is on a hub, .*: --model timm:ARCHITECTURE --weights model.sa"
-    for given in (f"timm:{name}", name):
-        with pytest.raises(UnknownNameError, match=message):
-            load_model(given, dataset="cifar10")
 
 
 # labels that do not show every class

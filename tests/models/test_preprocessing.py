@@ -147,7 +147,7 @@ def test_channels_must_be_those_of_the_images(there):
 
 @pytest.mark.parametrize("name", ["supervised_at", "timm:supervised_at.cifar10"])
 def test_where_it_is_known_it_is_refused(name):
-    with pytest.raises(BadValueError, match="sees is known"):
+    with pytest.raises(BadValueError, match=r"sees is known \(images as they are\), got"):
         load_model(name, dataset="cifar10", preprocessing=read_preprocessing(mean=MEAN, std=STD))
 
 

@@ -36,9 +36,9 @@ def rising(records: Sequence[EvaluationRecord]) -> Iterator[str]:
 
 def _are_one_curve(one: EvaluationRecord, other: EvaluationRecord) -> bool:
     same_images = one.group[:3] == other.group[:3]
-    same_network = (one.model.name, one.model.weights_sha256) == (
+    same_network = (one.model.name, one.model.identity_sha256) == (
         other.model.name,
-        other.model.weights_sha256,
+        other.model.identity_sha256,
     )
     return same_images and same_network
 

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 from clbench.analysis.claims import CLAIMS
+from clbench.analysis.controls import mean_beside
 from clbench.analysis.findings import Finding
 from clbench.analysis.report import Report
 from clbench.analysis.result import Analysis
@@ -40,6 +41,11 @@ def show_comparison(analysis: Analysis, out: Path) -> None:
             for model in described.models
         ]
         show_rows(f"mean {label}, with half of the 95 % interval", rows, as_json=False)
+        controls = [
+            {"model": model.name} | mean_beside(analysis, model.name) for model in described.models
+        ]
+        if all(len(row) > 1 for row in controls):
+            show_rows(f"mean {label} of controls with clean images", controls, as_json=False)
         if "adversarial-clean" in described.comparisons and described.permutations:
             print(_chance(analysis))
     figures = sum(name.endswith(".png") for name in described.files)

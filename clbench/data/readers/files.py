@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from clbench.data.checks import check_scale
 from clbench.data.interface import Examples
-from clbench.data.readers import folder, huggingface, npy, npz, parquet
+from clbench.data.readers import folder, huggingface, imagenet_folder, npy, npz, parquet
 from clbench.schema.errors import DataError
 
 
@@ -37,12 +37,17 @@ FILE_FORMATS: tuple[FileFormat, ...] = (
 
 
 class FolderFormat(NamedTuple):
-    """What a folder may hold, and how that is known; otherwise as ``FileFormat``."""
+    """What a folder may hold, and how that is known; otherwise as ``FileFormat``.
+
+    ``of_all_scales`` says that its images may be on another scale than their type's, which takes
+    reading every one to know.
+    """
 
     is_one: Callable[[Path], bool]
     layout: str
     read: Callable[[Path, int | None], Examples]
     class_names: Callable[[Path], tuple[str, ...]]
+    of_all_scales: bool = True
 
 
 FOLDER_FORMATS: tuple[FolderFormat, ...] = (
@@ -54,6 +59,13 @@ FOLDER_FORMATS: tuple[FolderFormat, ...] = (
         parquet.FOLDER_LAYOUT,
         parquet.read_parquet_folder,
         parquet.class_names,
+    ),
+    FolderFormat(
+        imagenet_folder.is_one,
+        imagenet_folder.LAYOUT,
+        imagenet_folder.read_pictures_of,
+        imagenet_folder.class_names,
+        of_all_scales=False,
     ),
     FolderFormat(folder.is_one, folder.LAYOUT, folder.read_folder, folder.class_names),
 )
@@ -78,8 +90,10 @@ def read_file(path: Path, n_channels: int | None = None) -> Examples:
         DataError: The file is missing, unreadable, of no known format or holds something else than
             images and labels, or images on another scale than their type's.
     """
-    found = _format_of(path).read(path, n_channels)
-    check_scale(path.name, found.images)
+    form = _format_of(path)
+    found = form.read(path, n_channels)
+    if isinstance(form, FileFormat) or form.of_all_scales:
+        check_scale(path.name, found.images)
     return found
 
 

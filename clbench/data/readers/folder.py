@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 
 from clbench.data.interface import Examples
+from clbench.data.readers.photographs import photographs
 from clbench.data.readers.pictures import Pictures
 from clbench.schema.errors import DataError
 
@@ -20,6 +22,8 @@ _PICTURES = (".jpg", ".jpeg", ".png")
 
 _OTHER_PICTURES = (".bmp", ".gif", ".heic", ".jp2", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 """What nobody means to leave out; other files may lie beside pictures."""
+
+SYNSET = re.compile(r"n\d{8}")
 
 _DIGITS = 9
 """Of a label, at most."""
@@ -46,14 +50,21 @@ def read_folder(folder: Path, n_channels: int | None = None) -> Examples:
     ]
     turns = [row for row in chain.from_iterable(zip_longest(*rows)) if row is not None]
     paths = [path for path, _ in turns]
+    labels = torch.tensor([label for _, label in turns])
+
+    def where(number: int) -> str:
+        return str(paths[number].relative_to(folder))
+
+    if are_synsets(classes):
+        return Examples(photographs(name_of(folder), paths, where, n_channels), labels)
     pictures = Pictures(
         name=name_of(folder),
         n=len(paths),
         encoded=lambda number: _content(paths[number]),
-        where=lambda number: str(paths[number].relative_to(folder)),
+        where=where,
         leave_out="take it out",
     )
-    return Examples(pictures.images(n_channels), torch.tensor([label for _, label in turns]))
+    return Examples(pictures.images(n_channels), labels)
 
 
 def is_one(path: Path) -> bool:
@@ -92,6 +103,11 @@ def class_names(folder: Path) -> tuple[str, ...]:
     """Return the names of classes in the order of their numbers; none where these are the names."""
     classes = class_folders(folder)
     return () if _are_numbered(classes) else tuple(path.name for path in classes)
+
+
+def are_synsets(classes: Sequence[Path]) -> bool:
+    """Say whether folders are called by synsets of WordNet, as ImageNet's are."""
+    return bool(classes) and all(SYNSET.fullmatch(path.name) for path in classes)
 
 
 def _are_numbered(classes: Sequence[Path]) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,17 +14,17 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import center_crop, resize
 
 from clbench.data.interface import DatasetInfo, Examples, Split
-from clbench.data.stored import StoredImages, loaded_if_small
+from clbench.data.stored import Images, StoredImages, loaded_if_small
 from clbench.interop.installed import robustbench_helper
 from clbench.schema.errors import BadValueError, DataError
 from clbench.schema.text import shown
 
 FOLDER = "val"
-"""Below the folder of the data: one folder a class, called by its WordNet number."""
+"""Below the folder of the data: one folder a class, called by its synset, or all pictures."""
 
 _IDS, _CLASSES = "imagenet_test_image_ids.txt", "imagenet_class_to_id_map.json"
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class Preprocessing(NamedTuple):
@@ -62,6 +63,11 @@ _NAME = re.compile(r"(?:(?P<mode>Bicubic)?Res(?P<scaled>[0-9]{2,4}))?(?:Crop(?P<
 
 USUAL = "Res256Crop224"
 
+PREPARED_AS = (
+    "resized to 256 (bilinear), the middle of 224x224 cut out, as RobustBench prepares them"
+)
+"""The usual, in words."""
+
 
 def read_imagenet(
     info: DatasetInfo,
@@ -82,8 +88,8 @@ def read_imagenet(
         raise BadValueError(f"{info.name} is here for evaluations only, got split {split!r}")
     if data_dir is None or download:
         raise BadValueError(
-            f"{info.name} needs --data-dir, the folder that holds {FOLDER}/nXXXXXXXX/*.JPEG, and "
-            "cannot be fetched"
+            f"{info.name} needs --data-dir, the folder that holds {FOLDER}/nXXXXXXXX/*.JPEG or "
+            f"{FOLDER}/*.JPEG, and cannot be fetched"
         )
     return read_pictures(data_dir / FOLDER, info.name, prepare)
 
@@ -91,28 +97,39 @@ def read_imagenet(
 def read_pictures(folder: Path, name: str, prepare: Preprocessing) -> Examples:
     """Return the pictures in a folder whose names RobustBench has, in its order, prepared.
 
+    They lie there in a folder for each synset, or without any, as they are published.
+
     Raises:
         DataError: One is not there.
     """
     ids = robustbench_helper(_IDS).split()
     classes = json.loads(robustbench_helper(_CLASSES))
-    gone = next((one for one in ids if not (folder / one).is_file()), None)
+    bare = [one.rpartition("/")[2] for one in ids]
+    names = bare if (folder / bare[0]).is_file() else ids
+    gone = next((one for one in names if not (folder / one).is_file()), None)
     if gone is not None:
         raise DataError(f"no {name} in '{folder}': it holds no {gone}; give the right --data-dir")
+    labels = torch.tensor([classes[one.partition("/")[0]] for one in ids])
+    return Examples(stored([folder / one for one in names], prepare), labels)
+
+
+def stored(paths: Sequence[Path], prepare: Preprocessing) -> Images:
+    """Return pictures as uint8 images of colours, prepared; decoded as they are needed.
+
+    One that cannot be read is named then.
+    """
 
     def read(places: list[int]) -> Tensor:
-        found = [_decoded(folder / ids[place], prepare) for place in places]
+        found = [_decoded(paths[place], prepare) for place in places]
         return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
 
-    labels = torch.tensor([classes[one.partition("/")[0]] for one in ids])
     side = prepare.side or prepare.scaled
-    size = (3, side, side)
-    return Examples(loaded_if_small(StoredImages.of(len(ids), size, torch.uint8, read)), labels)
+    return loaded_if_small(StoredImages.of(len(paths), (3, side, side), torch.uint8, read))
 
 
 def _decoded(path: Path, prepare: Preprocessing) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             return np.asarray(prepare.apply(picture.convert("RGB")))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DataError(f"'{path}' holds no readable picture; unpack it again") from error

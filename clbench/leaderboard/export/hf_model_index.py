@@ -14,7 +14,7 @@ from clbench.schema.files import safe_name, sha256_of
 from clbench.schema.records import EvaluationRecord
 from clbench.schema.text import visible
 
-_TEXT = (
+TEXT = (
     "Accuracies were measured by clbench, with 95 % intervals and the parameters in the metadata."
 )
 
@@ -26,18 +26,22 @@ def export(records: Sequence[EvaluationRecord], about: About, out: Path) -> Writ
     """
     networks: dict[tuple[str, str], list[EvaluationRecord]] = {}
     for record in in_order(records):
-        networks.setdefault((full_name(record), record.model.weights_sha256), []).append(record)
+        networks.setdefault((full_name(record), record.model.identity_sha256), []).append(record)
     alike = Counter(safe_name(name) for name, _ in networks)
     files = {}
     for (name, weights), of in networks.items():
         folder = safe_name(name)
         if alike[folder] > 1:
             folder = f"{folder}~{sha256_of(f'{name} {weights}'.encode())[:8]}"
-        results = [result for record in of for result in _results(record)]
-        once = [one for place, one in enumerate(results) if one not in results[:place]]
-        card = model_card(visible(name), once, _TEXT)
+        card = model_card(visible(name), results_of(of), TEXT)
         files[f"{folder}/README.md"] = card.encode()
     return Written(files)
+
+
+def results_of(records: Sequence[EvaluationRecord]) -> list[Result]:
+    """Return all that was measured of a network, each once."""
+    results = [result for record in records for result in _results(record)]
+    return [one for place, one in enumerate(results) if one not in results[:place]]
 
 
 def _results(record: EvaluationRecord) -> Iterator[Result]:

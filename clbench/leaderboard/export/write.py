@@ -52,11 +52,20 @@ def export(to: Path, *, form: str, out: Path, about: Path | None = None) -> Expo
         more = f" (and {len(left_out) - 1} more)" if left_out[1:] else ""
         raise RecordError(f"no record under {out} has a place in {form}: {left_out[0]}{more}")
     paths = {to / name: content for name, content in files.items()}
+    write_beside(paths)
+    return Exported(tuple(paths), left_out)
+
+
+def write_beside(paths: Mapping[Path, bytes]) -> None:
+    """Write files, none of which replaces another.
+
+    Raises:
+        StorageError: One of another content is there, or the folder cannot be written.
+    """
     for path, content in paths.items():
         _check_free(path, content)
     for path, content in paths.items():
         write_atomically(path, content)
-    return Exported(tuple(paths), left_out)
 
 
 def _check_free(path: Path, content: bytes) -> None:

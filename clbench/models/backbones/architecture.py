@@ -126,18 +126,22 @@ def named(name: str, num_classes: int, in_chans: int) -> list[Architecture]:
     return found
 
 
-_PROBE = 3
-"""Classes of a network that is built to see where its classifier is."""
+_PROBE, _COLOURS = 3, 3
+"""Classes and channels of a network that is built to see where its classifier and its stem are."""
+
+_IMAGES = 4
+"""Dimensions of the weights of a convolution of images."""
 
 
-def named_for(name: str, weights: Mapping[str, Tensor], in_chans: int) -> list[Architecture]:
-    """Return what a name may mean, each with as many classes as the weights have.
+def named_for(name: str, weights: Mapping[str, Tensor]) -> list[Architecture]:
+    """Return what a name may mean, each with as many classes and channels as the weights have.
 
-    These are 0 where they lack the classifier.
+    Classes are 0 where they lack the classifier.
     """
     found = []
-    for one in named(name, _PROBE, in_chans):
-        own = {k: v for k, v in one.build().state_dict().items() if isinstance(v, Tensor)}
+    for colours in named(name, _PROBE, _COLOURS):
+        one = replace(colours, options=colours.options | _channels(colours, weights))
+        own = _tensors(one)
         sizes = {
             len(weights[key])
             for key, value in own.items()
@@ -148,3 +152,18 @@ def named_for(name: str, weights: Mapping[str, Tensor], in_chans: int) -> list[A
         others = {} if one.family == "torchvision" and not n_classes else {CLASSES: n_classes}
         found.append(replace(one, options=one.options | others))
     return found
+
+
+def _tensors(one: Architecture) -> dict[str, Tensor]:
+    return {k: v for k, v in one.build().state_dict().items() if isinstance(v, Tensor)}
+
+
+def _channels(one: Architecture, weights: Mapping[str, Tensor]) -> dict[str, int]:
+    """Return how many channels weights are for, by the layer that is the network's first.
+
+    The file's own order tells nothing: safetensors has them by size.
+    """
+    first = next((key for key, own in _tensors(one).items() if own.ndim == _IMAGES), "")
+    if "in_chans" not in one.options or first not in weights or weights[first].ndim != _IMAGES:
+        return {}
+    return {"in_chans": weights[first].shape[1]}

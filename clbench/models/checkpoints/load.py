@@ -22,14 +22,15 @@ log = logging.getLogger(__name__)
 class FilledWith:
     """What a network was filled with.
 
-    ``weights_sha256`` is of a safetensors file that was taken as it is, and then of the file's
-    bytes; of anything else it is that of the network's state, as one file may hold several
-    networks, and ``file_sha256`` is of the file. ``about`` is what the file tells of its weights,
-    ``did`` what was done to make them fit, "" where nothing was.
+    ``weights_sha256`` is of the network's state, ``file_sha256`` of the file, and ``known_by_file``
+    says whether that tells the weights too: they are a safetensors file, taken as it is, and not
+    one of several networks in it. ``about`` is what the file tells of its weights, ``did`` what was
+    done to make them fit, "" where nothing was.
     """
 
     weights_sha256: str
-    file_sha256: str | None
+    file_sha256: str
+    known_by_file: bool
     about: Mapping[str, str]
     did: str
 
@@ -43,12 +44,12 @@ def load_checkpoint(network: nn.Module, path: Path) -> FilledWith:
     """
     found = read_checkpoint(path)
     did = _fill_from(network, found)
-    plain = not did and found.kind != TORCH
     if did:
         log.warning("weights %s: %s", path, did)
     return FilledWith(
-        weights_sha256=found.sha256 if plain else state_sha256(network),
-        file_sha256=None if plain else found.sha256,
+        weights_sha256=state_sha256(network),
+        file_sha256=found.sha256,
+        known_by_file=not did and found.kind != TORCH,
         about=found.about,
         did=did,
     )

@@ -132,7 +132,7 @@ def _fitting(arch: str, weights: Mapping[str, Tensor], path: Path) -> Architectu
         WeightsError: They are of none.
     """
     faults = []
-    for architecture in named_for(arch, weights, _channels(weights)):
+    for architecture in named_for(arch, weights):
         try:
             fill(architecture.build(), weights, path)
         except DoesNotFitError as fault:
@@ -152,7 +152,7 @@ def _by_names(found: Checkpoint, arch: str, branch: Branch | None) -> Source:
     weights = state_dicts(found.content)[0].weights
     tensors = {key: v for key, v in bare(weights).items() if isinstance(v, Tensor)}
     faults = []
-    for architecture in named_for(arch, tensors, _channels(tensors)):
+    for architecture in named_for(arch, tensors):
         network = architecture.build()
         try:
             did = load_checkpoint(network, found.path).did
@@ -180,11 +180,6 @@ def _state(network: nn.Module) -> dict[str, Tensor]:
 def _stem(weights: Mapping[str, Tensor]) -> int:
     """Return the side of the first convolution, 0 where there is none of that name."""
     return weights[_STEM].shape[-1] if _STEM in weights else 0
-
-
-def _channels(weights: Mapping[str, Tensor]) -> int:
-    """Return how many channels the first convolution takes, 3 where there is none."""
-    return next((one.shape[1] for one in weights.values() if one.ndim == 4), 3)  # noqa: PLR2004
 
 
 def _configured(architecture: Architecture) -> Normalisation | None:

@@ -1,4 +1,4 @@
-"""Networks from a folder that ``import`` or ``train`` made."""
+"""Networks from a folder that ``import`` or ``train`` made, or that a hub has."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from clbench.models.checkpoints.load import load_checkpoint
 from clbench.models.checkpoints.read import read_about
 from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.normalization import normalise_inside
-from clbench.models.sources import zoo
+from clbench.models.sources import hub, zoo
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
@@ -20,8 +20,9 @@ REMEDY = "import the checkpoint again, into another folder"
 
 
 def holds_model(folder: Path) -> bool:
-    """Say whether a folder is one that ``import`` or ``train`` made."""
-    return (folder / ENTRY).is_file() or _trained(folder) in zoo_names()
+    """Say whether a folder is one that ``import`` or ``train`` made, or a hub's."""
+    is_ours = (folder / ENTRY).is_file() or trained_as(folder) in zoo_names()
+    return is_ours or hub.holds_model(folder)
 
 
 def load(folder: Path, wanted: Wanted) -> LoadedModel:
@@ -31,20 +32,23 @@ def load(folder: Path, wanted: Wanted) -> LoadedModel:
         BadValueError: Other weights were given beside, or its images have other channels.
         RecordError: Its entry cannot be read.
         ModelError: Its architecture cannot be built.
+        UnknownNameError: timm has no architecture as a hub's folder names it.
         WeightsError: Its weights are missing, damaged, or others than the entry tells of.
     """
     if wanted.weights:
         raise BadValueError(
             f"model {str(folder)!r} has its weights, got {wanted.weights} too; leave one out"
         )
-    if not (folder / ENTRY).is_file():
-        name, _, _ = _trained(folder).partition(".")
+    if (folder / ENTRY).is_file():
+        entry = read_json(folder / ENTRY, ImportedModel, "imported model", remedy=REMEDY)
+        return _from_entry(folder, entry, wanted)
+    if (trained := trained_as(folder)) in zoo_names():
+        name, _, _ = trained.partition(".")
         return zoo.load(name, wanted._replace(weights=folder / WEIGHTS))
-    entry = read_json(folder / ENTRY, ImportedModel, "imported model", remedy=REMEDY)
-    return _from_entry(folder, entry, wanted)
+    return hub.load_folder(folder, wanted)
 
 
-def _trained(folder: Path) -> str:
+def trained_as(folder: Path) -> str:
     """Return the name of the zoo's that a training's weights were trained as, "" if of none."""
     return read_about(folder / WEIGHTS).get("model", "") if folder.is_dir() else ""
 
@@ -71,7 +75,7 @@ def _from_entry(folder: Path, entry: ImportedModel, wanted: Wanted) -> LoadedMod
         name=entry.name,
         backbone=architecture.name,
         weights_sha256=state,
-        file_sha256=found.file_sha256 or found.weights_sha256,
+        file_sha256=found.file_sha256,
         source=f"imported from {entry.source_file} ({entry.dialect}{branch})",
         preprocessing=seen,
         is_encoder=not entry.n_classes,

@@ -25,9 +25,6 @@ from clbench.schema.names import closest
 
 log = logging.getLogger(__name__)
 
-HUBS = ("hf-hub:", "hf_hub:", "local-dir:")
-"""How timm's names of networks outside of its own table begin."""
-
 _AT_HOME = ("timm", "clbench")
 """The packages whose models need no other owner's name in a record."""
 
@@ -41,7 +38,7 @@ def load(name: str, wanted: Wanted) -> LoadedModel:
     before it, none of this is done.
 
     Raises:
-        UnknownNameError: timm has no such model, or it is on a hub.
+        UnknownNameError: timm has no such model.
         ModelError: It cannot be built for these images, or two packages registered the name.
         BadValueError: It is of the zoo, whose networks are for images of another size.
         WeightsError: The weights are of other classes, missing, damaged, or of another network.
@@ -177,14 +174,8 @@ def pretrained_cfg(name: str) -> object:
     """Return timm's configuration of a model.
 
     Raises:
-        UnknownNameError: timm has no such model, or it is on a hub.
+        UnknownNameError: timm has no such model.
     """
-    if name.startswith(HUBS):
-        raise UnknownNameError(
-            f"timm model {name!r} is on a hub, and clbench does not download from any; fetch its "
-            "files by hand and name the architecture that its config.json tells: "
-            "--model timm:ARCHITECTURE --weights model.safetensors"
-        )
     known = timm.list_models(include_tags=True)
     if name in known or name in timm.list_models():
         return timm.get_pretrained_cfg(name)

@@ -13,6 +13,7 @@ from clbench.models.register import create
 from clbench.models.spec import ModelSpec
 from clbench.models.weights import availability
 from clbench.models.zoo import ZOO, find_spec
+from clbench.runtime.hashing import state_sha256
 from clbench.schema.errors import BadValueError, WeightsError
 from clbench.schema.files import sha256_of_file
 
@@ -58,7 +59,9 @@ def _with_its_own(spec: ModelSpec) -> LoadedModel:
         scenario=spec.scenario,
         backbone=spec.backbone,
         tag=spec.dataset,
-        weights_sha256=spec.weights.sha256,
+        weights_sha256=state_sha256(network),
+        file_sha256=spec.weights.sha256,
+        known_by_file=True,
         source=availability(spec),
         training_seed=seed_in(vars(spec.weights)),
         recipe_sha256=spec.weights.recipe_sha256,
