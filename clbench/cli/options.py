@@ -33,7 +33,7 @@ OUTPUT = "Output"
 
 _MODEL = (
     "Zoo name (see clbench models), timm:NAME, robustbench:NAME, FILE.py:FACTORY, pkg.mod:FACTORY "
-    "or a folder that clbench import or train made"
+    "or a folder that clbench import, train or head made"
 )
 
 EvaluatedModels = Annotated[

@@ -12,6 +12,7 @@ from clbench.models.preprocessing import Preprocessing
 from clbench.runtime.hashing import state_sha256
 from clbench.runtime.user_code import Code
 from clbench.schema.flags import RaisedFlag
+from clbench.schema.head import HeadEntry
 from clbench.schema.names import NormName
 from clbench.schema.records import ModelEntry
 
@@ -42,7 +43,8 @@ class LoadedModel:
     taken; ``file_sha256`` is then of the file. ``files`` are the modules of a
     user's own ``code`` that it is made of, each with its sha256.
     ``training_seed`` and ``recipe_sha256`` are those of its training, where they are known.
-    ``flags`` are those of ``validate_network``. An encoder returns features, not logits.
+    ``flags`` are those of ``validate_network``. An encoder returns features, not logits; ``head``
+    tells how a classifier was fitted on one.
     """
 
     network: nn.Module
@@ -61,6 +63,7 @@ class LoadedModel:
     file_sha256: str | None = None
     preprocessing: str | None = None
     is_encoder: bool = False
+    head: HeadEntry | None = None
 
     def filled(self, weights: Path) -> "LoadedModel":
         """Return it with the weights of a file in its network.

@@ -12,6 +12,7 @@ from clbench.schema.estimate import Estimate
 from clbench.schema.files import sha256_of
 from clbench.schema.flags import UPPER_BOUND, RaisedFlag
 from clbench.schema.group import Group
+from clbench.schema.head import HeadEntry
 from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
 
 SCHEMA_VERSION = 3
@@ -67,7 +68,8 @@ class ModelEntry:
     training, where they are known: they are not the evaluation's. ``file_sha256`` is of the file
     that weights were taken out of, where ``weights_sha256`` is not of that file but of the
     network's state. ``preprocessing`` is what clbench puts before the network, "none" where that is
-    nothing; None where only the network's own code says what it does.
+    nothing; None where only the network's own code says what it does. ``head`` tells how its
+    classifier was fitted on an encoder, where it was fitted by ``clbench head``.
     """
 
     name: str
@@ -82,6 +84,7 @@ class ModelEntry:
     recipe_sha256: str = ""
     file_sha256: str | None = None
     preprocessing: str | None = None
+    head: HeadEntry | None = None
 
 
 @dataclass(frozen=True)

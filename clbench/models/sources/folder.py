@@ -1,4 +1,4 @@
-"""Networks from a folder that ``import`` or ``train`` made."""
+"""Networks from a folder that ``import``, ``train`` or ``head`` made."""
 
 from pathlib import Path
 
@@ -7,12 +7,13 @@ from clbench.models.checkpoints.load import load_checkpoint
 from clbench.models.checkpoints.read import read_about
 from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.normalization import normalise_inside
-from clbench.models.sources import zoo
+from clbench.models.sources import head_folder, zoo
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.dataclass_io import read_json
 from clbench.schema.errors import BadValueError, ModelError, WeightsError
+from clbench.schema.head import ENTRY as HEAD
 from clbench.schema.imported import ENTRY, WEIGHTS, ImportedModel
 
 REMEDY = "import the checkpoint again, into another folder"
@@ -20,8 +21,9 @@ REMEDY = "import the checkpoint again, into another folder"
 
 
 def holds_model(folder: Path) -> bool:
-    """Say whether a folder is one that ``import`` or ``train`` made."""
-    return (folder / ENTRY).is_file() or _trained(folder) in zoo_names()
+    """Say whether a folder is one that ``import``, ``train`` or ``head`` made."""
+    entries = (folder / ENTRY, folder / HEAD)
+    return any(one.is_file() for one in entries) or trained_as(folder) in zoo_names()
 
 
 def load(folder: Path, wanted: Wanted) -> LoadedModel:
@@ -37,14 +39,16 @@ def load(folder: Path, wanted: Wanted) -> LoadedModel:
         raise BadValueError(
             f"model {str(folder)!r} has its weights, got {wanted.weights} too; leave one out"
         )
+    if (folder / HEAD).is_file():
+        return head_folder.load(folder, wanted)
     if not (folder / ENTRY).is_file():
-        name, _, _ = _trained(folder).partition(".")
+        name, _, _ = trained_as(folder).partition(".")
         return zoo.load(name, wanted._replace(weights=folder / WEIGHTS))
     entry = read_json(folder / ENTRY, ImportedModel, "imported model", remedy=REMEDY)
     return _from_entry(folder, entry, wanted)
 
 
-def _trained(folder: Path) -> str:
+def trained_as(folder: Path) -> str:
     """Return the name of the zoo's that a training's weights were trained as, "" if of none."""
     return read_about(folder / WEIGHTS).get("model", "") if folder.is_dir() else ""
 
