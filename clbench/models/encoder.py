@@ -16,7 +16,7 @@ from clbench.models.backbones.architecture import CLASSES, Architecture, named
 from clbench.models.checkpoints.load import load_checkpoint
 from clbench.models.classifier import Features, Headed, find_features
 from clbench.models.interface import LoadedModel
-from clbench.models.load import is_folder, load_model
+from clbench.models.load import Model, is_folder, load_model
 from clbench.models.normalization import put_before, seen_by
 from clbench.models.sources import folder, head_folder
 from clbench.models.zoo import find_spec, zoo_names
@@ -80,7 +80,7 @@ class _Found(NamedTuple):
 
 
 def load_encoder(
-    name: str,
+    name: Model,
     *,
     images: Float[Tensor, "n c h w"],
     n_classes: int,
@@ -93,7 +93,7 @@ def load_encoder(
     network that has a classifier loses it, which is logged.
 
     Args:
-        name: As for ``load_model``, but for RobustBench's.
+        name: As for ``load_model``, but for RobustBench's and networks in memory.
         images: A few of those that it is for.
         n_classes: What the new classifier tells apart.
         dataset: The data set that they are of, the default of a zoo name's tag.
@@ -103,11 +103,14 @@ def load_encoder(
         ClbenchError: As ``load_model``; or the network cannot be written as a folder, fails on
             the images, or returns no features.
     """
-    if not isinstance(name, str):
-        raise BadValueError(f"encoder must be a name or a path, got {shown(name)}")
-    given = read_argument(name)
+    if not isinstance(name, str | Path):
+        raise BadValueError(
+            f"encoder must be a name or a path, by which its folder can build it again, got "
+            f"{shown(name)}"
+        )
+    given = read_argument(str(name))
     if given.weights and weights:
-        raise BadValueError(f"encoder {name!r} has its weights, got {weights} too; leave one out")
+        raise BadValueError(f"encoder {str(name)!r} has its weights, got {weights} too; leave one out")
     found = _load(given.what, images, dataset, weights or given.weights)
     network, seen = found.loaded.network, _seen(found.loaded)
     in_eval_mode(network)

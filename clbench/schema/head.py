@@ -6,6 +6,7 @@ from typing import Any, Literal
 from clbench.schema.errors import BadValueError
 from clbench.schema.names import look_up
 from clbench.schema.numbers import whole
+from clbench.schema.text import shown
 
 ENTRY, WEIGHTS, CARD, SUMMARY, CODE = (
     "head.json",
@@ -33,12 +34,15 @@ METHODS: dict[HeadMethod, str] = {
 _MOST_SEEDS = 1000
 
 
-def read_method(text: str) -> HeadMethod:
+def read_method(text: object) -> HeadMethod:
     """Return the protocol that a text names, in capitals or not.
 
     Raises:
         UnknownNameError: There is no such.
+        BadValueError: It is no text.
     """
+    if not isinstance(text, str):
+        raise BadValueError(f"method must be {', '.join(METHODS)}, got {shown(text)}")
     return look_up({name: name for name in METHODS}, text, "method of a head")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from clbench.models.encoder import Encoder, load_encoder
+from clbench.models.load import Model
 from clbench.runtime.devices import find_device
 from clbench.schema.errors import ModelError
 from clbench.schema.head import HeadMethod, read_method, read_n_seeds
@@ -26,7 +27,7 @@ _FEW = 4
 
 
 def fit_head(
-    encoder: str,
+    encoder: Model,
     *,
     method: str,
     out: AnyPath,
@@ -52,7 +53,7 @@ def fit_head(
     goes on where it stood.
 
     Args:
-        encoder: As the model of ``evaluate``, but for RobustBench's.
+        encoder: As the model of ``evaluate``, but for RobustBench's and networks in memory.
         method: "slf", standard linear finetuning; "alf", adversarial linear finetuning; or "aff",
             adversarial full finetuning. Robust accuracies of different ones do not compare.
         out: The folder to write.
@@ -107,7 +108,7 @@ def fit_head(
         )
         for seed in range(n_seeds)
     ]
-    _check_gradients(found, protocol, images)
+    _check_gradients(found, images)
     run = HeadRun(
         encoder=found,
         recipes=tuple(wanted),
@@ -115,7 +116,7 @@ def fit_head(
         out=folder,
         files=files,
         command=_command(
-            encoder,
+            str(encoder),
             protocol,
             dataset=dataset,
             files=files,
@@ -134,14 +135,12 @@ def _validated(recipe: HeadRecipe, images: TrainingImages) -> TrainingImages:
     return replace(images, validation=found.head(min(n, len(found))) if n else found)
 
 
-def _check_gradients(encoder: Encoder, method: HeadMethod, images: TrainingImages) -> None:
-    """Check that an encoder has the gradients that a protocol follows.
+def _check_gradients(encoder: Encoder, images: TrainingImages) -> None:
+    """Check that an encoder has the gradients that adversaries follow, that of validation included.
 
     Raises:
-        ModelError: None reaches the images of an adversary, or there is nothing to train.
+        ModelError: None reaches its images.
     """
-    if method == "slf":
-        return
     network = encoder.fresh()
     few = images.train.images[:_FEW].clone().requires_grad_()
     layer = network.get_classifier()
@@ -157,8 +156,8 @@ def _check_gradients(encoder: Encoder, method: HeadMethod, images: TrainingImage
     )
     if slopes is None:
         raise ModelError(
-            f"encoder {encoder.name!r} has no gradient at its images, which {method} follows; fit "
-            "it by --method slf"
+            f"encoder {encoder.name!r} has no gradient at its images, which the adversaries of "
+            "training and validation follow; give one that torch can differentiate"
         )
 
 
