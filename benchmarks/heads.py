@@ -36,12 +36,12 @@ SHORT = {
 """A fifth of the epochs, with the same course of the learning rate."""
 
 FEW = {
-    "finetuning.labelled": "0.05",
-    "finetuning.batch_size": "128",
-    "validation.examples": "500",
+    "finetuning.labelled": "0.02",
+    "finetuning.batch_size": "32",
+    "validation.examples": "200",
     "precision": "float32",
 }
-"""A twentieth of the images, in batches that make enough steps of them."""
+"""A fiftieth of the training images, in batches that make enough steps of them."""
 
 
 class Row(NamedTuple):
