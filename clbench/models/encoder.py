@@ -110,7 +110,9 @@ def load_encoder(
         )
     given = read_argument(str(name))
     if given.weights and weights:
-        raise BadValueError(f"encoder {str(name)!r} has its weights, got {weights} too; leave one out")
+        raise BadValueError(
+            f"encoder {str(name)!r} has its weights, got {weights} too; leave one out"
+        )
     found = _load(given.what, images, dataset, weights or given.weights)
     network, seen = found.loaded.network, _seen(found.loaded)
     in_eval_mode(network)
