@@ -11,7 +11,7 @@ import timm
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from clbench.models.argument import read_argument
+from clbench.models.argument import ModelArgument, read_argument
 from clbench.models.backbones.architecture import CLASSES, Architecture, named
 from clbench.models.checkpoints.load import load_checkpoint
 from clbench.models.classifier import Features, Headed, find_features
@@ -103,28 +103,17 @@ def load_encoder(
         ClbenchError: As ``load_model``; or the network cannot be written as a folder, fails on
             the images, or returns no features.
     """
-    if not isinstance(name, str | Path):
-        raise BadValueError(
-            f"encoder must be a name or a path, by which its folder can build it again, got "
-            f"{shown(name)}"
-        )
-    given = read_argument(str(name))
-    if given.weights and weights:
-        raise BadValueError(
-            f"encoder {str(name)!r} has its weights, got {weights} too; leave one out"
-        )
-    found = _load(given.what, images, dataset, weights or given.weights)
-    network, seen = found.loaded.network, _seen(found.loaded)
+    given = _read(name, weights)
+    found = _load(given.what, images, dataset, given.weights)
+    network, seen, architecture = found.loaded.network, _seen(found.loaded), found.architecture
     in_eval_mode(network)
     own = find_features(network, images)
-    if found.architecture.family == OWN_CODE:
+    if behind := architecture.family == OWN_CODE:
         made = head_folder.with_classifier(network, own.layer, own.width, n_classes)
         headed, behind = Headed(made, own.layer or "fc"), not own.layer
-        architecture = found.architecture
     else:
-        options = found.architecture.options | {CLASSES: n_classes}
-        architecture = replace(found.architecture, options=options)
-        headed, behind = _rebuilt(architecture, network, own, seen, images), False
+        architecture = replace(architecture, options=architecture.options | {CLASSES: n_classes})
+        headed = _rebuilt(architecture, network, own, seen, images)
     in_eval_mode(headed)
     _check_copied(headed)
     called = given.name or ".".join(filter(None, (found.loaded.name, found.loaded.tag)))
@@ -144,6 +133,21 @@ def load_encoder(
         seen=seen,
         code=found.loaded.code,
     )
+
+
+def _read(name: Model, weights: Path | None) -> ModelArgument:
+    """Return what a model argument says, with a file of weights that was given beside it."""
+    if not isinstance(name, str | Path):
+        raise BadValueError(
+            f"encoder must be a name or a path, by which its folder can build it again, got "
+            f"{shown(name)}"
+        )
+    given = read_argument(str(name))
+    if given.weights and weights:
+        raise BadValueError(
+            f"encoder {str(name)!r} has its weights, got {weights} too; leave one out"
+        )
+    return given._replace(weights=weights or given.weights)
 
 
 def _load(

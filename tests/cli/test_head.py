@@ -48,9 +48,8 @@ def test_the_command_that_a_refusal_names_works_as_it_stands(encoder):
     assert "\n" not in line
     command = line.partition("fit one: clbench ")[2].partition(" (or alf, aff)")[0]
     words = shlex.split(command)
-    assert words == ["head", "my encoder", "--method", "slf", "--dataset", "digits"] + [
-        *("--out", "my encoder-slf")
-    ]
+    options = ("--method", "slf", "--dataset", "digits", "--out", "my encoder-slf")
+    assert words == ["head", "my encoder", *options]
     done = invoke(*words, *SHORT)
     assert done.exit_code == 0, done.output
     next_one = shlex.split(done.stdout.splitlines()[-1].removeprefix("next: clbench "))

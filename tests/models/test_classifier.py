@@ -144,7 +144,7 @@ class _Answer(nn.Module):
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_are_no_features_is_refused(name):
-    with pytest.raises(ModelError, match="the encoder (must return|returns)"):
+    with pytest.raises(ModelError, match=r"the encoder (must return|returns)"):
         find_features(REFUSED[name](), IMAGES)
 
 

@@ -17,7 +17,7 @@ from clbench.schema.paths import AnyPath, AnyPaths, as_path, as_paths, path_or_n
 from clbench.training.heads.finished import check_out
 from clbench.training.heads.images import data_name, head_images
 from clbench.training.heads.recipe import HeadRecipe, read_head_recipe
-from clbench.training.heads.run import FittedHead, HeadRun
+from clbench.training.heads.run import FittedHead, HeadRun, seed_folder
 from clbench.training.images import TrainingImages
 from clbench.training.precision import settled
 from clbench.training.under_way import OnEpoch, OnStart
@@ -91,42 +91,41 @@ def fit_head(
         dataset=dataset,
         weights=filled,
     )
-    place = find_device(device)
-    wanted = [
-        settled(
-            read_head_recipe(
-                protocol,
-                encoder=found.sha256,
-                data=data_name(dataset, files),
-                dataset=dataset,
-                seed=seed,
-                file=recipe,
-                changes=changes,
-            ),
-            place,
-            folder=None if restart else folder / f"seed-{seed}",
-        )
-        for seed in range(n_seeds)
-    ]
+    whole = read_head_recipe(
+        protocol,
+        encoder=found.sha256,
+        data=data_name(dataset, files),
+        dataset=dataset,
+        file=recipe,
+        changes=changes,
+    )
     _check_gradients(found, images)
     run = HeadRun(
         encoder=found,
-        recipes=tuple(wanted),
-        images=_validated(wanted[0], images),
+        recipes=_of_seeds(whole, n_seeds, find_device(device), None if restart else folder),
+        images=_validated(whole, images),
         out=folder,
         files=files,
         command=_command(
-            str(encoder),
-            protocol,
+            *(str(encoder), protocol, n_seeds),
             dataset=dataset,
             files=files,
             weights=filled,
             recipe=recipe,
             changes=changes or {},
-            seeds=n_seeds,
         ),
     )
     return run.fit(device, restart=restart, on_start=on_start, on_epoch=on_epoch)
+
+
+def _of_seeds(
+    recipe: HeadRecipe, n: int, device: torch.device, folder: Path | None
+) -> tuple[HeadRecipe, ...]:
+    """Return a recipe for each seed, in the precision that it is, or was, fitted in."""
+    return tuple(
+        settled(replace(recipe, seed=seed), device, folder=folder and seed_folder(folder, seed))
+        for seed in range(n)
+    )
 
 
 def _validated(recipe: HeadRecipe, images: TrainingImages) -> TrainingImages:
@@ -164,13 +163,13 @@ def _check_gradients(encoder: Encoder, images: TrainingImages) -> None:
 def _command(
     encoder: str,
     method: HeadMethod,
+    seeds: int,
     *,
     dataset: str | None,
     files: tuple[Path, ...],
     weights: Path | None,
     recipe: str | None,
     changes: Mapping[str, str],
-    seeds: int,
 ) -> str:
     """Return the command that fits it again; places of files are the user's own affair."""
     where, colon, name = encoder.rpartition(":")

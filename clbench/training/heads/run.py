@@ -36,6 +36,11 @@ from clbench.training.validate import accuracy
 _LOGGER = logging.getLogger(__name__)
 
 
+def seed_folder(out: Path, seed: int) -> Path:
+    """Return the folder of a seed."""
+    return out / f"seed-{seed}"
+
+
 @dataclass(frozen=True)
 class FittedHead:
     """Heads of all seeds; each is in the folder ``seed-N`` of ``out``.
@@ -91,7 +96,7 @@ class HeadRun:
         return FittedHead(summary, tuple(records), self.out, new=bool(missing))
 
     def _folder(self, recipe: HeadRecipe) -> Path:
-        return self.out / f"seed-{recipe.seed}"
+        return seed_folder(self.out, recipe.seed)
 
     def _under_way(
         self, recipe: HeadRecipe, fabric: Fabric, on_epoch: OnEpoch | None

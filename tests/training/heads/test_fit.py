@@ -1,4 +1,4 @@
-"""Heads by each protocol: what moves, what is kept, what records tell, and going on after a stop."""
+"""Heads by each protocol: what moves, what is kept, what records tell, and how a run goes on."""
 
 import json
 from fractions import Fraction

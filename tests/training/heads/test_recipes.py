@@ -58,7 +58,8 @@ FIELD = {
 """RobustSSL_Benchmark at 19dc714, as its settings are published."""
 
 DIGITS = {
-    **dict.fromkeys(("slf", "alf"), {"batch_size"}),
+    "slf": {"batch_size"},
+    "alf": {"batch_size"},
     "aff": {"optimizer.lr"},
 }
 VIEWS = {f"views.{name}" for name in ("crop_padding", "flip", "rotation", "zoom", "shift")}

@@ -117,7 +117,7 @@ def test_what_does_not_go_together_is_refused(case, fit, tmp_path, monkeypatch):
 
 def test_a_network_in_memory_has_no_folder_and_is_refused(tmp_path, pictures):
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    with pytest.raises(ClbenchError, match="must be a name or a path, by which .* Sequential"):
+    with pytest.raises(ClbenchError, match=r"must be a name or a path, by which .* Sequential"):
         clbench.fit_head(network, method="slf", data=[pictures], out=tmp_path / "out")
 
 
@@ -174,7 +174,7 @@ def test_the_folder_of_another_head_is_refused(case, out, nets, fit):
 
 def test_the_folder_of_a_model_gets_no_seeds(imported, nets, fit, finished):
     for folder in (imported("narrow"), finished / "seed-0"):
-        with pytest.raises(ClbenchError, match="holds another run, .*; choose another --out"):
+        with pytest.raises(ClbenchError, match=r"holds another run, .*; choose another --out"):
             fit(f"{nets}:features", folder)
 
 
@@ -220,13 +220,13 @@ def test_a_damaged_run_is_not_gone_on_with(name, out, nets, fit):
     file = out / "seed-0" / name
     data = file.read_bytes()
     file.write_bytes(data.replace(b'"seed": 0', b'"seed": 1') if name == "run.json" else data[:-9])
-    with pytest.raises(ClbenchError, match="with --restart|into another"):
+    with pytest.raises(ClbenchError, match=r"with --restart|into another"):
         fit(f"{nets}:features", out)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 9, 8), (1, 16, 16)])
 def test_images_of_another_size_are_refused(shape, out):
-    with pytest.raises(ClbenchError, match="takes images of 1x8x8 .*, got "):
+    with pytest.raises(ClbenchError, match=r"takes images of 1x8x8 .*, got "):
         load_model(str(out / "seed-0"), n_classes=10, shape=shape)
 
 
