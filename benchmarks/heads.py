@@ -7,6 +7,7 @@ the table of docs/heads.md; ``FILE`` holds CIFAR-10 training images. Heads under
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from clbench.schema.head import METHODS
 from clbench.schema.provenance import commit
 from clbench.schema.threat_model import parse_eps
 from clbench.training.heads.images import head_images
+from clbench.training.images import TrainingImages
 from clbench.training.recipe import Validation
 from clbench.training.validate import accuracy
 
@@ -70,9 +72,15 @@ ROWS = (
 )
 
 
+@cache
+def images_of(dataset: str, files: tuple[Path, ...]) -> TrainingImages:
+    """Return the images of a data set, read once."""
+    return head_images(dataset, files, data_dir=None, download=False)
+
+
 def measure(row: Row, files: Sequence[Path]) -> dict[str, Any]:
     """Return the accuracies of a row on validation images, one for each seed."""
-    found = head_images(row.dataset, files, data_dir=None, download=False)
+    found = images_of(row.dataset, tuple(files))
     if row.method:
         fitted = clbench.fit_head(
             f"{row.encoder}.{row.dataset}",

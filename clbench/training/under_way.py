@@ -59,20 +59,21 @@ class UnderWay:
         self._found = found
         self.selected = dict(found.selected) if found else {}
         self.rows = list(found.rows) if found else []
-        self._began = time.perf_counter() - (found.seconds if found else 0.0)
-        self._drawn = time.perf_counter()
+        self._spent = found.seconds if found else 0.0
+        self._began = self._drawn = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """The time spent so far, in seconds."""
-        return time.perf_counter() - self._began
+        """The time spent since it was begun, in seconds."""
+        return self._spent + time.perf_counter() - self._began
 
     def begin(self) -> None:
-        """Let the folder be no longer that of a finished training.
+        """Let the folder be no longer that of a finished training; the clock runs from here.
 
         Raises:
             StorageError: It cannot be written, which is told of at once.
         """
+        self._began = self._drawn = time.perf_counter()
         if self.writes:
             discard_record(self._out)
             write_log(self._out, self.rows)

@@ -12,6 +12,26 @@ from clbench.training.heads.recipe import HeadRecipe
 from clbench.training.images import TrainingImages
 
 
+def seed_folder(out: Path, seed: int) -> Path:
+    """Return the folder of a seed."""
+    return out / f"seed-{seed}"
+
+
+def check_seeds(out: Path, n: int) -> None:
+    """Check that no more seeds are there than are asked for: those left out would be chosen away.
+
+    Raises:
+        BadValueError: There are more.
+    """
+    there = n
+    while (seed_folder(out, there) / ENTRY).is_file():
+        there += 1
+    if there > n:
+        raise BadValueError(
+            f"{out} holds {there} seeds, got --seeds {n}; give --seeds {there}, or another --out"
+        )
+
+
 def check_out(out: Path) -> None:
     """Check that seeds may have folders in ``out``: that it is no folder of a model itself.
 

@@ -14,10 +14,10 @@ from clbench.runtime.devices import find_device
 from clbench.schema.errors import ModelError
 from clbench.schema.head import HeadMethod, read_method, read_n_seeds
 from clbench.schema.paths import AnyPath, AnyPaths, as_path, as_paths, path_or_none
-from clbench.training.heads.finished import check_out
+from clbench.training.heads.finished import check_out, seed_folder
 from clbench.training.heads.images import data_name, head_images
 from clbench.training.heads.recipe import HeadRecipe, read_head_recipe
-from clbench.training.heads.run import FittedHead, HeadRun, seed_folder
+from clbench.training.heads.run import FittedHead, HeadRun
 from clbench.training.images import TrainingImages
 from clbench.training.precision import settled
 from clbench.training.under_way import OnEpoch, OnStart

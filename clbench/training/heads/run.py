@@ -18,9 +18,10 @@ from clbench.schema.training_record import TrainingRecord
 from clbench.training.artifacts import WEIGHTS, hashes, read_record, write_record
 from clbench.training.checkpoint import discard_checkpoint
 from clbench.training.devices import make_fabric
-from clbench.training.heads.finished import finished_head
+from clbench.training.heads.finished import check_seeds, finished_head, seed_folder
 from clbench.training.heads.recipe import PHASE, HeadRecipe
 from clbench.training.heads.write import (
+    summary_of,
     tell_seeds,
     write_head_card,
     write_network,
@@ -34,11 +35,6 @@ from clbench.training.under_way import OnEpoch, OnStart, UnderWay
 from clbench.training.validate import accuracy
 
 _LOGGER = logging.getLogger(__name__)
-
-
-def seed_folder(out: Path, seed: int) -> Path:
-    """Return the folder of a seed."""
-    return out / f"seed-{seed}"
 
 
 @dataclass(frozen=True)
@@ -73,6 +69,7 @@ class HeadRun:
         check_fits(self.recipes[0], self.images.train, processes=fabric.world_size)
         for note in warmup_notes(self.recipes[0]):
             _LOGGER.warning(note)
+        check_seeds(self.out, len(self.recipes))
         done = {
             one.seed: None if restart else finished_head(self._folder(one), one, self.images)
             for one in self.recipes
@@ -89,10 +86,11 @@ class HeadRun:
         for one in missing:
             done[one.seed] = self._fit_one(one, *jobs[one.seed])
         records = [record for record in done.values() if record is not None]
-        seeds = [one.seed for one in self.recipes]
-        for one in self.recipes if fabric.is_global_zero else ():
-            tell_seeds(self._folder(one), seeds)
-        summary = write_summary(self.out, self.encoder, self.recipes[0], records)
+        summary = summary_of(self.encoder, self.recipes[0], records)
+        if fabric.is_global_zero:
+            for one in self.recipes:
+                tell_seeds(self._folder(one), summary.seeds)
+            write_summary(self.out, summary)
         return FittedHead(summary, tuple(records), self.out, new=bool(missing))
 
     def _folder(self, recipe: HeadRecipe) -> Path:

@@ -151,16 +151,21 @@ def attack_name(recipe: HeadRecipe) -> str:
     return f"PGD-{recipe.validation.steps}, {recipe.validation.threat_model}"
 
 
-def write_summary(
-    out: Path, encoder: Encoder, recipe: HeadRecipe, records: Sequence[TrainingRecord]
-) -> HeadSummary:
-    """Write what all seeds reached together, and return it.
+def write_summary(out: Path, summary: HeadSummary) -> None:
+    """Write what all seeds reached together.
 
     Raises:
         StorageError: The folder cannot be written.
     """
+    write_atomically(out / SUMMARY, to_json(summary, checksum=True))
+
+
+def summary_of(
+    encoder: Encoder, recipe: HeadRecipe, records: Sequence[TrainingRecord]
+) -> HeadSummary:
+    """Return what all seeds reached together."""
     first = records[0]
-    summary = HeadSummary(
+    return HeadSummary(
         model=first.model,
         method=recipe.method,
         encoder=encoder.name,
@@ -173,8 +178,6 @@ def write_summary(
         clean_acc=figures_of([record.clean_acc for record in records]),
         robust_acc=figures_of([record.robust_acc for record in records]),
     )
-    write_atomically(out / SUMMARY, to_json(summary, checksum=True))
-    return summary
 
 
 def figures_of(values: Sequence[float]) -> Figures:

@@ -1,6 +1,7 @@
 """Heads by each protocol: what moves, what is kept, what records tell, and how a run goes on."""
 
 import json
+import time
 from fractions import Fraction
 from pathlib import Path
 from statistics import fmean, stdev
@@ -12,6 +13,7 @@ import torch
 import clbench
 from clbench.models import load_model
 from clbench.schema.dataclass_io import read_json
+from clbench.schema.errors import BadValueError
 from clbench.schema.head import HeadModel, HeadSummary
 from clbench.schema.record_files import read_record
 from clbench.training.artifacts import read_record as read_training
@@ -165,6 +167,22 @@ def test_more_seeds_go_on_from_those_that_are_there(fit, tmp_path):
     for seed in range(3):
         entry = read_json(tmp_path / f"seed-{seed}" / "head.json", HeadModel, "head", remedy="")
         assert entry.head.seeds == (0, 1, 2)
+
+
+def test_fewer_seeds_than_there_are_would_be_a_choice_and_are_refused(fit, tmp_path):
+    fit("simclr_at", tmp_path, seeds=2)
+    for restart in (False, True):
+        with pytest.raises(BadValueError, match="holds 2 seeds, got --seeds 1; give --seeds 2"):
+            fit("simclr_at", tmp_path, seeds=1, restart=restart)
+
+
+def test_the_time_of_a_seed_is_its_own(fit, tmp_path):
+    def wait(row):
+        if row.phase == "slf of seed 0":
+            time.sleep(2)
+
+    first, second = fit("simclr_at", tmp_path, seeds=2, on_epoch=wait).records
+    assert second.seconds < first.seconds
 
 
 def test_restart_fits_again(fit, tmp_path):
