@@ -18,7 +18,6 @@ import typer
 import clbench
 from clbench.data.image_set import ImageSet
 from clbench.schema.head import METHODS
-from clbench.schema.provenance import commit
 from clbench.schema.threat_model import parse_eps
 from clbench.training.heads.images import head_images
 from clbench.training.images import TrainingImages
@@ -110,7 +109,6 @@ def measure(row: Row, files: Sequence[Path]) -> dict[str, Any]:
         "clean": list(clean),
         "pgd": list(pgd),
         ATTACK: attacked,
-        "commit": commit(),
     }
 
 

@@ -24,8 +24,9 @@ def head_images(
     if dataset is not None:
         return training_images(dataset, files, data_dir=data_dir, download=download)
     if not files:
-        raise BadValueError("a head needs images to be fitted on, got none; give --dataset or "
-                            "--data FILE")  # fmt: skip
+        raise BadValueError(
+            "a head needs images to be fitted on, got none; give --dataset or --data FILE"
+        )
     found = [load_file(path) for path in files]
     _, c, h, w = found[0].images.shape
     n_classes = max(one.n_classes for one in found)
