@@ -37,12 +37,12 @@ SHORT = {
 """A fifth of the epochs, with the same course of the learning rate."""
 
 FEW = {
-    "finetuning.labelled": "0.02",
+    "finetuning.labelled": "0.01",
     "finetuning.batch_size": "32",
     "validation.examples": "200",
     "precision": "float32",
 }
-"""A fiftieth of the training images, in batches that make enough steps of them."""
+"""A hundredth of the training images, in batches that make enough steps of them."""
 
 
 class Row(NamedTuple):
