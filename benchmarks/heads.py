@@ -29,12 +29,18 @@ RUNS = Path("runs/heads")
 ATTACK = "fast"
 EPS = {"digits": "1/6", "cifar10": "8/255"}
 
+LINEAR = {
+    "finetuning.epochs": "5",
+    "finetuning.optimizer.milestones": "[2, 4]",
+    "finetuning.optimizer.lr": "0.1",
+}
 SHORT = {
-    "slf": {"finetuning.epochs": "5", "finetuning.optimizer.milestones": "[2, 4]"},
-    "alf": {"finetuning.epochs": "5", "finetuning.optimizer.milestones": "[2, 4]"},
+    "slf": LINEAR,
+    "alf": LINEAR,
     "aff": {"finetuning.epochs": "5", "finetuning.optimizer.milestones": "[3, 4]"},
 }
-"""A fifth of the epochs, with the same course of the learning rate."""
+"""A fifth of the epochs, with the same course of the learning rate. That of linear classifiers is
+ten times as high: in 75 steps instead of 2,200 they would hardly leave zero."""
 
 FEW = {
     "finetuning.labelled": "0.01",
