@@ -1,6 +1,7 @@
 """One name, one network: what ``--model`` reads."""
 
 import logging
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -70,8 +71,8 @@ def load_model(
     Args:
         name: A zoo name ``scheme_scenario[.tag]``; ``timm:NAME``; ``robustbench:NAME``;
             ``FILE.py:FACTORY`` or ``pkg.mod:FACTORY``, a callable without arguments that returns a
-            network; a folder that ``import_checkpoint`` or ``train`` made, or of a hub;
-            ``hf-hub:USER/NAME`` or ``local-dir:DIR``; a name that a package registered under
+            network; a folder that ``import_checkpoint``, ``train`` or ``fit_head`` made, or of a
+            hub; ``hf-hub:USER/NAME`` or ``local-dir:DIR``; a name that a package registered under
             ``clbench.models``; ``NAME=`` before one of these, which it is called then; or a
             network, which is taken as it is.
         dataset: What it will be run on; the default of a zoo name's tag. None for a user's images.
@@ -233,7 +234,7 @@ def load_for(
         carried=carried,
     )
     if loaded.is_encoder and classifier:
-        raise _no_classifier(loaded)
+        raise _no_classifier(model, loaded, dataset)
     network = with_ordinary_tensors(loaded.network).to(device)
     few = images.images[:_VALIDATED_ON].to(device)
     or_more = dataset is None or loaded.is_encoder
@@ -279,10 +280,16 @@ def _check_class_names(loaded: LoadedModel, images: ImageSet, n_outputs: int) ->
     log.warning("%s; taken for the same class", told)
 
 
-def _no_classifier(loaded: LoadedModel) -> ModelError:
+def _no_classifier(model: Model, loaded: LoadedModel, dataset: str | None) -> ModelError:
+    """Return the error of an encoder, with the command that makes a classifier of it."""
+    given = str(model)
+    images = ["--dataset", dataset] if dataset else ["--data", "TRAINING_IMAGES"]
+    images += ["--data-dir", "DIR"] if dataset and not TEST_SETS[dataset].packaged else []
+    command = ["clbench", "head", given, "--method", "slf", *images, "--out", f"{given}-slf"]
     return ModelError(
-        f"model {loaded.name!r} has no classifier: it is an encoder, {loaded.source}; fit a "
-        "linear layer on its features, or compare these: clbench probe --comparison clean-clean"
+        f"model {loaded.name!r} has no classifier: it is an encoder, {loaded.source}; fit one: "
+        f"{shlex.join(command)} (or alf, aff), or compare its features: clbench probe --comparison "
+        "clean-clean"
     )
 
 

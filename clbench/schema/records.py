@@ -12,6 +12,7 @@ from clbench.schema.estimate import Estimate
 from clbench.schema.files import sha256_of
 from clbench.schema.flags import UPPER_BOUND, RaisedFlag
 from clbench.schema.group import Group
+from clbench.schema.head import HeadEntry
 from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
 
 SCHEMA_VERSION = 3
@@ -69,7 +70,8 @@ class ModelEntry:
     records ``weights_sha256`` is of the file, where that was taken as it is, and there is no
     ``file_sha256``. ``known_by_file`` says that it was, and that the run is known by the file, as
     those are. ``preprocessing`` is what clbench puts before the network, "none" where that is
-    nothing; None where only the network's own code says what it does.
+    nothing; None where only the network's own code says what it does. ``head`` tells how its
+    classifier was fitted on an encoder, where it was fitted by ``clbench head``.
 
     Raises:
         BadValueError: It is known by a file of which there is no hash.
@@ -88,6 +90,7 @@ class ModelEntry:
     file_sha256: str | None = None
     preprocessing: str | None = None
     known_by_file: bool = False
+    head: HeadEntry | None = None
 
     def __post_init__(self) -> None:
         if self.known_by_file and not self.file_sha256:
