@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from clbench.api.loading import load_model as load_model
     from clbench.api.planning import plan as plan
     from clbench.api.publishing import push_folder as push_folder
+    from clbench.training.heads.fit import fit_head as fit_head
     from clbench.training.loop import train as train
 
 
@@ -41,6 +42,7 @@ __all__ = [
     "evaluate",
     "evaluate_corruptions",
     "export_leaderboard",
+    "fit_head",
     "import_checkpoint",
     "list_layers",
     "load_data",
@@ -64,6 +66,7 @@ _FUNCTIONS = {
     "evaluate": "clbench.api.evaluating:evaluate",
     "evaluate_corruptions": "clbench.api.corrupted:evaluate_corruptions",
     "export_leaderboard": "clbench.api.boards:export_leaderboard",
+    "fit_head": "clbench.training.heads.fit:fit_head",
     "import_checkpoint": "clbench.api.importing:import_checkpoint",
     "list_layers": "clbench.api.loading:list_layers",
     "load_data": "clbench.api.loading:load_data",

@@ -52,6 +52,16 @@ PROBE = [
     ({"out": 5}, f"out {NO_PATH}"),
     ({"train_data": 5}, f"train_data {NO_PATH}"),
 ]
+HEAD = [
+    ({"seeds": 1.5}, "--seeds must be a whole number from 1 to 1000, got 1.5"),
+    ({"seeds": "x"}, "--seeds must be a whole number"),
+    ({"encoder": 5}, "encoder must be a name or a path, .*, got 5"),
+    ({"out": 5}, f"out {NO_PATH}"),
+    ({"data": [5]}, f"data {NO_PATH}"),
+    ({"weights": 5}, f"weights {NO_PATH}"),
+    ({"data_dir": 5}, f"data_dir {NO_PATH}"),
+    ({"method": 5}, "method must be slf, alf, aff, got 5"),
+]
 TRAIN = [
     ({"seed": 1.5}, f"--seed {NOT_WHOLE}"),
     ({"seed": "x"}, f"--seed {NOT_WHOLE}"),
@@ -95,6 +105,8 @@ def main(folder):
         right(message, clbench.train, "supervised_st", **{"out": folder / "run"} | given)
         for given, message in TRAIN
     ]
+    quick = {"encoder": "simclr_at", "method": "slf", "dataset": "digits", "out": folder / "head"}
+    found += [right(message, clbench.fit_head, **quick | given) for given, message in HEAD]
     found += [
         right(message, clbench.bundle, **{"record": "nowhere.json"} | given)
         for given, message in BUNDLE

@@ -442,7 +442,7 @@ def test_values_of_another_type_are_one_line(fork, tmp_path):
     script = Path(__file__).with_name("of_another_type.py")
     child = fork(script.read_text(), tmp_path)
     assert child.status() == 0, child.err.read_text()
-    assert child.out.read_text() == "40 right\n"
+    assert child.out.read_text() == "48 right\n"
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ COMMANDS = {
     "bundle": ("bundle", {"json"}),
     "compare": ("compare", {"format", "json"}),
     "eval": ("evaluate", {"events", "strict", "json", "quiet", "layer_probes", "resume"}),
+    "head": ("fit_head", {"json", "quiet"}),
     "import": ("import_checkpoint", {"json"}),
     "merge": ("merge", {"json"}),
     "plan": ("plan", {"json"}),
@@ -28,6 +29,7 @@ COMMANDS = {
 
 CALLED = {
     "probe": {"model": "models", "comparison": "comparisons", "layer": "layers"},
+    "head": {"set": "changes"},
     "train": {"set": "changes", "from": "pretrained"},
     "leaderboard export": {"format": "form"},
 }

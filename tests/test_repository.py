@@ -65,6 +65,8 @@ FLAGS = {
         --data-dir --json --help""",
     "import": """--arch --dialect --bn --mean --std --stem-padding --data --dataset --data-dir
         --out --json --help""",
+    "head": """--method --dataset --data --data-dir --download --weights --recipe --set --seeds
+        --device --restart --out --json --quiet --help""",
     "clean": "--remove --json --help",
     "push-folder": "--out --results --json --help",
 }

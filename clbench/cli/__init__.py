@@ -26,6 +26,8 @@ from clbench.cli.corruptions import corruptions
 from clbench.cli.doctor import doctor
 from clbench.cli.eval import EXAMPLES as EVAL_EXAMPLES
 from clbench.cli.eval import evaluate_model
+from clbench.cli.head import EXAMPLES as HEAD_EXAMPLES
+from clbench.cli.head import head
 from clbench.cli.importing import EXAMPLES as IMPORT_EXAMPLES
 from clbench.cli.importing import import_checkpoint
 from clbench.cli.layers import layers
@@ -74,6 +76,7 @@ app.command("eval", cls=Command, epilog=EVAL_EXAMPLES)(evaluate_model)
 app.command("train", cls=Command, epilog=TRAIN_EXAMPLES)(train)
 app.command("import", cls=Command, epilog=IMPORT_EXAMPLES)(import_checkpoint)
 app.command("push-folder", cls=Command, epilog=PUSH_EXAMPLES)(push_folder)
+app.command("head", cls=Command, epilog=HEAD_EXAMPLES)(head)
 app.command("verify", cls=Command, epilog=VERIFY_EXAMPLES)(verify)
 COMMANDS = (
     *(plan, corruptions, merge, show, compare, bundle, models, layers),

@@ -29,6 +29,7 @@ _ROWS: Mapping[str, tuple[Useless, ...]] = {
         Useless("pooling", without=_LINEAR),
         Useless("extent", without=_LINEAR),
     ),
+    "head": tuple(Useless(one, without=("dataset",)) for one in ("data_dir", "download")),
     "plan": (Useless("download", beside=("data",)), Useless("data_dir", beside=("data",))),
     "verify": (Useless("data_dir", beside=("data",)),),
     "add": (Useless("data_dir", beside=("data",)),),
@@ -54,7 +55,7 @@ _PROTOCOL, _DATASET = "protocol", "dataset"
 """Options that say of which data set the images are."""
 
 _NAMED_BY = {
-    **dict.fromkeys(("train", "corruptions"), _DATASET),
+    **dict.fromkeys(("train", "head", "corruptions"), _DATASET),
     **dict.fromkeys(("verify", "add", "external"), ""),
 }
 """By command, where that is not the protocol; "" where a record says it."""

@@ -33,7 +33,8 @@ OUTPUT = "Output"
 
 _MODEL = (
     "Zoo name (see clbench models), timm:NAME, robustbench:NAME, hf-hub:USER/NAME, "
-    "FILE.py:FACTORY, pkg.mod:FACTORY, or a folder that clbench import or train made or a hub has"
+    "FILE.py:FACTORY, pkg.mod:FACTORY, or a folder that clbench import, train or head made "
+    "or a hub has"
 )
 
 EvaluatedModels = Annotated[

@@ -73,6 +73,20 @@ def seed(text: str) -> int:
     return read_seed(text)
 
 
+def seeds(text: str | int) -> int:
+    """Return a number of seeds."""
+    from clbench.schema.head import read_n_seeds
+
+    return read_n_seeds(text)
+
+
+def head_method(text: str) -> str:
+    """Return a protocol for encoders in its usual spelling."""
+    from clbench.schema.head import read_method
+
+    return read_method(text)
+
+
 def n_examples(text: str) -> int:
     """Return a number of examples."""
     from clbench.schema.protocol import read_n_examples

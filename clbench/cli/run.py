@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,14 @@ def interruptible(message: str | Callable[[], str]) -> Iterator[None]:
         if words := message if isinstance(message, str) else message():
             say(words)
         raise typer.Exit(exit_status(interrupt)) from None
+
+
+def is_first_process() -> bool:
+    """Say whether this is the one process of torchrun that speaks for all; it is without torchrun.
+
+    Trainings share their work in ways of their own, which nothing has begun yet.
+    """
+    return os.environ.get("RANK", "0") == "0"
 
 
 class _Notes(logging.Handler):

@@ -1,6 +1,5 @@
 """``clbench train``: from a recipe to weights."""
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from clbench.cli import options as opt
-from clbench.cli.run import interruptible, quietly
+from clbench.cli.run import interruptible, is_first_process, quietly
 
 if TYPE_CHECKING:
     from clbench.training.loop import Trained
@@ -52,8 +51,8 @@ def train(
 
     for own in ("tensorboard", "as_json", "quiet"):
         del given[own]
-    given |= {"changes": _pairs(changes or []), "data": data or ()}
-    first = os.environ.get("RANK", "0") == "0"  # one process of torchrun speaks
+    given |= {"changes": pairs(changes or []), "data": data or ()}
+    first = is_first_process()
     same = "the same command without --restart" if restart else "the same command"
     log_to = out if tensorboard and first else None
     with (
@@ -68,18 +67,23 @@ def train(
             _show(trained, data_dir)
 
 
-def _pairs(changes: list[str]) -> dict[str, str]:
+def pairs(changes: list[str]) -> dict[str, str]:
+    """Return what --set says, by field.
+
+    Raises:
+        BadValueError: One says nothing, or a field is there twice.
+    """
     from clbench.schema.errors import BadValueError
 
     for change in changes:
         if "=" not in change:
             raise BadValueError(f"--set must read like finetuning.epochs=30, got {change!r}")
-    pairs = [(change.partition("=")[0], change.partition("=")[2]) for change in changes]
-    fields = [field for field, _ in pairs]
+    given = [(change.partition("=")[0], change.partition("=")[2]) for change in changes]
+    fields = [field for field, _ in given]
     twice = next((field for field in fields if fields.count(field) > 1), None)
     if twice is not None:
         raise BadValueError(f"--set {twice} is there twice; leave one of them out")
-    return dict(pairs)
+    return dict(given)
 
 
 def _show(trained: "Trained", data_dir: Path | None) -> None:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 
 import torch
+from timm.models.resnet import ResNet
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
@@ -31,10 +32,10 @@ class FoldedCopy:
             for name, _, convolution, norm in pairs
             for part in (convolution, norm)
         )
-        mine = dict(self.network.named_parameters())
+        mine = dict((*self.network.named_parameters(), *self.network.named_buffers()))
         self._plain = [
-            (parameter, mine[name])
-            for name, parameter in original.named_parameters()
+            (tensor, mine[name])
+            for name, tensor in (*original.named_parameters(), *original.named_buffers())
             if not name.startswith(within)
         ]
 
@@ -49,15 +50,16 @@ class FoldedCopy:
             )
             target.weight.copy_(weight)
             target.bias.copy_(bias)
-        for parameter, target in self._plain:
-            target.copy_(parameter)
+        for tensor, target in self._plain:
+            target.copy_(tensor)
 
 
 def fold(network: nn.Module) -> nn.Module:
     """Return an equal of a ResNet in eval mode, or of what holds one, that is faster to attack.
 
     Every batch norm is folded into the convolution before it, and weights are in channels_last
-    format. Outputs differ by rounding only. Parameters have no gradients.
+    format. Outputs differ by rounding only. Parameters have no gradients. Of other networks it is a
+    copy: what their batch norms follow, only their code tells.
     """
     copied = copy.deepcopy(network)
     copied.eval()
@@ -72,7 +74,13 @@ def fold(network: nn.Module) -> nn.Module:
 
 def _pairs(network: nn.Module) -> Iterator[tuple[str, nn.Module, str, str]]:
     """Give every convolution with a batch norm behind it: where, in what, and their names."""
-    for name, module in network.named_modules():
+    inside = (
+        pair
+        for name, one in network.named_modules()
+        if isinstance(one, ResNet)
+        for pair in one.named_modules(prefix=name)
+    )
+    for name, module in inside:
         for convolution, norm in _CONVOLUTIONS.items():
             before, after = getattr(module, convolution, None), getattr(module, norm, None)
             if not isinstance(before, nn.Conv2d) or not isinstance(after, nn.BatchNorm2d):

@@ -1,8 +1,9 @@
 """Whether a network and images mean the same classes."""
 
 import logging
+import shlex
 
-from clbench.data.datasets import DATASETS
+from clbench.data.datasets import DATASETS, TEST_SETS
 from clbench.data.image_set import ImageSet
 from clbench.models.interface import LoadedModel
 from clbench.schema.errors import DataError, ModelError
@@ -36,9 +37,14 @@ def check_class_names(loaded: LoadedModel, images: ImageSet, n_outputs: int) -> 
     log.warning("%s; taken for the same class", told)
 
 
-def no_classifier(loaded: LoadedModel) -> ModelError:
-    """Return the error of an encoder where a classifier is wanted."""
+def no_classifier(model: object, loaded: LoadedModel, dataset: str | None) -> ModelError:
+    """Return the error of an encoder, with the command that makes a classifier of it."""
+    given = str(model)
+    images = ["--dataset", dataset] if dataset else ["--data", "TRAINING_IMAGES"]
+    images += ["--data-dir", "DIR"] if dataset and not TEST_SETS[dataset].packaged else []
+    command = ["clbench", "head", given, "--method", "slf", *images, "--out", f"{given}-slf"]
     return ModelError(
-        f"model {loaded.name!r} has no classifier: it is an encoder, {loaded.source}; fit a "
-        "linear layer on its features, or compare these: clbench probe --comparison clean-clean"
+        f"model {loaded.name!r} has no classifier: it is an encoder, {loaded.source}; fit one: "
+        f"{shlex.join(command)} (or alf, aff), or compare its features: clbench probe --comparison "
+        "clean-clean"
     )

@@ -14,6 +14,7 @@ from clbench.models.preprocessing import Preprocessing
 from clbench.runtime.hashing import state_sha256
 from clbench.runtime.user_code import Code
 from clbench.schema.flags import RaisedFlag
+from clbench.schema.head import HeadEntry
 from clbench.schema.names import NormName
 from clbench.schema.records import ModelEntry
 
@@ -45,7 +46,7 @@ class LoadedModel:
     user's own ``code`` that it is made of, each with its sha256.
     ``training_seed`` and ``recipe_sha256`` are those of its training, where they are known.
     ``flags`` are those of ``validate_network``, which finds ``output`` and ``answers`` too. An
-    encoder returns features, not logits.
+    encoder returns features, not logits; ``head`` tells how a classifier was fitted on one.
     ``class_names`` are in the order of the outputs, none where they are not known.
     """
 
@@ -69,6 +70,7 @@ class LoadedModel:
     answers: str | None = None
     is_encoder: bool = False
     class_names: tuple[str, ...] = ()
+    head: HeadEntry | None = None
 
     def filled(self, weights: Path) -> "LoadedModel":
         """Return it with the weights of a file in its network.

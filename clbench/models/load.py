@@ -74,10 +74,10 @@ def load_model(
     Args:
         name: A zoo name ``scheme_scenario[.tag]``; ``timm:NAME``; ``robustbench:NAME``;
             ``FILE.py:FACTORY`` or ``pkg.mod:FACTORY``, a callable without arguments that returns a
-            network; a folder that ``import_checkpoint`` or ``train`` made, or of a hub;
-            ``hf-hub:USER/NAME`` or ``local-dir:DIR``; a file that ``torch.jit.save`` wrote; a name
-            that a package registered under ``clbench.models``; ``NAME=`` before one of these, which
-            it is called then; or a network, which is taken as it is.
+            network; a folder that ``import_checkpoint``, ``train`` or ``fit_head`` made, or of a
+            hub; ``hf-hub:USER/NAME`` or ``local-dir:DIR``; a file that ``torch.jit.save`` wrote; a
+            name that a package registered under ``clbench.models``; ``NAME=`` before one of these,
+            which it is called then; or a network, which is taken as it is.
         dataset: What it will be run on; the default of a zoo name's tag. None for a user's images.
         n_classes: Number of classes; the data set's own where it is left out.
         shape: Channels, height and width of an image; likewise.
@@ -230,7 +230,7 @@ def load_for(
         carried=carried,
     )
     if loaded.is_encoder and classifier:
-        raise no_classifier(loaded)
+        raise no_classifier(model, loaded, dataset)
     network = placed(with_ordinary_tensors(loaded.network), device, loaded.name)
     few = images.images[:_VALIDATED_ON].to(device)
     or_more = dataset is None or loaded.is_encoder

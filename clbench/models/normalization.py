@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from clbench.schema.head import Seen
+
 NONE = "none"
 """What a record says where nothing stands before a network."""
 
@@ -62,6 +64,30 @@ class Resize:
         if self.size is not None:
             images = functional.center_crop(images, list(self.size))
         return (images, *others)
+
+
+def seen_by(network: nn.Module, words: str | None) -> Seen:
+    """Return what was put before a network here; ``words`` is what records say of it."""
+    seen: dict[str, Any] = {"words": words}
+    for hook in network._forward_pre_hooks.values():
+        if isinstance(hook, Resize):
+            seen["scaled"], seen["size"] = tuple(hook.scaled or ()), tuple(hook.size or ())
+            seen["interpolation"] = hook.mode.value
+        if isinstance(hook, Normalise):
+            seen["mean"] = tuple(hook.mean.flatten().tolist())
+            seen["std"] = tuple(hook.std.flatten().tolist())
+    return Seen(**seen)
+
+
+def put_before(network: nn.Module, seen: Seen) -> None:
+    """Put before a network what stood before another one."""
+    if seen.interpolation:
+        size = (seen.size[0], seen.size[1]) if seen.size else None
+        network.register_forward_pre_hook(
+            Resize(list(seen.scaled) or None, size, seen.interpolation)
+        )
+    if seen.mean:
+        network.register_forward_pre_hook(Normalise(seen.mean, seen.std))
 
 
 def resize_inside(network: nn.Module, cfg: Mapping[str, Any]) -> str:

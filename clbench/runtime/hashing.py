@@ -1,7 +1,7 @@
 """Hashes of networks."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,13 @@ def state_sha256(network: nn.Module) -> str:
     It tells networks without a weights file from each other; where they run does not matter. Lazy
     parameters, which have neither shape nor values yet, count with their names.
     """
+    return tensors_sha256(network.state_dict())
+
+
+def tensors_sha256(state: Mapping[str, object]) -> str:
+    """Return the sha256 of a state, or of a part of one; what is no tensor does not count."""
     digest = hashlib.sha256()
-    for key, value in sorted(network.state_dict().items()):
+    for key, value in sorted(state.items()):
         if isinstance(value, Tensor):
             shape = "lazy" if is_lazy(value) else list(value.shape)
             digest.update(f"{key} {value.dtype} {shape}\n".encode())

@@ -12,6 +12,7 @@ from clbench.schema.estimate import Estimate
 from clbench.schema.files import sha256_of
 from clbench.schema.flags import UPPER_BOUND, RaisedFlag
 from clbench.schema.group import Group
+from clbench.schema.head import HeadEntry
 from clbench.schema.threat_model import ThreatModel, parse_eps, parse_norm
 
 SCHEMA_VERSION = 3
@@ -76,6 +77,7 @@ class ModelEntry:
     nothing; None where only the network's own code says what it does. ``output`` is the entry of
     the network's answer that is taken for its logits, by its path, None where that is the answer
     itself; ``answers`` is what the logits are besides, ``LOG_PROBABILITIES``, None where nothing.
+    ``head`` tells how its classifier was fitted on an encoder, where ``clbench head`` did it.
 
     Raises:
         BadValueError: It is known by a file of which there is no hash.
@@ -94,6 +96,7 @@ class ModelEntry:
     file_sha256: str | None = None
     preprocessing: str | None = None
     known_by_file: bool = False
+    head: HeadEntry | None = None
     output: str | None = None
     answers: str | None = None
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+BACKBONE = "backbone.safetensors"
+"""The file of a training with the pretrained backbone in full precision."""
+
 
 @dataclass(frozen=True)
 class TrainingRecord:

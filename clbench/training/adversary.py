@@ -38,7 +38,8 @@ class Adversary:
         target: What is perturbed: all augmented ``views`` of an image together; ``one_view``,
             compared with clean other ones; or the ``image`` without any augmentation, whose loss is
             added to that of the clean views.
-        start: A random point of the ball, or its centre (``zero``).
+        start: A random point of the ball, its centre (``zero``), or a point near its centre: normal
+            ``noise`` of the deviation ``start_noise``, as TRADES has it.
         mode: The network under attack uses the statistics of its batch norms (``eval``); or those
             of the attacked batch, without or with an update of its own (``frozen_statistics``,
             ``train``).
@@ -50,10 +51,11 @@ class Adversary:
     step_size: float = 0.0
     fixed_step: float = 0.0
     target: Target = "views"
-    start: Literal["random", "zero"] = "random"
+    start: Literal["random", "zero", "noise"] = "random"
     mode: AttackMode = "eval"
     warmup_epochs: int = 0
     norm: NormName = "Linf"
+    start_noise: float = 0.0
 
     def __post_init__(self) -> None:
         ThreatModel(self.norm, self.eps)  # checks the range
@@ -69,7 +71,13 @@ class Adversary:
             warmup_epochs=(0, MOST_EPOCHS),
             step_size=(-math.inf, 100),
             fixed_step=(-math.inf, 10_000),
+            start_noise=(0, 1),
         )
+        if (self.start == "noise") is not (self.start_noise > 0):
+            raise BadValueError(
+                "start_noise of an adversary must be above 0 where start = 'noise', and is nothing "
+                f"otherwise, got {self.start_noise!r} and {self.start!r}"
+            )
         if min(self.step_size, self.fixed_step) < 0 or (self.step_size > 0) is (
             self.fixed_step > 0
         ):
@@ -118,6 +126,9 @@ def perturb(
     if adversary.start == "random":
         start = radius * norm.random(images.shape, generator)
         adversarial = norm.project(images + start, images, radius)
+    if adversary.start == "noise":
+        noise = torch.randn(images.shape, generator=generator, device=images.device)
+        adversarial = norm.project(images + adversary.start_noise * noise, images, radius)
     for _ in range(adversary.steps):
         adversarial = ascend(objective, adversarial, images, norm, eps=radius, step_size=step)
     return adversarial.detach()

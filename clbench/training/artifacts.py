@@ -9,19 +9,18 @@ from pathlib import Path
 from clbench.schema.dataclass_io import read_json, to_json
 from clbench.schema.errors import RecordError, StorageError
 from clbench.schema.files import sha256_of_file, write_atomically
-from clbench.schema.training_record import TrainingRecord
+from clbench.schema.training_record import BACKBONE, TrainingRecord
 from clbench.training.phases import Epoch
 
-WEIGHTS, BACKBONE, PICTURES, LOG, CARD, RECORD = (
+WEIGHTS, PICTURES, LOG, CARD, RECORD = (
     "weights.safetensors",
-    "backbone.safetensors",
     "pictures.safetensors",
     "log.csv",
     "card.md",
     "run.json",
 )
-"""Half-precision weights; the pretrained backbone in full precision, and thumbnails of the images
-that it was trained on; the rest is text."""
+"""Half-precision weights; thumbnails of the images that the pretrained backbone, in full precision,
+was trained on; the rest is text."""
 
 REMEDY = "train again with --restart or into another folder"
 """What can be done about a file that is not what it was."""

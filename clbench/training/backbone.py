@@ -12,8 +12,8 @@ from clbench.data.near_duplicates import Thumbnails, near, thumbnails
 from clbench.models import CifarResNet, save_weights
 from clbench.schema.errors import BadValueError, RecordError
 from clbench.schema.files import write_atomically
-from clbench.schema.training_record import TrainingRecord
-from clbench.training.artifacts import BACKBONE, PICTURES, REMEDY, check_file, read_record
+from clbench.schema.training_record import BACKBONE, TrainingRecord
+from clbench.training.artifacts import PICTURES, REMEDY, check_file, read_record
 from clbench.training.finished import recipe_of
 from clbench.training.recipe import Recipe
 

@@ -10,7 +10,7 @@ from clbench.schema.training_record import TrainingRecord
 from clbench.training.artifacts import CARD
 from clbench.training.recipe import Phase, Recipe
 
-_AGAIN = (
+AGAIN = (
     "Where images, versions, kind of device and number of threads are the same, so are the weights."
 )
 
@@ -27,16 +27,16 @@ def write_card(folder: Path, recipe: Recipe, record: TrainingRecord) -> None:
 def card(recipe: Recipe, record: TrainingRecord) -> str:
     """Return the model card in Markdown."""
     sections = {
-        f"# {recipe.full_name}": _table(("", ""), _facts(recipe, record)),
-        "## Budget": _table(
-            ("phase", "loss", "labels used", "epochs", "passes per image and epoch"),
-            {name: _budget(name, phase, record) for name, phase in recipe.phases.items()},
+        f"# {recipe.full_name}": table(("", ""), _facts(recipe, record)),
+        "## Budget": table(
+            BUDGET,
+            {name: budget(name, phase, record) for name, phase in recipe.phases.items()},
         ),
-        "## Accuracy of these half-precision weights": _table(
+        "## Accuracy of these half-precision weights": table(
             ("images, attack", "accuracy", "n"), _figures(recipe, record)
         ),
         **({"## Remarks": [f"- {note}" for note in record.notes]} if record.notes else {}),
-        "## Again": [f"    {record.command}", "", _AGAIN],
+        "## Again": [f"    {record.command}", "", AGAIN],
         "## Recipe": ["```json", json.dumps(to_table(recipe), indent=1), "```"],
     }
     return "\n".join(line for title, lines in sections.items() for line in (title, "", *lines, ""))
@@ -53,7 +53,7 @@ def _facts(recipe: Recipe, record: TrainingRecord) -> dict[str, tuple[object, ..
         **({"Backbone pretrained on": _backbone(record)} if record.pretrained_on else {}),
         "Seed": record.seed,
         "Epoch kept": f"highest validation {recipe.criterion}",
-        "Training": f"{_duration(record.seconds)} on {_devices(record)}, {record.precision}, "
+        "Training": f"{duration(record.seconds)} on {devices(record)}, {record.precision}, "
         f"torch threads: {record.threads}"
         + (", reused pretraining not counted" if record.pretrained_from else ""),
         "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
@@ -71,7 +71,11 @@ def _backbone(record: TrainingRecord) -> str:
     )
 
 
-def _budget(name: str, phase: Phase, record: TrainingRecord) -> tuple[object, ...]:
+BUDGET = ("phase", "loss", "labels used", "epochs", "passes per image and epoch")
+
+
+def budget(name: str, phase: Phase, record: TrainingRecord) -> tuple[object, ...]:
+    """Return what a phase cost, by the columns of ``BUDGET`` after its name."""
     kept = (
         f"{phase.epochs} (kept: {record.selected[name]})"
         if name in record.selected
@@ -95,16 +99,19 @@ def _figures(recipe: Recipe, record: TrainingRecord) -> dict[str, tuple[object, 
     }
 
 
-def _devices(record: TrainingRecord) -> str:
+def devices(record: TrainingRecord) -> str:
+    """Return on what a training ran."""
     return f"{record.processes} x {record.device}" if record.processes > 1 else record.device
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time as a reader of a card wants it."""
     minutes = 60
     return f"{seconds:.0f} s" if seconds < 10 * minutes else f"{seconds / minutes:.0f} min"
 
 
-def _table(heading: tuple[str, ...], rows: Mapping[str, tuple[object, ...]]) -> list[str]:
+def table(heading: tuple[str, ...], rows: Mapping[str, tuple[object, ...]]) -> list[str]:
+    """Return a table in Markdown, a line each; rows by their first cell."""
     lines = (heading, ("---",) * len(heading), *((name, *row) for name, row in rows.items()))
     return ["| " + " | ".join(map(_cell, line)) + " |" for line in lines]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from clbench.schema.dataclass_io import from_table
 from clbench.schema.errors import BadValueError, ClbenchError
 from clbench.schema.files import sha256_of_file
-from clbench.schema.training_record import TrainingRecord
-from clbench.training.artifacts import BACKBONE, WEIGHTS, check_file, read_record
+from clbench.schema.training_record import BACKBONE, TrainingRecord
+from clbench.training.artifacts import WEIGHTS, check_file, read_record
 from clbench.training.images import TrainingImages
 from clbench.training.recipe import Recipe
 

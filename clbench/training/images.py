@@ -11,6 +11,7 @@ import torch
 from clbench.data.apart import apart
 from clbench.data.datasets import DATASETS
 from clbench.data.image_set import ImageSet
+from clbench.data.interface import DatasetInfo
 from clbench.data.load import load_test_set, training_set
 from clbench.data.near_duplicates import copies
 from clbench.data.splits import training_files
@@ -39,9 +40,16 @@ class TrainingImages:
 
 
 def training_images(
-    dataset: str, files: Sequence[Path], *, data_dir: Path | None = None, download: bool = False
+    dataset: str | DatasetInfo,
+    files: Sequence[Path],
+    *,
+    data_dir: Path | None = None,
+    download: bool = False,
 ) -> TrainingImages:
     """Return the images of a data set, or of files of the user's own.
+
+    What is known of a data set that clbench has no row for may stand in place of its name; there
+    are files then.
 
     Of files, a training image that is a validation image too, bit for bit, is left out. What else
     is on both sides, or among the test images where these are at hand, is in the notes. For files
@@ -54,11 +62,12 @@ def training_images(
     if files:
         train, validation = training_files(dataset, files)
     else:
+        assert isinstance(dataset, str), "other images come from files"
         read = partial(training_set, dataset, data_dir=data_dir, download=download)
         train, validation = read("train"), read("validation")
     train, notes = apart(train, validation, "validation images", own=bool(files))
     test_images, more = NOT_COMPARED, _absent(train)
-    if at_hand(dataset, data_dir):
+    if isinstance(dataset, str) and at_hand(dataset, data_dir):
         test = load_test_set(dataset, data_dir=data_dir, download=download)
         test_images, tested = _compared(test, train, validation)
         more += tested

@@ -33,7 +33,8 @@ from clbench.training.precision import settled, tell_of_precision
 from clbench.training.preflight import check_fits
 from clbench.training.recipe import Recipe
 from clbench.training.recipe_file import DEFAULT, read_recipe
-from clbench.training.training import OnEpoch, OnStart, Training
+from clbench.training.training import Training
+from clbench.training.under_way import OnEpoch, OnStart
 from clbench.training.validate import accuracy
 
 _LOGGER = logging.getLogger(__name__)

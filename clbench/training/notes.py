@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from clbench.schema.threat_model import format_eps
-from clbench.training.recipe import Phase, Recipe
+from clbench.training.recipe import Phase, Trainable
 
 
-def warmup_notes(recipe: Recipe) -> list[str]:
+def warmup_notes(recipe: Trainable) -> list[str]:
     """Return a line for every warm-up that is longer than its phase."""
     return [note for name, phase in recipe.phases.items() for note in _notes(name, phase)]
 

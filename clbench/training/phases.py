@@ -15,14 +15,18 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from clbench.data.image_set import ImageSet
-from clbench.models import CifarResNet
 from clbench.runtime import distributed
 from clbench.runtime.seeding import randomness, seed_from
 from clbench.training.objective import Batch, attack, loss_of, make_objective
 from clbench.training.optimizer import lr_factor, make_optimizer
 from clbench.training.recipe import Criterion, Phase, Validation
 from clbench.training.sampling import Sampler
-from clbench.training.trained_model import Attacked, TrainedModel
+from clbench.training.trained_model import (
+    Attacked,
+    TrainedModel,
+    classifier_of,
+    fresh_classifier,
+)
 from clbench.training.validate import accuracy
 
 State = dict[str, Any]
@@ -68,7 +72,7 @@ class PhaseRun:
     the classifier is trained, the backbone stays bit-equal, batch-norm statistics included.
     """
 
-    def __init__(self, network: CifarResNet, name: str, phase: Phase, job: Job) -> None:
+    def __init__(self, network: nn.Module, name: str, phase: Phase, job: Job) -> None:
         self.name, self.phase, self.job, self.epoch = name, phase, job, 0
         self._network = network
         device = job.fabric.device
@@ -79,7 +83,7 @@ class PhaseRun:
         self._images, self._labels = job.train.tensor().to(device), job.train.labels.to(device)
         self._sampler = Sampler(self._labels, phase, seed=job.seed)
         self._order, self._noise = torch.Generator(), torch.Generator(device)
-        trained = [network.get_classifier()] if self._frozen else list(self._model.used)
+        trained = [classifier_of(network)] if self._frozen else list(self._model.used)
         self._model.requires_grad_(requires_grad=False)
         for module in trained:
             module.requires_grad_(requires_grad=True)
@@ -90,6 +94,7 @@ class PhaseRun:
             phase.optimizer.schedule,
             warmup=phase.optimizer.warmup_epochs * steps,
             total=phase.epochs * steps,
+            milestones=[epoch * steps for epoch in phase.optimizer.milestones],
         )
         self._scheduler = LambdaLR(optimizer, factor)
         self._wrapped, self._optimizer = job.fabric.setup(self._model, optimizer)
@@ -240,9 +245,9 @@ class _Best:
         self._weights = state["weights"]
 
 
-def _trained_model(network: CifarResNet, phase: Phase, n_classes: int) -> TrainedModel:
+def _trained_model(network: nn.Module, phase: Phase, n_classes: int) -> TrainedModel:
     if phase.classified:
-        network.reset_classifier(n_classes)
+        fresh_classifier(network, n_classes, phase.classifier_start)
     return TrainedModel(
         network,
         projection=phase.projection if phase.projected else None,

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -12,6 +13,7 @@ from clbench.runtime.precision import AUTO, is_slower, quicker, settle, slowdown
 from clbench.schema.names import Precision, PrecisionChoice
 from clbench.training.artifacts import read_record
 from clbench.training.checkpoint import read_checkpoint
+from clbench.training.heads.recipe import HeadRecipe
 from clbench.training.recipe import Recipe
 from clbench.training.training import new_network
 
@@ -19,8 +21,10 @@ _LOGGER = logging.getLogger(__name__)
 
 _MOST = 64
 
+AnyRecipe = TypeVar("AnyRecipe", Recipe, HeadRecipe)
 
-def settled(recipe: Recipe, device: torch.device, *, folder: Path | None = None) -> Recipe:
+
+def settled(recipe: AnyRecipe, device: torch.device, *, folder: Path | None = None) -> AnyRecipe:
     """Return a recipe with the precision that it is trained in.
 
     What is left open is taken over from a training in ``folder``, so that it goes on to the same

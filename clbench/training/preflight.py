@@ -6,7 +6,7 @@ from clbench.data.image_set import ImageSet
 from clbench.schema.errors import BadValueError
 from clbench.schema.threat_model import ThreatModel, format_eps
 from clbench.training.augmentation import Views
-from clbench.training.recipe import Phase, Recipe
+from clbench.training.recipe import Phase, Trainable
 from clbench.training.sampling import Sampler
 
 _COLOUR = 3
@@ -17,7 +17,7 @@ _FEWEST = 2
 """Images that batch norms and contrastive losses compare at least."""
 
 
-def check_fits(recipe: Recipe, images: ImageSet, *, processes: int = 1) -> None:
+def check_fits(recipe: Trainable, images: ImageSet, *, processes: int = 1) -> None:
     """Check that every phase can be trained on such images by so many processes.
 
     Raises:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from clbench.models import BACKBONES
 from clbench.runtime.precision import AUTO
@@ -40,8 +40,9 @@ _LARGEST_SEED = 2**32 - 1
 class Optimizer:
     """How weights follow the gradient.
 
-    ``lr`` rises for ``warmup_epochs``, then falls as a cosine to 0 or stays ``constant``.
-    ``momentum`` is for ``sgd``, where it is Nesterov's; the others have their own and ignore it.
+    ``lr`` rises for ``warmup_epochs``, then falls as a cosine to 0, stays ``constant``, or falls by
+    ``steps``: to a tenth after each of the ``milestones``, in epochs. ``momentum`` is for ``sgd``,
+    where it is Nesterov's unless ``nesterov`` is false; the others have their own and ignore it.
     """
 
     name: Literal["sgd", "adam", "adamw"]
@@ -49,11 +50,23 @@ class Optimizer:
     weight_decay: float = 0.0
     momentum: float = 0.9
     warmup_epochs: int = 0
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "steps"] = "cosine"
+    milestones: tuple[int, ...] = ()
+    nesterov: bool = True
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
             raise BadValueError(f"lr of an optimizer must be above 0, got {self.lr!r}")
+        if (self.schedule == "steps") is not bool(self.milestones):
+            raise BadValueError(
+                "milestones of an optimizer belong to schedule = 'steps', got "
+                f"{list(self.milestones)} and {self.schedule!r}"
+            )
+        if list(self.milestones) != sorted({*self.milestones} - {0}):
+            raise BadValueError(
+                "milestones of an optimizer must be rising epochs from 1, got "
+                f"{list(self.milestones)}"
+            )
         check_limits(
             "optimizer",
             self,
@@ -89,6 +102,8 @@ class Phase:
         unit_logits: Where logits have unit length: ``never``, as an ``attack`` of the training sees
             them, or ``always``. The paper's; cross-entropy on them cannot become small.
         separate_views: Every view is a forward pass of its own, with its own batch statistics.
+        classifier_start: What a new classifier is before the first step: ``random``, or all
+            ``zero``.
     """
 
     loss: str
@@ -107,6 +122,7 @@ class Phase:
     validate_every: int = 5
     unit_logits: Literal["never", "attack", "always"] = "never"
     separate_views: bool = False
+    classifier_start: Literal["random", "zero"] = "random"
 
     def __post_init__(self) -> None:
         for loss in self._losses:
@@ -222,6 +238,41 @@ class Validation:
         return ThreatModel(self.norm, self.eps)
 
 
+def check_seed(seed: int) -> None:
+    """Check that generators take a seed.
+
+    Raises:
+        BadValueError: They do not.
+    """
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise BadValueError(f"seed must be from 0 to {_LARGEST_SEED}, got {seed}")
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """What recipes of all kinds have."""
+
+    @property
+    def full_name(self) -> str:
+        """How messages call what is trained."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of the training."""
+        ...
+
+    @property
+    def validation(self) -> Validation:
+        """The attack on validation images."""
+        ...
+
+    @property
+    def phases(self) -> dict[str, Phase]:
+        """The phases in their order, by name."""
+        ...
+
+
 @dataclass(frozen=True)
 class Recipe:
     """All that decides the weights of one model, but for its training images.
@@ -244,8 +295,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         look_up(BACKBONES, self.backbone, "backbone")
-        if not 0 <= self.seed <= _LARGEST_SEED:
-            raise BadValueError(f"seed must be from 0 to {_LARGEST_SEED}, got {self.seed}")
+        check_seed(self.seed)
         last = self.finetuning or self.pretraining
         if not last.classified:
             raise BadValueError(

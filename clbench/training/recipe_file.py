@@ -111,7 +111,7 @@ def _find(recipe_name: str, dataset: str) -> Path:
     return config_dir() / "train" / f"{recipe_name}-{dataset}.toml"
 
 
-def _load(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def load_table(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return what a file holds, with what it takes over from the neighbour that it is ``like``."""
     if path in seen:
         names = " and ".join(one.name for one in seen)
@@ -128,11 +128,11 @@ def _load(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if like is None:
         return table
     neighbour = path.parent / f"{from_table(str, like, f'like of {path.name}')}.toml"
-    return _merge(_load(neighbour, (*seen, path)), table)
+    return _merge(load_table(neighbour, (*seen, path)), table)
 
 
 def _read(path: Path) -> _RecipeFile:
-    return from_table(_RecipeFile, _load(path), path.name)
+    return from_table(_RecipeFile, load_table(path), path.name)
 
 
 def _resolve(

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clbench.models import CifarResNet
 from clbench.models.bn_folding import FoldedCopy
 from clbench.training.adversary import AttackMode
 
@@ -21,32 +20,71 @@ class Outputs(NamedTuple):
     logits: Float[Tensor, "n k"] | None
 
 
+@runtime_checkable
+class Classifier(Protocol):
+    """A module whose last layer can be made anew, under timm's names for that."""
+
+    def get_classifier(self) -> nn.Module:
+        """Return the last layer."""
+        ...
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Put a new last layer of so many outputs in its place."""
+        ...
+
+
+def fresh_classifier(
+    network: nn.Module, n_classes: int, start: Literal["random", "zero"]
+) -> nn.Module:
+    """Give a network a classifier that has learned nothing, and return it.
+
+    Random weights are drawn from torch's global generator.
+    """
+    assert isinstance(network, Classifier), "networks that are trained are under timm's names"
+    network.reset_classifier(n_classes)
+    classifier = network.get_classifier()
+    if start == "zero":
+        with torch.no_grad():
+            for parameter in classifier.parameters():
+                parameter.zero_()
+    return classifier
+
+
+def classifier_of(network: nn.Module) -> nn.Module:
+    """Return the last layer of a network that is trained."""
+    assert isinstance(network, Classifier), "networks that are trained are under timm's names"
+    return network.get_classifier()
+
+
 class TrainedModel(nn.Module):
     """A network seen through its classifier, through a projector, or both.
 
-    The projector is dropped after the phase. With ``cosine`` the logits have unit length.
+    The projector is dropped after the phase; only a ``CifarResNet`` can have one. With ``cosine``
+    the logits have unit length.
     """
 
     def __init__(
-        self, network: CifarResNet, *, projection: int | None, classified: bool, cosine: bool
+        self, network: nn.Module, *, projection: int | None, classified: bool, cosine: bool
     ) -> None:
         super().__init__()
         self.network = network
-        n = network.num_features
-        self.projector = (
-            nn.Sequential(nn.Linear(n, n), nn.ReLU(), nn.Linear(n, projection))
-            if projection
-            else None
-        )
+        self.projector: nn.Module | None = None
+        if projection:
+            n: int = network.num_features  # type: ignore[assignment] # timm's
+            self.projector = nn.Sequential(nn.Linear(n, n), nn.ReLU(), nn.Linear(n, projection))
         self.classified = classified
         self.cosine = cosine
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Outputs:
         """Return what the heads make of the pooled features."""
-        features = self.network.forward_features(images)
-        pooled: Tensor = self.network.forward_head(features, pre_logits=True)
-        projections = self.projector(pooled) if self.projector else None
-        logits = self.network.get_classifier()(pooled) if self.classified else None
+        projections = logits = None
+        if self.projector is None:
+            logits = self.network(images)
+        else:
+            timms: Any = self.network  # which has no types
+            pooled: Tensor = timms.forward_head(timms.forward_features(images), pre_logits=True)
+            projections = self.projector(pooled)
+            logits = classifier_of(self.network)(pooled) if self.classified else None
         if logits is not None and self.cosine:
             logits = functional.normalize(logits.float(), dim=1)
         return Outputs(projections, logits)
@@ -54,10 +92,13 @@ class TrainedModel(nn.Module):
     @property
     def used(self) -> Iterator[nn.Module]:
         """The modules whose parameters the outputs depend on."""
-        heads = (self.projector, self.network.get_classifier() if self.classified else None)
-        unused = None if self.classified else self.network.get_classifier()
-        yield from (child for child in self.network.children() if child is not unused)
-        yield from (head for head in heads if head is not None)
+        if self.classified:
+            yield self.network  # whose parameters need not all be those of its children
+        else:
+            unused = classifier_of(self.network)
+            yield from (child for child in self.network.children() if child is not unused)
+        if self.projector is not None:
+            yield self.projector
 
 
 class Attacked:

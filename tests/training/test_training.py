@@ -7,7 +7,7 @@ import pytest
 from clbench.data.image_set import make_image_set
 from clbench.schema.errors import BadValueError, ModelError, RecordError
 from clbench.testing.damage import flipped
-from clbench.training import training
+from clbench.training import training, under_way
 from clbench.training.artifacts import LOG, WEIGHTS
 from clbench.training.checkpoint import FILE as CHECKPOINT
 from clbench.training.checkpoint import read_checkpoint
@@ -66,11 +66,14 @@ def test_a_stopped_training_goes_on_to_the_same_weights(run, stop_after, tmp_pat
     assert not (tmp_path / "run" / CHECKPOINT).exists()
 
 
-@pytest.mark.parametrize("where", ["write_log", "write_checkpoint", "keep_backbone"])
+@pytest.mark.parametrize(
+    ("module", "where"),
+    [(under_way, "write_log"), (under_way, "write_checkpoint"), (training, "keep_backbone")],
+)
 def test_a_training_stopped_between_two_files_goes_on_to_the_same_weights(
-    run, stop_after, where, monkeypatch
+    run, stop_after, module, where, monkeypatch
 ):
-    expected, write = run("whole"), getattr(training, where)
+    expected, write = run("whole"), getattr(module, where)
     stop_after(1)
 
     def stop(*arguments, **options):
@@ -78,7 +81,7 @@ def test_a_training_stopped_between_two_files_goes_on_to_the_same_weights(
         raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, where, stop)
+        patch.setattr(module, where, stop)
         with pytest.raises(Stopped):
             run()
     assert run() == expected
@@ -111,7 +114,7 @@ def test_the_time_before_a_stop_counts(stop_after, tmp_path, monkeypatch):
     settings = read_checkpoint(folder, {}).settings
     assert read_checkpoint(folder, settings).seconds > 0
     monkeypatch.setattr(
-        training, "read_checkpoint", lambda *a: _older(read_checkpoint(*a), seconds=1000.0)
+        under_way, "read_checkpoint", lambda *a: _older(read_checkpoint(*a), seconds=1000.0)
     )
     stop_after(1)
     assert read_checkpoint(folder, settings).seconds > 1000

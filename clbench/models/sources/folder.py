@@ -1,4 +1,4 @@
-"""Networks from a folder that ``import`` or ``train`` made, or that a hub has."""
+"""Networks from a folder that ``import``, ``train`` or ``head`` made, or that a hub has."""
 
 from pathlib import Path
 
@@ -7,12 +7,13 @@ from clbench.models.checkpoints.load import load_checkpoint
 from clbench.models.checkpoints.read import read_about
 from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.normalization import normalise_inside
-from clbench.models.sources import hub, zoo
+from clbench.models.sources import head_folder, hub, zoo
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.dataclass_io import read_json
 from clbench.schema.errors import BadValueError, ModelError, WeightsError
+from clbench.schema.head import ENTRY as HEAD
 from clbench.schema.imported import ENTRY, WEIGHTS, ImportedModel
 
 REMEDY = "import the checkpoint again, into another folder"
@@ -20,8 +21,9 @@ REMEDY = "import the checkpoint again, into another folder"
 
 
 def holds_model(folder: Path) -> bool:
-    """Say whether a folder is one that ``import`` or ``train`` made, or a hub's."""
-    is_ours = (folder / ENTRY).is_file() or trained_as(folder) in zoo_names()
+    """Say whether a folder is one that ``import``, ``train`` or ``head`` made, or a hub's."""
+    entries = (folder / ENTRY, folder / HEAD)
+    is_ours = any(one.is_file() for one in entries) or trained_as(folder) in zoo_names()
     return is_ours or hub.holds_model(folder)
 
 
@@ -39,6 +41,8 @@ def load(folder: Path, wanted: Wanted) -> LoadedModel:
         raise BadValueError(
             f"model {str(folder)!r} has its weights, got {wanted.weights} too; leave one out"
         )
+    if (folder / HEAD).is_file():
+        return head_folder.load(folder, wanted)
     if (folder / ENTRY).is_file():
         entry = read_json(folder / ENTRY, ImportedModel, "imported model", remedy=REMEDY)
         return _from_entry(folder, entry, wanted)

@@ -1,0 +1,1 @@
+"""Classifiers for encoders that have none, by the field's three protocols."""
