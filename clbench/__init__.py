@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from clbench.api.corrupted import evaluate_corruptions as evaluate_corruptions
     from clbench.api.evaluating import evaluate as evaluate
     from clbench.api.evaluating import merge as merge
-    from clbench.api.evaluating import plan as plan
     from clbench.api.importing import import_checkpoint as import_checkpoint
     from clbench.api.loading import diagnose as diagnose
     from clbench.api.loading import list_layers as list_layers
     from clbench.api.loading import load_data as load_data
     from clbench.api.loading import load_model as load_model
+    from clbench.api.planning import plan as plan
     from clbench.api.publishing import push_folder as push_folder
     from clbench.training.heads.fit import fit_head as fit_head
     from clbench.training.loop import train as train
@@ -72,7 +72,7 @@ _FUNCTIONS = {
     "load_data": "clbench.api.loading:load_data",
     "load_model": "clbench.api.loading:load_model",
     "merge": "clbench.api.evaluating:merge",
-    "plan": "clbench.api.evaluating:plan",
+    "plan": "clbench.api.planning:plan",
     "probe": "clbench.analysis.run:compare_models",
     "push_folder": "clbench.api.publishing:push_folder",
     "read_records": "clbench.api.boards:read_records",

@@ -39,7 +39,7 @@ def commands():
 
 LINES = [
     line
-    for name in ("verify", "submit", "import", "heads", "similarity")
+    for name in ("verify", "submit", "import", "heads", "similarity", "networks")
     for line in (Path(__file__).parents[1] / "docs" / f"{name}.md").read_text().splitlines()
     if line.startswith("clbench ")
 ]

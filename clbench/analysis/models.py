@@ -27,7 +27,8 @@ from clbench.data.stored import Images
 from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK
 from clbench.models.argument import read_argument
 from clbench.models.interface import LoadedModel
-from clbench.models.load import check_name, load_for, tell_of_default_images
+from clbench.models.load import load_for, tell_of_default_images
+from clbench.models.names import check_name
 from clbench.models.preprocessing import Preprocessing
 from clbench.probes import controls
 from clbench.probes.layers import Layers, select_layers
@@ -35,6 +36,7 @@ from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
 from clbench.probes.similarity.estimators import Estimator, check_shuffles, find_estimator
 from clbench.probes.similarity.measures import find_measure
 from clbench.runtime.devices import find_device
+from clbench.schema.by_model import by_model
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
 from clbench.schema.names import look_up
 from clbench.schema.numbers import LARGEST_COUNT, whole
@@ -68,6 +70,7 @@ class ProbeOptions:
     download: bool = False
     preprocessing: Preprocessing | None = None
     norm: str | None = None
+    output: Sequence[str] = ()
     eps: str | None = None
     n_examples: int | None = None
     comparisons: Sequence[str] = ()
@@ -178,8 +181,8 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
         data_dir=options.data_dir,
         download=options.download,
     )
-    given = _named(options.models)
-    norm, attacked = protocol.threat_model.norm, any_attacked(options.comparisons)
+    given, norm = _named(options.models), protocol.threat_model.norm
+    attacked = any_attacked(options.comparisons)
     load = partial(
         load_for,
         images=images,
@@ -189,7 +192,7 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
         preprocessing=options.preprocessing,
         classifier=attacked,
     )
-    models = _load_all(given, load, on_progress)
+    models = _load_all(given, options.output, load, on_progress)
     if options.protocol is None and not options.own_data:
         for model in models.values():
             tell_of_default_images(model, images)
@@ -267,24 +270,24 @@ def _spelled(what: str | Path | nn.Module) -> str | nn.Module:
 
 def _load_all(
     given: Sequence[_Named],
+    wanted: Sequence[str],
     load: Callable[..., tuple[LoadedModel, ImageSet]],
     on_progress: OnProgress,
 ) -> dict[str, LoadedModel]:
+    outputs = by_model([one.typed for one in given], wanted, option="--output", value="ENTRY")
     models: dict[str, LoadedModel] = {}
     classes: dict[int, str] = {}
     for done, one in enumerate(given):
         on_progress(f"loading {one.typed}", done, len(given))
         try:
-            loaded, seen = load(one.what, weights=one.weights)
+            loaded, seen = load(one.what, weights=one.weights, output=outputs.get(one.typed))
         except (ModelError, WeightsError) as error:
             here = f" (here: --model {one.typed}=FILE)" if "--weights" in str(error) else ""
             raise type(error)(f"{one.typed}: {error}{here}") from error
         if isinstance(one.what, str):
             check_name(one.name, loaded)
         name = one.name or loaded.name
-        if (
-            one.weights and not one.name
-        ):  # called after the folder of the training, so that several can be told
+        if one.weights and not one.name:  # by the folder of the training, so that several differ
             name = f"{name}@{one.weights.resolve().parent.name}"
         if name in models:
             raise BadValueError(

@@ -30,7 +30,9 @@ from clbench.probes.linear.pooling import DEFAULT_POOLING
 from clbench.probes.similarity.compare import compare
 from clbench.probes.similarity.representations import Inputs, Representation
 from clbench.runtime.devices import device_name
+from clbench.schema.errors import BadValueError
 from clbench.schema.files import make_folder
+from clbench.schema.flags import NO_DERIVATIVE
 from clbench.schema.paths import AnyPath, AnyPaths, as_paths, path_or_none
 from clbench.schema.probe_record import SCHEMA_VERSION, ProbeRecord
 from clbench.schema.progress import OnProgress, not_shown
@@ -51,6 +53,7 @@ def compare_models(
     resize: int | None = None,
     crop: int | None = None,
     interpolation: str | None = None,
+    output: Sequence[str] = (),
     norm: str | None = None,
     eps: str | None = None,
     n_examples: int | None = None,
@@ -89,6 +92,8 @@ def compare_models(
         resize: The shorter side that images are brought to.
         crop: What is cut out of their middle.
         interpolation: How they are resized.
+        output: Which entries of what networks return are logits, as for ``evaluate``, each as
+            ``NAME=ENTRY`` where there are several models.
         norm: Instead of the protocol's.
         eps: Instead of the protocol's, such as "8/255".
         n_examples: The first examples, instead of as many as the protocol says.
@@ -126,6 +131,7 @@ def compare_models(
         preprocessing=read_preprocessing(
             mean=mean, std=std, resize=resize, crop=crop, interpolation=interpolation
         ),
+        output=output,
         norm=norm,
         eps=eps,
         n_examples=n_examples,
@@ -183,6 +189,17 @@ def _matrices(
 
 
 def _attack(compared: ComparedModels, on_progress: OnProgress) -> Adversarial:
+    """Return the adversarial images of every model that is attacked.
+
+    Raises:
+        BadValueError: One of them gives no gradient, which the attack needs.
+    """
+    for name in compared.attacked:
+        if NO_DERIVATIVE in (flag.name for flag in compared.models[name].flags):
+            raise BadValueError(
+                f"no gradient reaches the images of model {name!r}, so that it cannot be attacked; "
+                "look at clean images: --comparison clean-clean or cross-clean"
+            )
     return {
         name: perturb(
             compared.networks[name][0],

@@ -46,6 +46,7 @@ def verify(
     level: int | None = None,
     model: "Model | None" = None,
     weights: AnyPath | None = None,
+    output: str | int | None = None,
     data: "Data | None" = None,
     data_dir: AnyPath | None = None,
     audit: int | None = None,
@@ -66,6 +67,7 @@ def verify(
         level: How far to go, 1, 2 or 3; as far as what is given is good for, unless said.
         model: The network of a record whose own name does not lead to it, as for ``evaluate``.
         weights: A file of its weights.
+        output: Which entry of the network's answer is its logits; the record's unless given.
         data: Its images, where they are not in the package.
         data_dir: The folder with the public archives of a data set.
         audit: How many robust examples to attack again, 299 unless given.
@@ -86,6 +88,7 @@ def verify(
     given = Given(
         model=model,
         weights=path_or_none("weights", weights),
+        output=output,
         data=data,
         data_dir=path_or_none("data_dir", data_dir),
     )

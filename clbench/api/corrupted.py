@@ -16,6 +16,7 @@ def evaluate_corruptions(
     dataset: str,
     data_dir: AnyPath,
     weights: AnyPath | None = None,
+    output: str | int | None = None,
     n_examples: int | None = None,
     baseline: AnyPath | None = None,
     device: str = "auto",
@@ -29,6 +30,7 @@ def evaluate_corruptions(
         dataset: cifar10-c, cifar100-c, imagenet-c or imagenet-3dcc.
         data_dir: The folder that holds it in its public layout, and the clean images.
         weights: A file instead of the model's own weights.
+        output: Which entry of the network's answer is the logits, as for ``evaluate``.
         n_examples: The first so many images.
         baseline: A file of another network's accuracies, laid out as RobustBench's
             ``unaggregated_results.csv``; with it comes the mean corruption error.
@@ -62,6 +64,7 @@ def evaluate_corruptions(
         norm="Linf",
         device=place,
         weights=path_or_none("weights", weights),
+        output=output,
     )
     done = evaluate_corrupted(
         loaded,

@@ -1,18 +1,19 @@
-"""Evaluating a network, and what that would cost."""
+"""Evaluating a network."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clbench.schema.paths import AnyPath, AnyPaths, as_paths, path_or_none
 from clbench.schema.progress import OnProgress
+from clbench.schema.settings import Settings
 
 if TYPE_CHECKING:
     from clbench.data.load import Data
     from clbench.evaluation.evaluation import Evaluation
-    from clbench.evaluation.plan import Plan
     from clbench.evaluation.progress import Progress
     from clbench.evaluation.session import Session
     from clbench.models.load import Model
@@ -37,6 +38,7 @@ def evaluate(
     resize: int | None = None,
     crop: int | None = None,
     interpolation: str | None = None,
+    output: str | int | None = None,
     norm: str | None = None,
     eps: str | Fraction | None = None,
     n_examples: int | None = None,
@@ -81,6 +83,8 @@ def evaluate(
         resize: The length of the shorter side that images are brought to first.
         crop: The side of the square that is cut out of their middle then.
         interpolation: How they are resized: bilinear (the default), bicubic or nearest.
+        output: Which entry is the logits, of a network that returns several: a name, an index, or
+            both with a dot, like "heads.0".
         norm: Linf, L2 or L1.
         eps: Largest perturbation in units of the pixel range, like "8/255"; exact, so no float.
         n_examples: The first so many examples.
@@ -135,29 +139,9 @@ def evaluate(
     part = None if shard is None else read_shard(shard)
     proved = None if evidence is None else read_evidence_kind(evidence)
     data_dir, folder = path_or_none("data_dir", data_dir), path_or_none("out", out)
-    session = _session(
-        model,
-        protocol=protocol,
-        data=data,
-        data_dir=data_dir,
-        download=download,
-        weights=weights,
-        seen={
-            "mean": mean,
-            "std": std,
-            "resize": resize,
-            "crop": crop,
-            "interpolation": interpolation,
-        },
-        norm=norm,
-        eps=eps,
-        n_examples=n_examples,
-        attack=finishing(attack) if finish else attack,
-        backend=backend,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        seed=seed,
+    given = Settings.among(settings)
+    session = begin_session(
+        replace(given, attack=finishing(attack)) if finish else given,
         out=folder,
         shard=part,
         transfer_from=as_paths("transfer_from", transfer_from),
@@ -200,130 +184,31 @@ def evaluate(
     return evaluation
 
 
-def plan(
-    model: "Model",
+def begin_session(
+    given: Settings,
     *,
-    protocol: str | None = None,
-    data: "Data | None" = None,
-    data_dir: AnyPath | None = None,
-    download: bool = False,
-    weights: AnyPath | None = None,
-    mean: "Numbers | None" = None,
-    std: "Numbers | None" = None,
-    resize: int | None = None,
-    crop: int | None = None,
-    interpolation: str | None = None,
-    norm: str | None = None,
-    eps: str | Fraction | None = None,
-    n_examples: int | None = None,
-    attack: str | None = None,
-    backend: str = "auto",
-    batch_size: int | str | None = "auto",
-    device: str = "auto",
-    precision: str = "auto",
-    seed: int | None = None,
-) -> "Plan":
-    """Return what an evaluation would cost here, and how wide its interval will be.
-
-    Passes and time are told for the case that every image stands every attack, and for as many as
-    stand a short attack on the first ones. The network and each component are run for about a
-    second; probes are not planned. Nothing is written.
-
-    Args:
-        model: As for ``evaluate``, like all that follow.
-        protocol: How to evaluate.
-        data: Images instead of the protocol's.
-        data_dir: The folder with the public archives of a data set.
-        download: Whether to fetch a data set that is not there.
-        weights: A file instead of the model's own weights.
-        mean: What to subtract from pixels.
-        std: What to divide them by.
-        resize: The shorter side that images are brought to.
-        crop: What is cut out of their middle.
-        interpolation: How they are resized.
-        norm: Linf, L2 or L1.
-        eps: Largest perturbation.
-        n_examples: The first so many examples.
-        attack: Its name and options.
-        backend: Who must run the attack.
-        batch_size: Images attacked at once.
-        device: Where to run.
-        precision: Of the attacks.
-        seed: Of random numbers.
-
-    Raises:
-        ClbenchError: As ``evaluate``.
-
-    >>> costs = plan("simclr_at", attack="pgd,steps=2", n_examples=16).most
-    >>> [(one.name, one.backward) for one in costs]
-    [('clean', 48), ('pgd', 48)]
-    """
-    session = _session(
-        model,
-        protocol=protocol,
-        data=data,
-        data_dir=path_or_none("data_dir", data_dir),
-        download=download,
-        weights=weights,
-        seen={
-            "mean": mean,
-            "std": std,
-            "resize": resize,
-            "crop": crop,
-            "interpolation": interpolation,
-        },
-        norm=norm,
-        eps=eps,
-        n_examples=n_examples,
-        attack=attack,
-        backend=backend,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        seed=seed,
-        out=None,
-    )
-    from clbench.evaluation.planning import planned
-
-    return planned(session)
-
-
-def _session(
-    model: "Model",
-    *,
-    protocol: str | None,
-    data: "Data | None",
-    data_dir: Path | None,
-    download: bool,
-    weights: AnyPath | None,
-    seen: Mapping[str, Any],
-    norm: str | None,
-    eps: str | Fraction | None,
-    n_examples: int | None,
-    attack: str | None,
-    backend: str,
-    batch_size: int | str | None,
-    device: str,
-    precision: str,
-    seed: int | None,
-    out: Path | None,
+    out: Path | None = None,
     shard: "Shard | None" = None,
     evidence: "EvidenceKind | None" = None,
     transfer_from: Sequence[Path] = (),
 ) -> "Session":
-    """Return an evaluation that is about to be run, or planned: model and images are there."""
+    """Return an evaluation that is about to be run, or planned: model and images are there.
+
+    Raises:
+        ClbenchError: As ``evaluate``.
+    """
     from clbench.attacks.grammar import settle
 
-    own = data is not None
+    own = given.data is not None
     # what is wrong is told before torch is loaded
     settled = settle(
-        protocol,
+        given.protocol,
         own_data=own,
-        norm=norm,
-        eps=eps,
-        attack=attack,
-        n_examples=n_examples,
-        seed=seed,
+        norm=given.norm,
+        eps=given.eps,
+        attack=given.attack,
+        n_examples=given.n_examples,
+        seed=given.seed,
     )
 
     from clbench.data.load import evaluated_images
@@ -336,36 +221,37 @@ def _session(
     )
     from clbench.runtime.devices import find_device
 
-    given = read_seen(seen)
-    place = find_device(device)
+    seen = read_seen(given.seen)
+    place = find_device(given.device)
     images, dataset = evaluated_images(
         settled,
-        data,
-        named=protocol is not None,
-        n_examples=n_examples,
-        data_dir=data_dir,
-        download=download,
-        preprocessing=preprocessing_of(model, settled.dataset, settled.threat_model.norm),
+        given.data,
+        named=given.protocol is not None,
+        n_examples=given.n_examples,
+        data_dir=path_or_none("data_dir", given.data_dir),
+        download=given.download,
+        preprocessing=preprocessing_of(given.model, settled.dataset, settled.threat_model.norm),
     )
     loaded, images = load_for(
-        model,
+        given.model,
         images,
         dataset=dataset,
         norm=settled.threat_model.norm,
         device=place,
-        weights=path_or_none("weights", weights),
-        preprocessing=given,
+        weights=path_or_none("weights", given.weights),
+        preprocessing=seen,
+        output=given.output,
     )
-    if protocol is None and not own:
+    if given.protocol is None and not own:
         tell_of_default_images(loaded, images)
     session = begin(
         loaded,
         images,
         settled,
-        backend=backend,
-        batch_size=batch_size,
+        backend=given.backend,
+        batch_size=given.batch_size,
         device=place,
-        precision=precision,
+        precision=given.precision,
         out=out,
         shard=shard,
         evidence=evidence,

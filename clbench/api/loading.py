@@ -47,6 +47,7 @@ def list_layers(
     resize: int | None = None,
     crop: int | None = None,
     interpolation: str | None = None,
+    output: str | int | None = None,
 ) -> "list[LayerRow]":
     """Return the layers of a network that ``probe`` can compare, the usual ones first.
 
@@ -61,6 +62,7 @@ def list_layers(
         resize: The shorter side that images are brought to.
         crop: What is cut out of their middle.
         interpolation: How they are resized.
+        output: Which entry of the network's answer is the logits, as for ``evaluate``.
 
     Raises:
         ClbenchError: As ``evaluate``.
@@ -95,7 +97,7 @@ def list_layers(
         ),
     )
     some = images.images[:2].clone()
-    return list_layers(adapted(loaded.network, some), some)
+    return list_layers(adapted(loaded.network, some, output), some)
 
 
 def load_data(

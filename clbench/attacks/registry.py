@@ -1,5 +1,7 @@
 """Who runs attacks, and the plan that a text such as ``pgd,steps=40,start=zero`` stands for."""
 
+from collections.abc import Sequence
+
 from clbench.attacks.backends.autoattack import AutoAttackPackage
 from clbench.attacks.backends.native import Native
 from clbench.attacks.backends.own import OwnCode
@@ -99,6 +101,20 @@ def bind(plan: AttackPlan, n_classes: int) -> tuple[AttackStep, ...]:
         )
         steps.append(step)
     return (*steps, *plan.given)
+
+
+def check_needs_no_gradient(steps: Sequence[AttackStep], attack: str) -> None:
+    """Check that an attack can be run on a network that gives no gradient at its images.
+
+    Raises:
+        BadValueError: A component needs one.
+    """
+    blind = [one.name for one in steps if not one.black_box]
+    if blind:
+        raise BadValueError(
+            f"no gradient of the network reaches its images, without which {', '.join(blind)} find "
+            f"nothing, got attack {attack!r}; use --attack square, which asks for answers alone"
+        )
 
 
 def attack_of(plan: AttackPlan) -> Attack:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from clbench.cli import options as opt
+from clbench.cli import options_of_preprocessing as seen
 from clbench.cli.streams import code_of_others
 
 Dataset = Annotated[
@@ -27,6 +28,7 @@ def corruptions(
     dataset: Dataset,
     data_dir: DataDir,
     weights: opt.Weights = None,
+    output: seen.Output = None,
     n_examples: opt.NExamples = None,
     baseline: Baseline = None,
     device: opt.Device = "auto",
@@ -44,6 +46,7 @@ def corruptions(
             dataset=dataset,
             data_dir=data_dir,
             weights=weights,
+            output=output,
             n_examples=n_examples,
             baseline=baseline,
             device=device,

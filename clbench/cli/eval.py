@@ -55,6 +55,7 @@ def evaluate_model(
     resize: seen.Resize = None,
     crop: seen.Crop = None,
     interpolation: seen.Interpolation = None,
+    output: seen.Outputs = None,
     norm: opt.Norm = None,
     eps: opt.SeveralEps = None,
     n_examples: opt.NExamples = None,
@@ -87,7 +88,7 @@ def evaluate_model(
     Several --model, and several --eps, are evaluated one after the other and shown in one table.
     """
     given: dict[str, Any] = {**locals()}
-    for own in ("models", "eps", "weights", "events", "strict", "as_json", "quiet"):
+    for own in ("models", "eps", "weights", "output", "events", "strict", "as_json", "quiet"):
         del given[own]
     del given["layer_probes"], given["resume"]
     given |= {"linear_probes": linear_probes or layer_probes, "train_data": train_data or ()}
@@ -96,7 +97,7 @@ def evaluate_model(
         from clbench.attacks.grammar import finishing
 
         given["attack"] = finishing(attack)
-    wanted = requests(models, weights or (), eps or ())
+    wanted = requests(models, weights or (), eps or (), output or ())
     check(wanted, given)
     mine = processes()
     if mine is not None:

@@ -18,6 +18,7 @@ def layers(
     resize: seen.Resize = None,
     crop: seen.Crop = None,
     interpolation: seen.Interpolation = None,
+    output: seen.Output = None,
     as_json: opt.Json = False,
 ) -> None:
     """List the layers of a model: those that are compared by default, then all others."""
@@ -33,6 +34,7 @@ def layers(
             "layer": row.layer,
             "module": row.module,
             "features": "x".join(map(str, row.features or ())) or "-",
+            "axes": row.axes,
             "by default": "yes" if row.is_usual else "",
         }
         for row in found

@@ -1,4 +1,4 @@
-"""Options that say what stands before a network."""
+"""Options that say what stands before a network, and what of its answer is taken."""
 
 from typing import Annotated
 
@@ -25,4 +25,22 @@ Crop = Annotated[
 Interpolation = Annotated[
     str | None,
     typer.Option(rich_help_panel=WHAT, help="bilinear (unless given), bicubic or nearest."),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=WHAT,
+        metavar="NAME|INDEX",
+        help="Which entry is the logits, of a network that returns a tuple or a dictionary.",
+    ),
+]
+Outputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output",
+        rich_help_panel=WHAT,
+        metavar="NAME|INDEX",
+        help="Which entry is the logits, of a network that returns a tuple or a dictionary; "
+        "MODEL=ENTRY where there are several models.",
+    ),
 ]

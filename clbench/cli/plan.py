@@ -19,6 +19,7 @@ def plan(
     resize: seen.Resize = None,
     crop: seen.Crop = None,
     interpolation: seen.Interpolation = None,
+    output: seen.Output = None,
     norm: opt.Norm = None,
     eps: opt.Eps = None,
     n_examples: opt.NExamples = None,

@@ -45,6 +45,7 @@ def probe_models(
     resize: seen.Resize = None,
     crop: seen.Crop = None,
     interpolation: seen.Interpolation = None,
+    output: seen.Outputs = None,
     norm: opt.Norm = None,
     eps: opt.Eps = None,
     n_examples: opt.NExamples = None,
@@ -82,6 +83,7 @@ def probe_models(
         del given[name]
     given |= {
         "models": models or (),
+        "output": output or (),
         "comparisons": [*(comparisons or ()), *(kinds or ())],
         "layers": [*(layers or ()), *(taps or ())],
         "linear_probes": linear_probes or layer_probes,

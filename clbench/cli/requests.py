@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from clbench.runtime.processes import processes
-from clbench.schema.errors import BadValueError, ClbenchError, CommandError, lines_of
+from clbench.schema.by_model import by_model
+from clbench.schema.errors import ClbenchError, CommandError, lines_of
 
 if TYPE_CHECKING:
     from clbench.evaluation.evaluation import Evaluation
@@ -21,46 +22,32 @@ class Request(NamedTuple):
     model: str
     weights: Path | None
     eps: str | None
+    output: str | None = None
 
 
-def requests(models: Sequence[str], weights: Sequence[str], eps: Sequence[str]) -> list[Request]:
-    """Return what was asked for: each model with its weights, at every eps in turn.
+def requests(
+    models: Sequence[str], weights: Sequence[str], eps: Sequence[str], outputs: Sequence[str] = ()
+) -> list[Request]:
+    """Return what was asked for: each model with what is its own, at every eps in turn.
 
     Args:
         models: As ``--model`` gives them.
         weights: Files; of several models, each as ``NAME=FILE``.
         eps: None of them leaves it to the protocol.
+        outputs: Entries of what networks return; of several models, each as ``NAME=ENTRY``.
 
     Raises:
-        BadValueError: Weights of no model, or two files for one.
+        BadValueError: A value of no model, or two of one.
     """
     models = list(dict.fromkeys(models))
-    files = _weights_of(models, weights)
+    files = by_model(models, weights, option="--weights", value="FILE")
+    entries = by_model(models, outputs, option="--output", value="ENTRY")
     each: Sequence[str | None] = list(dict.fromkeys(eps)) or [None]
-    return [Request(model, files.get(model), one) for model in models for one in each]
-
-
-def _weights_of(models: Sequence[str], weights: Sequence[str]) -> dict[str, Path]:
-    """Return the file of each model that was given one."""
-    by_name = {f"{name}=": model for model in models for name in _names(model)}
-    found: dict[str, Path] = {}
-    for text in weights:
-        name = next((one for one in by_name if text.startswith(one)), "")
-        if not name and len(models) > 1:
-            raise BadValueError(
-                f"--weights must read like NAME=FILE where there are several models, got {text!r}"
-            )
-        model, file = by_name.get(name, models[0]), text.removeprefix(name)
-        if model in found:
-            raise BadValueError(f"model {model!r} has one file of weights, got {file!r} too")
-        found[model] = Path(file)
-    return found
-
-
-def _names(model: str) -> list[str]:
-    """Return how a model may be called: as a whole, or by the name before its equals sign."""
-    name, sign, _ = model.partition("=")
-    return [model, name] if sign else [model]
+    return [
+        Request(model, Path(files[model]) if model in files else None, one, entries.get(model))
+        for model in models
+        for one in each
+    ]
 
 
 def each_evaluated(

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from clbench.cli import options as opt
+from clbench.cli import options_of_preprocessing as seen
 from clbench.cli import readers
 from clbench.cli.command import reads
 from clbench.cli.run import EXIT_USER
@@ -66,6 +67,7 @@ def verify(
     level: Level = None,
     model: AskedModel = None,
     weights: opt.Weights = None,
+    output: seen.Output = None,
     data: opt.Data = None,
     data_dir: opt.DataDir = None,
     audit: Audit = None,

@@ -10,7 +10,14 @@ from pathlib import Path
 import torch
 
 from clbench.attacks.interface import AttackPlan
-from clbench.attacks.registry import BACKENDS, bind, check_can_be_cut, check_images, plan_attack
+from clbench.attacks.registry import (
+    BACKENDS,
+    bind,
+    check_can_be_cut,
+    check_images,
+    check_needs_no_gradient,
+    plan_attack,
+)
 from clbench.data.image_set import ImageSet
 from clbench.evaluation.certificates import kind_for
 from clbench.evaluation.evaluation import Evaluation
@@ -36,7 +43,7 @@ from clbench.runtime.devices import device_name
 from clbench.runtime.precision import settle
 from clbench.schema.dataclass_io import to_json
 from clbench.schema.estimate import Estimate
-from clbench.schema.flags import is_unreliable
+from clbench.schema.flags import NO_DERIVATIVE, is_unreliable
 from clbench.schema.names import EVIDENCE_KINDS, EvidenceKind
 from clbench.schema.numbers import read_batch_size
 from clbench.schema.protocol import CUSTOM, Protocol
@@ -74,7 +81,8 @@ def begin(
 
     Raises:
         UnknownNameError: An attack, option or backend that there is not.
-        BadValueError: A value that cannot be, or a shard of what cannot be cut.
+        BadValueError: A value that cannot be, a shard of what cannot be cut, or an attack that
+            needs a gradient where there is none.
         InstallationError: The package that the attack needs is not installed.
     """
     size_wanted = read_batch_size(batch_size)
@@ -89,9 +97,10 @@ def begin(
         check_can_be_cut(plan, protocol.threat_model.norm, shard)
     _, *shape = images.images.shape
     flags = check_images(plan, protocol.threat_model.norm, (shape[0], shape[1], shape[2]))
-    size = size_wanted or automatic_batch_size(
-        model.network, images, bind(plan, images.n_classes), device, precision
-    )
+    steps = bind(plan, images.n_classes)
+    if NO_DERIVATIVE in (one.name for one in model.flags):
+        check_needs_no_gradient(steps, protocol.attack)
+    size = size_wanted or automatic_batch_size(model.network, images, steps, device, precision)
     return Session(
         model=model,
         images=images,

@@ -1,6 +1,6 @@
 """How a network has to be called, where images alone will not do: found by asking it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from clbench.models.output import ITSELF, entry
+from clbench.models.several_devices import WhereItIs
 from clbench.runtime.as_found import defaults_as_found, process_defaults
 from clbench.runtime.seeding import random_state, random_state_as_found, randomness
 from clbench.schema.errors import ClbenchError
@@ -40,7 +42,8 @@ class Call:
         touches_random_numbers: It draws or seeds, although its answers are not random; the random
             numbers of others are kept from it.
         changes_defaults: It changes what torch does by default, which is set back after it.
-        differentiable: Whether it can be told that a gradient is wanted.
+        differentiable: Whether gradients reach its images.
+        output: Which entry of its answer is the logits, by its path; see ``entry``.
     """
 
     changes_input: bool = False
@@ -51,6 +54,7 @@ class Call:
     touches_random_numbers: bool = False
     changes_defaults: bool = False
     differentiable: bool = True
+    output: str = ITSELF
 
     @property
     def is_plain(self) -> bool:
@@ -83,7 +87,9 @@ class Adapted(nn.Module):
         size = self.call.batch_size
         parts = torch.split(images, size) if size else (images,)
         answers = [self._padded(part, size) for part in parts]
-        return answers[0] if len(answers) == 1 else torch.cat(answers)
+        if len(answers) == 1 or not isinstance(answers[0], Tensor):
+            return answers[0]
+        return torch.cat(answers)
 
     def _padded(self, images: Float[Tensor, "n c h w"], size: int) -> Any:  # noqa: ANN401 - as above
         n = len(images)
@@ -95,20 +101,41 @@ class Adapted(nn.Module):
                 kept.enter_context(random_state_as_found())
             if self.call.changes_defaults:
                 kept.enter_context(defaults_as_found())
-            answer = self.network(images)
+            answer = entry(self.network(images), self.call.output)
+        if not isinstance(answer, Tensor):
+            return answer  # for whoever asks which of its entries are the logits
+        answer = answer.to(images.device)
         if self.call.drops_batch_axis and len(images) == 1:
             answer = answer[None]
         return answer[:n] if missing else answer
 
 
-def find_call(network: nn.Module, images: Float[Tensor, "n c h w"]) -> Call:
+def bare(network: nn.Module) -> nn.Module:
+    """Return the network behind what it needs to be called, or behind a compiler, uncompiled."""
+    # what torch.compile makes is told by where it keeps the network: its class takes 2 s to import
+    where = "network" if isinstance(network, Adapted | WhereItIs) else "_orig_mod"
+    inside = network._modules.get(where)
+    return network if inside is None else bare(inside)
+
+
+def find_call(
+    network: nn.Module, images: Float[Tensor, "n c h w"], output_of: Callable[[Any], str]
+) -> Call:
     """Return how a network takes a few images, which stay as they are.
+
+    Args:
+        network: Takes images in some way.
+        images: A few.
+        output_of: Says which entry of its answer is the logits.
 
     Raises:
         Exception: Whatever the network raises, where it takes them in no way.
     """
     several = images if len(images) > 1 else images.repeat(2, 1, 1, 1)
     call = _taken(network, several)
+    with defaults_as_found():
+        answer = Adapted(network, replace(call, changes_input=True))(several)
+    call = replace(call, output=output_of(answer))
     if not call.batch_size:
         call = _with_single(network, several, call)
     with randomness(_SEED), defaults_as_found():
@@ -182,12 +209,12 @@ def _failure(network: nn.Module, images: Tensor, call: Call) -> Exception | None
 
 
 def _is_differentiable(adapted: Adapted, images: Float[Tensor, "n c h w"]) -> bool:
-    """Say whether gradients at the images can be asked for, be they zero."""
+    """Say whether gradients reach the images, be they zero."""
     with torch.enable_grad():
         leaf = images.detach().clone().requires_grad_()
         try:
             answer = adapted(leaf.view_as(leaf))
-            if isinstance(answer, Tensor) and answer.requires_grad:
+            if isinstance(answer, Tensor):
                 torch.autograd.grad(answer.float().logsumexp(-1).sum(), leaf)
         except Exception:
             return False

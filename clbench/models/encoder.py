@@ -16,7 +16,8 @@ from clbench.models.backbones.architecture import CLASSES, Architecture, named
 from clbench.models.checkpoints.load import load_checkpoint
 from clbench.models.classifier import Features, Headed, find_features
 from clbench.models.interface import LoadedModel
-from clbench.models.load import Model, is_folder, load_model
+from clbench.models.load import Model, load_model
+from clbench.models.names import is_folder
 from clbench.models.normalization import put_before, seen_by
 from clbench.models.sources import folder, head_folder
 from clbench.models.zoo import find_spec, zoo_names

@@ -5,8 +5,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
+from clbench.models.calling import Adapted, Call
 from clbench.models.checkpoints.load import load_checkpoint
 from clbench.models.preprocessing import Preprocessing
 from clbench.runtime.hashing import state_sha256
@@ -43,9 +45,9 @@ class LoadedModel:
     where there is none, and ``known_by_file`` as for ``FilledWith``. ``files`` are the modules of a
     user's own ``code`` that it is made of, each with its sha256.
     ``training_seed`` and ``recipe_sha256`` are those of its training, where they are known.
-    ``flags`` are those of ``validate_network``. An encoder returns features, not logits; ``head``
-    tells how a classifier was fitted on one. ``class_names`` are in the order of the outputs, none
-    where they are not known.
+    ``flags`` are those of ``validate_network``, which finds ``output`` and ``answers`` too. An
+    encoder returns features, not logits; ``head`` tells how a classifier was fitted on one.
+    ``class_names`` are in the order of the outputs, none where they are not known.
     """
 
     network: nn.Module
@@ -64,6 +66,8 @@ class LoadedModel:
     file_sha256: str | None = None
     known_by_file: bool = False
     preprocessing: str | None = None
+    output: str | None = None
+    answers: str | None = None
     is_encoder: bool = False
     class_names: tuple[str, ...] = ()
     head: HeadEntry | None = None
@@ -92,9 +96,12 @@ class LoadedModel:
         Raises:
             BadValueError: It is for images of another number of channels.
         """
-        given.put_before(self.network, channels)
+        network = self.network
+        if isinstance(network, torch.jit.ScriptModule):
+            network = Adapted(network, Call())  # which takes hooks
+        given.put_before(network, channels)
         source = ", ".join(filter(None, (self.source, str(given))))
-        return replace(self, preprocessing=str(given), source=source)
+        return replace(self, network=network, preprocessing=str(given), source=source)
 
     def with_its_own(self) -> "LoadedModel":
         """Return it known by the weights that its network has."""

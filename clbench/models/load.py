@@ -1,32 +1,35 @@
 """One name, one network: what ``--model`` reads."""
 
 import logging
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import timm as timm_package
 import torch
 from torch import nn
 
 from clbench.data.checks import check_labels
 from clbench.data.datasets import DATASETS, TEST_SETS
 from clbench.data.image_set import ImageSet
-from clbench.models.argument import is_weights_file, read_argument
+from clbench.models.argument import read_argument
+from clbench.models.classes import check_class_names, no_classifier
 from clbench.models.image_processor import read_carried
 from clbench.models.interface import LoadedModel, Wanted
+from clbench.models.names import check_name, graph_first, is_folder, known_name
 from clbench.models.normalization import NONE
+from clbench.models.output import read_output
 from clbench.models.preprocessing import Preprocessing, read_preprocessing
-from clbench.models.sources import folder, hub, python, robustbench, timm, zoo
-from clbench.models.validate import validate_network, with_ordinary_tensors
+from clbench.models.several_devices import placed
+from clbench.models.sources import folder, hub, python, robustbench, scripted, timm, zoo
+from clbench.models.validate import Validated, validate_network, with_ordinary_tensors
 from clbench.models.zoo import zoo_names
 from clbench.runtime.as_found import in_eval_mode
 from clbench.runtime.hashing import state_sha256
-from clbench.schema.errors import BadValueError, DataError, ModelError, UnknownNameError
+from clbench.schema.errors import BadValueError
 from clbench.schema.flags import merged
-from clbench.schema.names import NormName, closest, look_up, spelled
+from clbench.schema.names import NormName, look_up
+from clbench.schema.records import LOG_PROBABILITIES
 from clbench.schema.text import shown
 
 log = logging.getLogger(__name__)
@@ -72,9 +75,9 @@ def load_model(
         name: A zoo name ``scheme_scenario[.tag]``; ``timm:NAME``; ``robustbench:NAME``;
             ``FILE.py:FACTORY`` or ``pkg.mod:FACTORY``, a callable without arguments that returns a
             network; a folder that ``import_checkpoint``, ``train`` or ``fit_head`` made, or of a
-            hub; ``hf-hub:USER/NAME`` or ``local-dir:DIR``; a name that a package registered under
-            ``clbench.models``; ``NAME=`` before one of these, which it is called then; or a
-            network, which is taken as it is.
+            hub; ``hf-hub:USER/NAME`` or ``local-dir:DIR``; a file that ``torch.jit.save`` wrote; a
+            name that a package registered under ``clbench.models``; ``NAME=`` before one of these,
+            which it is called then; or a network, which is taken as it is.
         dataset: What it will be run on; the default of a zoo name's tag. None for a user's images.
         n_classes: Number of classes; the data set's own where it is left out.
         shape: Channels, height and width of an image; likewise.
@@ -97,20 +100,15 @@ def load_model(
         return _seeing(_from_memory(name, weights), preprocessing, 0, known="what it does itself")
     if not isinstance(name, str | Path):
         raise BadValueError(f"model must be a name, a path or an nn.Module, got {shown(name)}")
-    given = read_argument(str(name))
+    given = graph_first(read_argument(str(name)))
     if given.weights and weights:
         raise BadValueError(f"model {name!r} has its weights, got {weights} too; leave one out")
     wanted = _what_is_wanted(dataset, n_classes, shape, norm, weights or given.weights)
     beside = read_carried(wanted.weights, wanted.shape, preprocessing) if carried else None
     wanted = wanted._replace(preprocessing=preprocessing or beside)
     what = hub.without_timm(given.what)
-    prefix, colon, rest = what.partition(":")
-    if prefix in _SOURCES and colon:
-        loaded = _SOURCES[prefix](rest, wanted)
-    elif is_folder(what):
-        loaded = folder.load(Path(what), wanted)
-    else:
-        loaded = python.load(what, wanted) if colon else _from_name(what, wanted)
+    prefix = what.partition(":")[0]
+    loaded = _from_source(what, wanted)
     in_eval_mode(loaded.network)
     check_name(given.name, loaded)
     known = "RobustBench's" if prefix == "robustbench" else loaded.preprocessing
@@ -122,6 +120,17 @@ def load_model(
         preprocessing = beside
     loaded = _seeing(loaded, preprocessing, wanted.shape[0], known=known)
     return replace(loaded, name=given.name or loaded.name)
+
+
+def _from_source(what: str, wanted: Wanted) -> LoadedModel:
+    prefix, colon, rest = what.partition(":")
+    if prefix in _SOURCES and colon:
+        return _SOURCES[prefix](rest, wanted)
+    if is_folder(what):
+        return folder.load(Path(what), wanted)
+    if scripted.holds_graph(Path(what)):
+        return scripted.load(Path(what), wanted)
+    return python.load(what, wanted) if colon else _from_name(what, wanted)
 
 
 def _seeing(
@@ -168,21 +177,6 @@ def of_threat_model(model: Model, threat_model: str) -> Model:
     return str(model).replace("robustbench:", f"robustbench:{threat_model}/", 1)
 
 
-def check_name(name: str, loaded: LoadedModel) -> None:
-    """Check that a name of the zoo is not given to another network; "" gives none.
-
-    Raises:
-        BadValueError: It is: who reads the record would take it for the zoo's.
-    """
-    own = loaded.name.removeprefix("timm:")
-    same = {own, own.partition(".")[0], f"{own}.{loaded.tag}"}
-    if spelled(name, zoo_names()) in set(zoo_names()) - same:
-        raise BadValueError(
-            f"the name {name!r} is of a model of the zoo, got it for {loaded.name!r}; "
-            f"choose another one: --model mine={loaded.name}"
-        )
-
-
 def read_seen(said: Mapping[str, Any]) -> Preprocessing | None:
     """Return what options say that stands before a network; None where they say nothing.
 
@@ -203,6 +197,7 @@ def load_for(
     weights: Path | None = None,
     preprocessing: Preprocessing | None = None,
     carried: bool = True,
+    output: str | int | None = None,
     classifier: bool = True,
 ) -> tuple[LoadedModel, ImageSet]:
     """Return the model on its device, checked on a few of the images, and these in its classes.
@@ -217,12 +212,13 @@ def load_for(
         weights: As for ``load_model``.
         preprocessing: Likewise.
         carried: Likewise.
+        output: Which entry of its answer is the logits, where that is no tensor; see ``entry``.
         classifier: Whether it must be one; encoders return features.
 
     Raises:
         ClbenchError: There is no such model, it cannot be built, or does not fit the images.
     """
-    _, c, h, w = images.images.shape
+    (_, c, h, w), path = images.images.shape, read_output(output)
     loaded = load_model(
         model,
         dataset=dataset,
@@ -234,62 +230,39 @@ def load_for(
         carried=carried,
     )
     if loaded.is_encoder and classifier:
-        raise _no_classifier(model, loaded, dataset)
-    network = with_ordinary_tensors(loaded.network).to(device)
+        raise no_classifier(model, loaded, dataset)
+    network = placed(with_ordinary_tensors(loaded.network), device, loaded.name)
     few = images.images[:_VALIDATED_ON].to(device)
     or_more = dataset is None or loaded.is_encoder
     least = _FEWEST_CLASSES if or_more else images.n_classes
-    validated = validate_network(network, few, least, or_more=or_more)
+    found = validate_network(network, few, least, or_more=or_more, output=path)
+    loaded = _validated(loaded, found, chosen=not path)
     if loaded.is_encoder:
-        return replace(loaded, network=validated.network, flags=validated.flags), images
-    outputs = f"the network has {validated.n_classes} outputs"
-    check_labels(images.name, images.labels, validated.n_classes, outputs)
-    _check_class_names(loaded, images, validated.n_classes)
-    loaded = replace(
-        loaded,
-        network=validated.network,
-        flags=merged((*loaded.flags, *validated.flags)),
-        files=loaded.code.files() if loaded.code else loaded.files,
-    )
-    return loaded, replace(images, n_classes=validated.n_classes)
+        return loaded, images
+    outputs = f"the network has {found.n_classes} outputs"
+    check_labels(images.name, images.labels, found.n_classes, outputs)
+    check_class_names(loaded, images, found.n_classes)
+    files = loaded.code.files() if loaded.code else loaded.files
+    return replace(loaded, files=files), replace(images, n_classes=found.n_classes)
 
 
-def _check_class_names(loaded: LoadedModel, images: ImageSet, n_outputs: int) -> None:
-    """Check that images name as many classes as there are outputs, and as the network does.
+def _validated(loaded: LoadedModel, found: Validated, *, chosen: bool) -> LoadedModel:
+    """Return a model with what was found out about its network; the source tells its output.
 
-    Raises:
-        DataError: They do not, or the same ones in another order.
+    ``chosen`` says that nobody named the output.
     """
-    if not images.class_names:
-        return
-    if len(images.class_names) != n_outputs:
-        raise DataError(
-            f"the network has {n_outputs} outputs, and {images.name} names "
-            f"{len(images.class_names)} classes, which are numbered in the order of their names; "
-            "call each by the number of its output"
-        )
-    own = DATASETS[loaded.tag].class_names if loaded.tag in DATASETS else ()
-    known = tuple(map(str.casefold, loaded.class_names or own))
-    pairs = zip(map(str.casefold, images.class_names), known, strict=False)
-    other = next(((k, *pair) for k, pair in enumerate(pairs) if pair[0] != pair[1]), None)
-    if other is None:
-        return
-    told = f"class {other[0]} of {images.name} is {other[1]!r}, of {loaded.name} {other[2]!r}"
-    if set(map(str.casefold, images.class_names)) == set(known):
-        raise DataError(f"{told}; number the classes as the network does")
-    log.warning("%s; taken for the same class", told)
-
-
-def _no_classifier(model: Model, loaded: LoadedModel, dataset: str | None) -> ModelError:
-    """Return the error of an encoder, with the command that makes a classifier of it."""
-    given = str(model)
-    images = ["--dataset", dataset] if dataset else ["--data", "TRAINING_IMAGES"]
-    images += ["--data-dir", "DIR"] if dataset and not TEST_SETS[dataset].packaged else []
-    command = ["clbench", "head", given, "--method", "slf", *images, "--out", f"{given}-slf"]
-    return ModelError(
-        f"model {loaded.name!r} has no classifier: it is an encoder, {loaded.source}; fit one: "
-        f"{shlex.join(command)} (or alf, aff), or compare its features: clbench probe --comparison "
-        "clean-clean"
+    if found.output and chosen:
+        log.warning("%s returns several things; taken is --output %s", loaded.name, found.output)
+    if found.log_probabilities:
+        log.info("%s returns log-probabilities, of which verdicts are as of logits", loaded.name)
+    of = f"output {found.output!r} of " if found.output else ""
+    return replace(
+        loaded,
+        network=found.network,
+        flags=merged((*loaded.flags, *found.flags)),
+        source=f"{of}{loaded.source}",
+        output=found.output or None,
+        answers=LOG_PROBABILITIES if found.log_probabilities else None,
     )
 
 
@@ -335,27 +308,6 @@ def _what_is_wanted(
     return Wanted(dataset, shape, n_classes, norm, weights)
 
 
-def is_folder(what: str) -> bool:
-    """Say whether a model is a folder with one; a name of the zoo or of a package goes before."""
-    names = [*zoo_names(), *python.registered_models()]
-    return spelled(what, names) not in names and folder.holds_model(Path(what))
-
-
-def known_name(typed: str) -> str:
-    """Return a name without a colon as it is spelled: of the zoo, of a package, or a file.
-
-    Raises:
-        UnknownNameError: Nothing has this name.
-        ModelError: Several packages registered it.
-    """
-    known = [*zoo_names(), *python.registered_models()]
-    name = spelled(typed, known)
-    python.check_only_owner(name, zoo=name in zoo_names())
-    if name not in known and not name.endswith(".py"):
-        raise _unknown(name, known)
-    return name
-
-
 def _from_name(typed: str, wanted: Wanted) -> LoadedModel:
     name, registered = known_name(typed), python.registered_models()
     if name in zoo_names():
@@ -363,20 +315,3 @@ def _from_name(typed: str, wanted: Wanted) -> LoadedModel:
     if name in registered:
         return python.load_from_package(name, registered[name], wanted)
     return python.load(name, wanted)
-
-
-def _unknown(name: str, known: list[str]) -> UnknownNameError:
-    """Return the error of a name that is no model's, with what was likely meant."""
-    path = Path(name)
-    if path.is_dir() or is_weights_file(name):
-        what = "folder" if path.is_dir() else "weights file"
-        file = path / "weights.safetensors" if path.is_dir() else path
-        return UnknownNameError(
-            f"{name!r} is a {what}, not a network; name the network, such as a zoo name, "
-            f"timm:NAME or FILE.py:FACTORY, and add --weights {file}"
-        )
-    near, stem = closest(name, known), name.partition(".")[0]
-    if timm_package.is_model(stem) and stem not in known:
-        near = f"timm:{name}"
-    hint = f"did you mean {near!r}?" if near else "clbench models lists them"
-    return UnknownNameError(f"unknown model {name!r}; {hint}")

@@ -13,7 +13,8 @@ from clbench.models.argument import read_argument
 from clbench.models.backbones.architecture import Architecture, named
 from clbench.models.families import OURS, timm_name
 from clbench.models.interface import LoadedModel, Wanted
-from clbench.models.load import is_folder, load_model
+from clbench.models.load import load_model
+from clbench.models.names import is_folder
 from clbench.models.normalization import NONE
 from clbench.models.sources import folder
 from clbench.models.sources.hub_config import OWN

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from clbench.models.argument import read_argument
 from clbench.models.checkpoints.read import bytes_of
-from clbench.models.load import is_folder, known_name
-from clbench.models.sources import hub, timm
+from clbench.models.names import graph_first, is_folder, known_name
+from clbench.models.sources import hub, scripted, timm
 from clbench.models.weights import no_weights_yet
 from clbench.models.zoo import find_spec, zoo_names
 from clbench.runtime.user_code import check_there
@@ -28,7 +28,7 @@ def check_model(name: str, *, dataset: str | None, weights: Path | None = None) 
         ModelError: A user's file or module is not there.
         WeightsError: A file of weights is not there, or the zoo has none for this model.
     """
-    given = read_argument(name)
+    given = graph_first(read_argument(name))
     file = weights or given.weights
     if file and not file.exists():
         bytes_of(file)  # which says why not
@@ -39,7 +39,7 @@ def check_model(name: str, *, dataset: str | None, weights: Path | None = None) 
             hub.check_local(rest)
     elif prefix == "timm" and colon:
         timm.pretrained_cfg(rest)
-    elif prefix != "robustbench" and is_folder(what):
+    elif prefix != "robustbench" and (is_folder(what) or scripted.holds_graph(Path(what))):
         return
     elif colon and prefix != "robustbench":
         check_there(f"model '{what}'", what, ModelError)

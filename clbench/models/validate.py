@@ -1,7 +1,7 @@
 """Is this network an image classifier for this data? Asked before anything long begins."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from clbench.models.calling import Adapted, Call, find_call
 from clbench.models.gradient_check import is_own_gradient
+from clbench.models.output import ITSELF, find_output, read_output
 from clbench.runtime.as_found import defaults_as_found, left_as_found
 from clbench.runtime.determinism import exact_arithmetic
 from clbench.schema.errors import ClbenchError, ModelError, describe
@@ -35,16 +36,24 @@ _ROUNDINGS = 20
 _VERY = 1e9
 """So many times what rounding explains, or more, is told as that."""
 
+_FEWEST_FEATURES = 1
+
 _DEEPEST = 50.0
 """A logit so far below the highest has a probability below 1e-21."""
 
 
 class Validated(NamedTuple):
-    """A network that can be called with any number of images, and the flags that it raises."""
+    """A network that can be called with any number of images, and the flags that it raises.
+
+    ``output`` is the entry of its answer that is its logits, and ``log_probabilities`` says whether
+    these are such.
+    """
 
     network: nn.Module
     n_classes: int
     flags: tuple[RaisedFlag, ...]
+    output: str = ITSELF
+    log_probabilities: bool = False
 
     @property
     def flag_names(self) -> tuple[str, ...]:
@@ -58,6 +67,7 @@ def validate_network(
     n_classes: int,
     *,
     or_more: bool = False,
+    output: str = ITSELF,
 ) -> Validated:
     """Ask ``network`` about a few images: alone, together, reversed, twice, and for a gradient.
 
@@ -70,12 +80,18 @@ def validate_network(
         n_classes: How many there are.
         or_more: Whether logits of further classes are allowed, for images whose labels need not
             show them all.
+        output: Which entry of the network's answer is the logits, by its path; where nothing is
+            said, the one that ``find_output`` finds.
 
     Raises:
         ModelError: The network fails on such images, or does not return finite logits [n, classes].
     """
+
+    def output_of(answer: object) -> str:
+        return find_output(answer, output, n_classes, or_more=or_more)
+
     with exact_arithmetic(), left_as_found(network, state=True), torch.no_grad():
-        call = _call(network, images)
+        call = _call(network, images, output_of)
         drawing = replace(call, touches_random_numbers=False)
         twice = [_logits(Adapted(network, drawing), images) for _ in range(2)]
         _check(twice[0], len(images), n_classes, or_more=or_more)
@@ -85,7 +101,13 @@ def validate_network(
             flags = _flags(Adapted(network, call), images, twice[0])
     flags += [raised(NO_DERIVATIVE)] * (not call.differentiable)
     adapted = network if call.is_plain else Adapted(network, call)
-    return Validated(adapted, twice[0].shape[1], tuple(flags))
+    return Validated(
+        network=adapted,
+        n_classes=twice[0].shape[1],
+        flags=tuple(flags),
+        output=call.output,
+        log_probabilities=_are_log_probabilities(twice[0]),
+    )
 
 
 def with_ordinary_tensors(network: nn.Module) -> nn.Module:
@@ -111,15 +133,23 @@ def with_ordinary_tensors(network: nn.Module) -> nn.Module:
     return deepcopy(network) if any(one.is_inference() for one in tensors.values()) else network
 
 
-def adapted(network: nn.Module, images: Float[Tensor, "n c h w"]) -> nn.Module:
+def adapted(
+    network: nn.Module, images: Float[Tensor, "n c h w"], output: str | int | None = None
+) -> nn.Module:
     """Return a network, whatever its classes, behind what it needs to be called.
 
     Raises:
-        ModelError: It takes such images in no way.
+        BadValueError: The output is neither a name nor an index.
+        ModelError: It takes such images in no way, or several entries of its answer may be logits.
     """
+    path = read_output(output)
+
+    def output_of(answer: object) -> str:
+        return find_output(answer, path, _FEWEST_FEATURES, or_more=True)
+
     ordinary = with_ordinary_tensors(network)
     with left_as_found(ordinary, state=True), torch.no_grad():
-        call = _call(ordinary, images)
+        call = _call(ordinary, images, output_of)
     return ordinary if call.is_plain else Adapted(ordinary, call)
 
 
@@ -156,10 +186,20 @@ def times_rounding(answers: Sequence[Float[Tensor, "n k"]]) -> int:
     return math.ceil(min(times, _VERY)) if times > 1 else 0
 
 
-def _call(network: nn.Module, images: Tensor) -> Call:
+def _are_log_probabilities(logits: Float[Tensor, "n k"]) -> bool:
+    """Say whether outputs are logarithms of probabilities, which add up to 1 for each image.
+
+    They differ from logits by a shift, which no verdict sees.
+    """
+    rounding = _ROUNDINGS * torch.finfo(logits.dtype).eps
+    sums = logits.double().logsumexp(dim=1).abs()
+    return logits.shape[1] > 1 and bool((sums <= max(_TOLERANCE, rounding)).all())
+
+
+def _call(network: nn.Module, images: Tensor, output_of: Callable[[object], str]) -> Call:
     try:
         with defaults_as_found():
-            return find_call(network, images)
+            return find_call(network, images, output_of)
     except ClbenchError:
         raise
     except Exception as error:

@@ -14,6 +14,9 @@ from clbench.probes.layers import Layer, Layers
 _ASKED = (2, 3)
 """Numbers of images by which the axis of the examples is found."""
 
+_CHANNELS_AT = {4: 1, 3: 2}
+"""By the number of axes, that of the channels: of maps, and of tokens."""
+
 Forward = Callable[[Tensor], dict[str, Tensor]]
 
 
@@ -102,11 +105,21 @@ def _listening(layers: Mapping[str, Layer], note: Callable[[str, object], None])
         yield
 
 
-def examples_first(carried: Tensor, axis: int | None) -> Tensor | None:
-    """Return what flows with the axis of the examples first, None where there is none."""
-    if axis is None or carried.ndim <= axis:
+def in_order(carried: Tensor, layer: Layer) -> Tensor | None:
+    """Return what flows at a layer with its axes in order, None where no axis is the examples'.
+
+    That is [n, channels, height, width] or [n, tokens, channels], where the layer tells how many
+    channels there are, and one axis alone is as long; otherwise the examples first, and the others
+    as they come.
+    """
+    if layer.axis is None or carried.ndim <= layer.axis:
         return None
-    return carried.movedim(axis, 0)
+    features = carried.movedim(layer.axis, 0)
+    wanted = _CHANNELS_AT.get(features.ndim)
+    found = [k for k in range(1, features.ndim) if features.shape[k] == layer.channels]
+    if wanted is None or len(found) != 1:
+        return features
+    return features.movedim(found[0], wanted)
 
 
 class _Listener:
@@ -116,7 +129,7 @@ class _Listener:
         self, network: nn.Module, layers: Mapping[str, Layer], keep: Callable[[Tensor], Tensor]
     ) -> None:
         self._network, self._keep = network, keep
-        self._axes = {name: layer.axis for name, layer in layers.items()}
+        self._layers = layers
         self._answers = _answers(network, layers)
         self._found: dict[str, Tensor] = {}
         self._n_images = 0
@@ -125,7 +138,7 @@ class _Listener:
         """Keep what was carried to a layer, under the first name that is free."""
         if not isinstance(carried, Tensor) or not carried.is_floating_point():
             return
-        features = examples_first(carried.detach(), self._axes[name])
+        features = in_order(carried.detach(), self._layers[name])
         if features is None or len(features) != self._n_images:
             return
         names = (name if k == 1 else f"{name}#{k}" for k in count(1))

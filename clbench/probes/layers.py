@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
+from clbench.models.calling import bare
 from clbench.schema.names import closest, unknown
 from clbench.schema.records import MOST_STAGES
 
@@ -26,12 +27,19 @@ class Layer(NamedTuple):
     """A place in a network: what goes into a module, or what comes out of it.
 
     ``axis`` is where what flows there has an entry for each example, None where that is nowhere;
-    the first one, unless the network was asked by ``with_example_axes``.
+    the first one, unless the network was asked by ``with_example_axes``. ``channels`` is how many
+    there are, where the network tells, so that their axis is known: some have them last.
     """
 
     module: nn.Module
     side: Literal["input", "output"] = "output"
     axis: int | None = 0
+    channels: int = 0
+
+    @property
+    def place(self) -> tuple[nn.Module, str]:
+        """Where it is, whatever is known of it."""
+        return self.module, self.side
 
 
 Layers = dict[str, Layer]
@@ -53,7 +61,7 @@ def find_layers(network: nn.Module) -> Layers:
     A network inside another one, behind a normalisation for example, is found too, unless there
     are several. Nothing but attributes is asked, so the network may come from anywhere.
     """
-    core = _core(network)
+    core = core_of(network)
     inner = {} if core is None else _resnet_layers(core) or _timm_layers(core)
     pool = _pool(network if core is None else core)
     return inner | ({"pool": pool} if pool else {}) | {"logits": Layer(network)}
@@ -100,18 +108,18 @@ def select_layers(network: nn.Module, wanted: Sequence[str]) -> Layers:
     usual = find_layers(network)
     if not wanted:
         return usual
-    named = {name: Layer(module) for name, module in network.named_modules() if name}
+    named = {name: Layer(module) for name, module in bare(network).named_modules() if name}
     chosen: Layers = {}
     for name in wanted:
         chosen |= _everything(network) if name == EVERYTHING else _matching(name, usual, named)
-    first_names = {place: name for name, place in reversed(chosen.items())}
-    return {name: place for name, place in chosen.items() if first_names[place] == name}
+    first_names = {one.place: name for name, one in reversed(chosen.items())}
+    return {name: one for name, one in chosen.items() if first_names[one.place] == name}
 
 
 def _everything(network: nn.Module) -> Layers:
     leaves = {
         name: Layer(module)
-        for name, module in network.named_modules()
+        for name, module in bare(network).named_modules()
         if name
         and not any(module.children())
         and not isinstance(module, nn.Identity)
@@ -132,7 +140,7 @@ def _matching(name: str, usual: Layers, named: Layers) -> Layers:
     return {one: places[one] for one in known}
 
 
-def _core(network: nn.Module) -> nn.Module | None:
+def core_of(network: nn.Module) -> nn.Module | None:
     """Return the one network inside ``network``, itself included, whose levels are known."""
     known = [module for module in network.modules() if _stages(module) or _levels(module)]
     inside = {part for module in known for part in module.modules() if part is not module}
@@ -184,7 +192,7 @@ def _timm_layers(core: nn.Module) -> Layers:
     n_stems = 1 if shrinks and len(levels) >= _PYRAMID else 0
     names = ["stem"] * n_stems + [f"stage{k + 1}" for k in range(len(levels) - n_stems)]
     return {
-        name: Layer(core.get_submodule(row["module"]))
+        name: Layer(core.get_submodule(row["module"]), channels=row.get("num_chs", 0))
         for name, row in zip(names, levels, strict=True)
     }
 

@@ -13,9 +13,15 @@ from clbench.evaluation.session import Session
 from clbench.probes.clean_adversarial import clean_adversarial_columns
 from clbench.probes.interface import Probed
 from clbench.probes.linear.score import linear_probe_columns
-from clbench.schema.estimate import Estimate
+from clbench.schema.estimate import Estimate, undefined
+from clbench.schema.flags import NO_DERIVATIVE
 from clbench.schema.progress import OnProgress, not_shown
-from clbench.schema.records import CKA_COLUMNS, LINEAR_PROBE_COLUMNS, EvaluationRecord
+from clbench.schema.records import (
+    CKA_COLUMNS,
+    LINEAR_PROBE_COLUMNS,
+    NO_GRADIENT,
+    EvaluationRecord,
+)
 
 
 @runtime_checkable
@@ -66,7 +72,14 @@ def run_probes(
     training: tuple[ImageSet, ImageSet] | None,
     on_progress: OnProgress | None,
 ) -> tuple[Estimate, ...]:
-    """Return the columns of some probes for the model and the images of an evaluation."""
+    """Return the columns of some probes for the model and the images of an evaluation.
+
+    Those of a network without a gradient are undefined: what the probes compare with clean images
+    is made with one.
+    """
+    if NO_DERIVATIVE in (flag.name for flag in session.model.flags):
+        n = len(session.images)
+        return tuple(undefined(column, n, NO_GRADIENT) for row in rows for column in row.columns)
     if not rows:
         return ()
     tell = on_progress or not_shown

@@ -64,7 +64,8 @@ FLAGS: dict[str, Flag] = {
         "is a part of it detached, or a backward pass replaced?"
     ),
     NO_DERIVATIVE: Flag(
-        "no gradient can be asked for at the images, so that attacks with gradients are blind",
+        "no gradient reaches the images, so that attacks with gradients are blind; those without "
+        "are weaker",
         remedy="square",
     ),
     "softmax_output": Flag(

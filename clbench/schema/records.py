@@ -51,12 +51,16 @@ LINEAR_PROBE_COLUMNS = tuple(
 )
 
 NO_LAYER = "the network has no such layer"
+NO_GRADIENT = "no gradient reaches the images, which the attack of the probes needs"
 """Why a column of a layer is undefined, in records."""
 
 
 def left_after(attack: str) -> str:
     """Return the column, and the measure, of the accuracy left after a component of an attack."""
     return f"acc_after_{attack}"
+
+
+LOG_PROBABILITIES = "log-probabilities"
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,10 @@ class ModelEntry:
     records ``weights_sha256`` is of the file, where that was taken as it is, and there is no
     ``file_sha256``. ``known_by_file`` says that it was, and that the run is known by the file, as
     those are. ``preprocessing`` is what clbench puts before the network, "none" where that is
-    nothing; None where only the network's own code says what it does. ``head`` tells how its
-    classifier was fitted on an encoder, where it was fitted by ``clbench head``.
+    nothing; None where only the network's own code says what it does. ``output`` is the entry of
+    the network's answer that is taken for its logits, by its path, None where that is the answer
+    itself; ``answers`` is what the logits are besides, ``LOG_PROBABILITIES``, None where nothing.
+    ``head`` tells how its classifier was fitted on an encoder, where ``clbench head`` did it.
 
     Raises:
         BadValueError: It is known by a file of which there is no hash.
@@ -91,6 +97,8 @@ class ModelEntry:
     preprocessing: str | None = None
     known_by_file: bool = False
     head: HeadEntry | None = None
+    output: str | None = None
+    answers: str | None = None
 
     def __post_init__(self) -> None:
         if self.known_by_file and not self.file_sha256:

@@ -20,7 +20,10 @@ from clbench.schema.threat_model import parse_norm
 from clbench.verification.findings import RESCORED, Problem, Stored
 from clbench.verification.request import Given
 
-_TOLD = ("scheme", "scenario", "backbone", "preprocessing", "training_seed", "recipe_sha256")
+_TOLD = (
+    *("scheme", "scenario", "backbone", "preprocessing", "output", "answers"),
+    *("training_seed", "recipe_sha256"),
+)
 """What a record says of its network besides, as far as the network tells it again."""
 
 _OF_ITS_DOOR = ("source", "file_sha256")
@@ -107,6 +110,7 @@ def find_model(stored: Stored, given: Given, images: ImageSet, device: torch.dev
         weights=given.weights,
         preprocessing=None if in_memory else of_words(record.model.preprocessing),
         carried=False,  # the record tells what was done, whatever lies beside weights today
+        output=record.model.output if given.output is None else given.output,
     )
     return Asked(loaded, replace(adapted, name=record.data.name), device)
 

@@ -14,7 +14,7 @@ from clbench.schema.dataclass_io import to_table
 from clbench.schema.names import PRECISIONS, SCENARIOS, SCHEMES
 from clbench.schema.numbers import LARGEST, LARGEST_COUNT
 from clbench.schema.protocol import CUSTOM, LARGEST_SEED, SUFFIX, protocols
-from clbench.schema.records import EvaluationRecord
+from clbench.schema.records import LOG_PROBABILITIES, EvaluationRecord
 from clbench.schema.text import shown, visible
 from clbench.schema.threat_model import format_eps, parse_eps, parse_norm
 from clbench.verification.findings import FILES, Problem, Stored, is_of_this_version
@@ -109,6 +109,8 @@ RULES: tuple[Rule, ...] = (
     _hash("model.file_sha256", or_empty=False),
     Rule("model.files", "paths below a folder, each with a sha256", _are_files),
     _within("model.training_seed", 0, LARGEST),
+    Rule("model.output", "the name or the index of an entry", bool),
+    _one_of("model.answers", (LOG_PROBABILITIES,)),
     Rule("data.name", "a name", bool),
     _within("data.n", 1, LARGEST),
     _hash("data.sha256", or_empty=False),

@@ -22,6 +22,7 @@ class Given:
     weights: Path | None = None
     data: Any = None
     data_dir: Path | None = None
+    output: str | int | None = None
 
     @property
     def something(self) -> bool:

@@ -276,6 +276,30 @@ class UnderNoGrad(Plain):
         return super().forward(x)
 
 
+class ClassifierInDouble(Plain):
+    def __init__(self):
+        super().__init__()
+        self.fc.double()
+
+    def forward(self, x):
+        return self.fc(self.norm(self.conv(x)).relu().flatten(1).double())
+
+
+class ConvolutionInHalf(Plain):
+    def __init__(self):
+        super().__init__()
+        self.conv.half()
+
+    def forward(self, x):
+        return self.fc(self.norm(self.conv(x.half()).float()).relu().flatten(1))
+
+
+def partly_on_meta():
+    network = plain()
+    network.fc.to("meta")
+    return network
+
+
 class Strange(NamedTuple):
     """A dress; ``flags`` are those that it raises, ``refused`` the words of its refusal.
 
@@ -290,6 +314,8 @@ class Strange(NamedTuple):
     like: object = plain
     apart: int = 0
 
+
+NO_GRADIENT = "no gradient of the network reaches its images"
 
 ROWS = (
     Strange("scripted", lambda: torch.jit.script(plain())),
@@ -312,6 +338,8 @@ ROWS = (
     Strange("data parallel", lambda: nn.DataParallel(plain())),
     Strange("in double precision", lambda: plain().double()),
     Strange("in half precision", lambda: plain().half(), like=None),
+    Strange("classifier in double precision", ClassifierInDouble),
+    Strange("convolution in half precision", ConvolutionInHalf, like=None),
     Strange("in bfloat16", lambda: plain().bfloat16(), like=None),
     Strange("made in inference mode", made_in_inference_mode),
     Strange(
@@ -366,17 +394,17 @@ ROWS = (
     Strange(
         "through numpy",
         lambda: Around(lambda x: torch.from_numpy(x.numpy().copy())),
-        ("no_derivative", "zero_gradient"),
+        refused=NO_GRADIENT,
         like=None,
     ),
     Strange(
         "without a derivative",
         lambda: Around(ReturningStep.apply),
-        ("no_derivative", "zero_gradient"),
+        refused=NO_GRADIENT,
         like=None,
     ),
-    Strange("under no_grad", UnderNoGrad, ("zero_gradient",), like=None),
-    Strange("gradient elsewhere", Disconnected, ("no_derivative", "zero_gradient"), like=None),
+    Strange("under no_grad", UnderNoGrad, refused=NO_GRADIENT, like=None),
+    Strange("gradient elsewhere", Disconnected, refused=NO_GRADIENT, like=None),
     Strange(
         "probabilities",
         lambda: Around(after=lambda z: z.softmax(1)),
@@ -419,7 +447,7 @@ ROWS = (
         ("randomized",),
         like=None,
     ),
-    Strange("in inference mode", ForInference, ("zero_gradient",), like=None),
+    Strange("in inference mode", ForInference, refused=NO_GRADIENT, like=None),
     Strange("gradient reversed", lambda: Around(Reversing.apply), ("wrong_gradient",), like=None),
     Strange("gradient by chance", lambda: Around(by_chance), ("wrong_gradient",), like=None),
     Strange("half detached", lambda: Around(half_detached), ("wrong_gradient",), like=None),
@@ -467,18 +495,15 @@ ROWS = (
     Strange(
         "a pair of answers",
         lambda: Around(after=lambda z: (z, z)),
-        refused="must return one tensor of logits, got tuple",
+        refused="got a tuple with 0 [16, 4], 1 [16, 4]; say which they are, such as --output 0",
     ),
-    Strange(
-        "a table of answers",
-        lambda: Around(after=lambda z: {"logits": z}),
-        refused="must return one tensor of logits, got dict",
-    ),
+    Strange("a table of logits", lambda: Around(after=lambda z: {"logits": z})),
     Strange(
         "class numbers",
         lambda: Around(after=lambda z: z.argmax(1)),
         refused="must return floating-point logits, got torch.int64",
     ),
+    Strange("partly on no device", partly_on_meta, refused="no values for 'fc.weight'"),
     Strange("on no device", lambda: plain().to("meta"), refused="on device meta"),
     Strange(
         "for other channels", lambda: Around(lambda x: x.repeat(1, 3, 1, 1)), refused="channels"

@@ -92,7 +92,7 @@ def test_features_up_to_a_layer_have_the_examples_first(images):
 def test_layers_are_listed_with_the_features_of_one_image(images):
     rows = {row.layer: row for row in list_layers(Tokens(ORDERS["tokens first"]), images)}
     assert rows["stage2.0"].features == (16, 6)
-    assert rows["logits"] == ("logits", "Tokens", (10,), True)
+    assert rows["logits"] == ("logits", "Tokens", (10,), True, "classes")
     assert rows["embed"].features == (6, 4, 4)
     assert not rows["embed"].is_usual
 

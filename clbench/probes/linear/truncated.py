@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from clbench.models.backbones.resnet import faster_equal
-from clbench.probes.features import examples_first
+from clbench.probes.features import in_order
 from clbench.probes.layers import Layer, find_layers
 from clbench.schema.errors import ModelError
 
@@ -39,7 +39,7 @@ class UpTo(nn.Module):
 
         def note(carried: object) -> None:
             nonlocal passes
-            features = _features(carried, self.layer.axis, len(images))
+            features = _features(carried, self.layer, len(images))
             if features is not None:
                 passes += 1
                 if passes == self.passing:
@@ -76,10 +76,10 @@ class _ReachedError(Exception):
         self.features = features
 
 
-def _features(carried: object, axis: int | None, n_images: int) -> Tensor | None:
+def _features(carried: object, layer: Layer, n_images: int) -> Tensor | None:
     if not isinstance(carried, Tensor) or not carried.is_floating_point():
         return None
-    features = examples_first(carried, axis)
+    features = in_order(carried, layer)
     return features if features is not None and len(features) == n_images else None
 
 
