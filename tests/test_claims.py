@@ -104,6 +104,26 @@ def test_the_printed_column_does_not_tell_adversarial_training():
     assert (min(found), max(found)) == pytest.approx((low, high), abs=0.02)
 
 
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_networks_below_their_untrained_ones_are_the_named(dataset):
+    with (BOARD / f"findings/{dataset}-linf/summary.csv").open() as file:
+        means = {
+            (row["kind"], row["rows"]): float(row["value"])
+            for row in csv.DictReader(file)
+            if row["summary"] == "diagonal_mean"
+        }
+    below = {
+        name
+        for name, of in RECORDS
+        if of == dataset
+        and means["adversarial-clean", name] < means["untrained", f"{name} untrained"]
+    }
+    standard = {"simclr_st", "supcon_st", "supervised_st"}
+    assert below == standard | (
+        {"supcon_at", "supcon_partial_at"} if dataset == "cifar10" else set()
+    )
+
+
 def test_linear_probes_are_those_of_the_records():
     rows = rows_after("Linear classifiers of the features")
     assert len(rows) == 10

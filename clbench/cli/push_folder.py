@@ -17,7 +17,7 @@ Examples:
 Published = Annotated[
     str,
     typer.Argument(
-        help="A folder that clbench import or train made, or a zoo name with its tag.",
+        help="A folder that clbench import, train or head made, or a zoo name with its tag.",
         show_default=False,
     ),
 ]

@@ -16,12 +16,14 @@ from clbench.models.interface import LoadedModel, Wanted
 from clbench.models.load import load_model
 from clbench.models.names import is_folder
 from clbench.models.normalization import NONE
-from clbench.models.sources import folder
+from clbench.models.sources import folder, head_folder
 from clbench.models.sources.hub_config import OWN
 from clbench.models.zoo import find_spec, zoo_names
 from clbench.runtime.hashing import state_sha256
 from clbench.schema.dataclass_io import read_json
 from clbench.schema.errors import BadValueError
+from clbench.schema.head import ENTRY as HEAD
+from clbench.schema.head import OWN_CODE
 from clbench.schema.imported import ENTRY, ImportedModel
 from clbench.schema.names import spelled
 from clbench.schema.version import __version__
@@ -73,7 +75,8 @@ def publication(model: str) -> Publication:
     """Return what a hub is to have of a model.
 
     Args:
-        model: A zoo name with its tag, or a folder that ``import_checkpoint`` or ``train`` made.
+        model: A zoo name with its tag, or a folder that ``import_checkpoint``, ``train`` or
+            ``fit_head`` made.
 
     Raises:
         BadValueError: It is another model.
@@ -82,11 +85,13 @@ def publication(model: str) -> Publication:
     given = read_argument(model)
     if is_folder(given.what) and (Path(given.what) / ENTRY).is_file():
         return _of_import(Path(given.what), given.name)
+    if is_folder(given.what) and (Path(given.what) / HEAD).is_file():
+        return _of_head(Path(given.what), given.name)
     is_zoos = spelled(given.what, zoo_names()) in zoo_names()
     if not is_zoos and not (is_folder(given.what) and folder.trained_as(Path(given.what))):
         raise BadValueError(
             "what is published must be a zoo name with its tag, such as simclr_at.digits, or a "
-            f"folder that clbench import or train made, got {model!r}"
+            f"folder that clbench import, train or head made, got {model!r}"
         )
     told = spelled(given.what, zoo_names()) if is_zoos else folder.trained_as(Path(given.what))
     loaded = load_model(given.what, dataset=find_spec(told, None).dataset, weights=given.weights)
@@ -129,6 +134,37 @@ def _of_import(place: Path, name: str) -> Publication:
         "Imported from": f"{entry.source_file}, sha256 {entry.file_sha256}",
         "Dialect": f"{entry.dialect}: {entry.evidence}",
         **{key.replace("_", " ").capitalize(): by for key, by in entry.decided.items()},
+    }
+    config = _config(loaded, architecture, cfg, n_classes=entry.n_classes, names=(), resizes=False)
+    return _published(name or entry.name, loaded, config, about, licence="")
+
+
+def _of_head(place: Path, name: str) -> Publication:
+    entry = head_folder.read_entry(place)
+    if entry.family == OWN_CODE:
+        raise BadValueError(
+            f"{str(place)!r} is a network of {entry.architecture}, which a hub's config.json "
+            "cannot name; publish the code and the weights yourself"
+        )
+    if entry.seen.interpolation:
+        raise BadValueError(
+            f"{str(place)!r} resizes its images ({entry.seen.words}), which a hub's config.json "
+            "cannot say; fit the head on images of their final size"
+        )
+    channels, height, width = entry.shape
+    size = (channels, height, width)
+    loaded = folder.load(place, Wanted(None, size, entry.n_classes, "Linf", None))
+    architecture = Architecture(entry.family, entry.architecture, entry.options)
+    cfg = {
+        "input_size": size,
+        "mean": entry.seen.mean or (0.0,) * channels,
+        "std": entry.seen.std or (1.0,) * channels,
+    }
+    seeds = ", ".join(map(str, entry.head.seeds))
+    about = {
+        "Encoder": entry.encoder_source,
+        "Classifier": f"{entry.head.method}, seed {entry.seed} of {seeds}",
+        "Recipe": entry.recipe_sha256,
     }
     config = _config(loaded, architecture, cfg, n_classes=entry.n_classes, names=(), resizes=False)
     return _published(name or entry.name, loaded, config, about, licence="")

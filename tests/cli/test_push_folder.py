@@ -98,6 +98,38 @@ def test_a_trained_network_is_published_with_its_full_weights(clbench, tmp_path,
     assert "| Architecture | resnet10_w16, as clbench_cifar of timm |" in card
 
 
+SHORT = ("finetuning.epochs=2", "finetuning.optimizer.milestones=[1]", "validation.steps=1")
+
+
+def test_a_head_is_published_with_its_encoder(clbench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changes = [word for change in SHORT for word in ("--set", change)]
+    fitted = ("head", "simclr_at", "--method", "slf", "--dataset", "digits", "--seeds", "1")
+    assert clbench(*fitted, "--out", "heads", *changes).status == 0
+    done = clbench("push-folder", "heads/seed-0", "--out", "there")
+    assert (done.status, done.err) == (0, "")
+    images = torch.rand(2, 1, 8, 8)
+    doors = [load_model(one, dataset="digits") for one in ("heads/seed-0", "there")]
+    with torch.no_grad():
+        assert torch.equal(*(one.network(images) for one in doors))
+    assert doors[0].weights_sha256 == doors[1].weights_sha256
+    assert "| Classifier | slf, seed 0 of 0 |" in (tmp_path / "there" / "README.md").read_text()
+
+
+def test_a_head_on_own_code_is_not_published(clbench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n\n\ndef make():\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.ReLU())\n"
+    )
+    changes = [word for change in SHORT for word in ("--set", change)]
+    fitted = ("head", "net.py:make", "--method", "slf", "--dataset", "digits", "--seeds", "1")
+    assert clbench(*fitted, "--out", "heads", *changes).status == 0
+    done = clbench("push-folder", "heads/seed-0")
+    assert done.status == 2
+    assert "is a network of net.py:make, which a hub's config.json cannot name" in done.err
+
+
 @pytest.fixture
 def evaluated(clbench, tmp_path, monkeypatch):
     """A folder with a record of one network of the zoo."""
@@ -147,7 +179,10 @@ REFUSED = {
     "a name of nothing": (["simclr_att"], "what is published must be a zoo name with its tag"),
     "no tag": (["simclr_at"], "needs a tag for this data, got none; use 'simclr_at.digits'"),
     "timm's own": (["timm:resnet18"], "must be a zoo name with its tag, such as simclr_at.digits"),
-    "code": (["net.py:make"], "or a folder that clbench import or train made, got 'net.py:make'"),
+    "code": (
+        ["net.py:make"],
+        "or a folder that clbench import, train or head made, got 'net.py:make'",
+    ),
     "no folder of a model": (["{}"], "must be a zoo name with its tag"),
     "no weights yet": (["simclr_at.cifar100"], "has no weights yet; train it with"),
     "no results": (["simclr_at.digits", "--results", "{}"], "no record"),
