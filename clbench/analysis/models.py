@@ -18,95 +18,38 @@ from clbench.analysis.comparisons import (
     plan_comparisons,
     untrained,
 )
+from clbench.analysis.options import (
+    QUICK_STEPS,
+    ProbeOptions,
+    check_options,
+    settled_permutations,
+)
 from clbench.attacks.interface import AttackPlan
 from clbench.attacks.registry import plan_attack
 from clbench.data.image_set import ImageSet
-from clbench.data.load import Data, evaluated_images
+from clbench.data.load import evaluated_images
 from clbench.data.splits import probe_training
 from clbench.data.stored import Images
-from clbench.evaluation.perturb import PROBE_ATTACK, QUICK_ATTACK
 from clbench.models.argument import read_argument
 from clbench.models.interface import LoadedModel
 from clbench.models.load import load_for, tell_of_default_images
 from clbench.models.names import check_name
-from clbench.models.preprocessing import Preprocessing
 from clbench.probes import controls
 from clbench.probes.layers import Layers, select_layers
-from clbench.probes.linear.pooling import DEFAULT_POOLING, POOLINGS
-from clbench.probes.similarity.estimators import Estimator, check_shuffles, find_estimator
+from clbench.probes.similarity.estimators import find_estimator
 from clbench.probes.similarity.measures import find_measure
 from clbench.runtime.devices import find_device
 from clbench.schema.by_model import by_model
 from clbench.schema.errors import BadValueError, ModelError, UnknownNameError, WeightsError
 from clbench.schema.names import look_up
-from clbench.schema.numbers import LARGEST_COUNT, whole
 from clbench.schema.progress import OnProgress
-from clbench.schema.protocol import Protocol, resolve
-
-DEFAULT_STEPS, QUICK_STEPS = PROBE_ATTACK.steps, QUICK_ATTACK.steps
-"""Steps of the attack, and of a shorter one that comes before it; as for the CKA columns."""
-
-DEFAULT_PERMUTATIONS = 1000
-"""Other orders of the examples that tell what chance alone gives, where Gram matrices are kept."""
+from clbench.schema.protocol import Protocol
 
 _UNTRAINED_SEED = 0
 """Of the weights of networks that have learnt nothing."""
 
-UNATTACKED = "0"
-"""The eps of images that nobody needs to name one for, as only clean ones are compared."""
-
 Adversarial = Mapping[str, Images]
 """The images that were made against each model."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProbeOptions:
-    """What a user asked for, as given to ``compare_models``."""
-
-    models: Sequence[str | Path | nn.Module] | Mapping[str, str | Path | nn.Module]
-    protocol: str | None = None
-    data: Data | None = None
-    data_dir: Path | None = None
-    download: bool = False
-    preprocessing: Preprocessing | None = None
-    norm: str | None = None
-    output: Sequence[str] = ()
-    eps: str | None = None
-    n_examples: int | None = None
-    comparisons: Sequence[str] = ()
-    common: str = ""
-    layers: Sequence[str] = ()
-    measure: str = "cka"
-    estimator: str = ""
-    permutations: int | None = None
-    linear_probes: bool = False
-    train_data: Sequence[Path] = ()
-    pooling: str = DEFAULT_POOLING
-    attack_steps: int = DEFAULT_STEPS
-    device: str = "auto"
-    seed: int | None = None
-
-    @property
-    def own_data(self) -> bool:
-        """Whether the images are not a protocol's."""
-        return self.data is not None
-
-    @property
-    def _attacks(self) -> bool:
-        """Whether adversarial images are asked for."""
-        return self.linear_probes or any_attacked(self.comparisons)
-
-    @property
-    def settled(self) -> Protocol:
-        """The protocol that was asked for, changed where a value is given by hand."""
-        return resolve(
-            self.protocol,
-            own_data=self.own_data,
-            norm=self.norm,
-            eps=self.eps if self.eps or not self.own_data or self._attacks else UNATTACKED,
-            n_examples=self.n_examples,
-            seed=self.seed,
-        )
 
 
 @dataclass(frozen=True)
@@ -171,7 +114,7 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
         ClbenchError: A value, a model, a layer or the data cannot be used, or the models are of
             different data.
     """
-    _check(options)
+    check_options(options)
     protocol, device = options.settled, find_device(options.device)
     images, dataset = evaluated_images(
         protocol,
@@ -216,27 +159,8 @@ def load_models(options: ProbeOptions, on_progress: OnProgress) -> ComparedModel
         wanted=_plan(models, options.comparisons, common),
         measure=options.measure,
         estimator=estimator.name,
-        permutations=_permutations(options.permutations, estimator),
+        permutations=settled_permutations(options.permutations, estimator),
     )
-
-
-def _check(options: ProbeOptions) -> None:
-    """Find out before anything is loaded what can be found out by then."""
-    if not options.models:
-        raise BadValueError("give --model at least once, got none")
-    whole("--attack-steps", options.attack_steps, 1, LARGEST_COUNT)
-    for comparison in options.comparisons:
-        look_up(COMPARISONS, comparison, "comparison")
-    estimator = find_estimator(find_measure(options.measure), options.estimator)
-    check_shuffles(estimator, _permutations(options.permutations, estimator))
-    look_up(POOLINGS, options.pooling, "pooling")
-
-
-def _permutations(asked: int | None, estimator: Estimator) -> int:
-    """Return how many there are: by default as many as cost less than the features."""
-    if asked is None:
-        return DEFAULT_PERMUTATIONS if estimator.averages else 0
-    return whole("--permutations", asked, 0, LARGEST_COUNT)
 
 
 def _training(

@@ -11,13 +11,8 @@ from clbench.analysis.comparisons import noise_like
 from clbench.analysis.figures.style import FORMATS, draw
 from clbench.analysis.former import check_folder, discard_former
 from clbench.analysis.linear_probes import linear_accuracies
-from clbench.analysis.models import (
-    DEFAULT_STEPS,
-    Adversarial,
-    ComparedModels,
-    ProbeOptions,
-    load_models,
-)
+from clbench.analysis.models import Adversarial, ComparedModels, load_models
+from clbench.analysis.options import DEFAULT_STEPS, ProbeOptions
 from clbench.analysis.pages import pages
 from clbench.analysis.result import Analysis, Matrix
 from clbench.analysis.store import FIGURES, RECORD, save
@@ -194,7 +189,8 @@ def _attack(compared: ComparedModels, on_progress: OnProgress) -> Adversarial:
     Raises:
         BadValueError: One of them gives no gradient, which the attack needs.
     """
-    for name in compared.attacked:
+    models = (one for one in compared.attacked if one in compared.models)
+    for name in models:
         if NO_DERIVATIVE in (flag.name for flag in compared.models[name].flags):
             raise BadValueError(
                 f"no gradient reaches the images of model {name!r}, so that it cannot be attacked; "

@@ -343,5 +343,8 @@ def test_layers_of_a_model_are_listed(clbench, nets):
     assert [row["layer"] for row in own] == ["pool", "logits", "0", "1", "2", "3"]
     assert "stage4.1" in clbench("layers", "simclr_at").out
     rows = json.loads(clbench("layers", "simclr_at", "--json").out)
-    assert rows[0] == {"layer": "stem", "module": "ReLU", "features": "16x8x8", "by default": "yes"}
+    assert rows[0] == {
+        **{"layer": "stem", "module": "ReLU", "features": "16x8x8", "axes": ""},
+        "by default": "yes",
+    }
     assert clbench("layers", "simclr_att").status == 2
