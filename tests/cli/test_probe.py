@@ -344,7 +344,10 @@ def test_layers_of_a_model_are_listed(clbench, nets):
     assert "stage4.1" in clbench("layers", "simclr_at").out
     rows = json.loads(clbench("layers", "simclr_at", "--json").out)
     assert rows[0] == {
-        **{"layer": "stem", "module": "ReLU", "features": "16x8x8", "axes": ""},
+        "layer": "stem",
+        "module": "ReLU",
+        "features": "16x8x8",
+        "axes": "",
         "by default": "yes",
     }
     assert clbench("layers", "simclr_att").status == 2
