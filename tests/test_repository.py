@@ -21,7 +21,7 @@ OURS = ROOT / "leaderboard"
 
 FLAGS = {
     "eval": """--model --protocol --data --data-dir --download --weights --mean --std --resize
-        --crop --interpolation --norm --eps --n-examples --attack
+        --crop --interpolation --output --norm --eps --n-examples --attack
         --backend --batch-size --device --precision --seed --shard --finish
         --transfer-from --escalate --out --probe --no-probe --linear-probes --layer-probes
         --train-data --restart --resume --save-adversarial --evidence --events --strict --json
@@ -29,23 +29,23 @@ FLAGS = {
     "merge": "--json --help",
     "bundle": "--weights --weights-url --out --json --help",
     "compare": "--recipes --out --format --json --help",
-    "verify": """--level --model --weights --data --data-dir --audit --nonce --attack --device
-        --json --help""",
+    "verify": """--level --model --output --weights --data --data-dir --audit --nonce --attack
+        --device --json --help""",
     "plan": """--model --protocol --data --data-dir --download --weights --mean --std --resize
-        --crop --interpolation --norm --eps --n-examples --attack
+        --crop --interpolation --output --norm --eps --n-examples --attack
         --backend --batch-size --device --precision --seed --json --help""",
-    "corruptions": """--model --dataset --data-dir --weights --n-examples --baseline --device --out
-        --json --help""",
+    "corruptions": """--model --dataset --data-dir --weights --output --n-examples --baseline --device
+        --out --json --help""",
     "models": "--json --help",
     "layers": """--protocol --data --data-dir --weights --mean --std --resize --crop
-        --interpolation --json --help""",
+        --interpolation --output --json --help""",
     "attacks": "--json --help",
     "protocols": "--json --help",
     "measures": "--json --help",
     "train": """--dataset --out --recipe --set --data --data-dir --download --from --seed --device
         --precision --restart --tensorboard --json --quiet --help""",
     "probe": """--model --protocol --data --data-dir --download --mean --std --resize --crop
-        --interpolation --norm --eps --n-examples
+        --interpolation --output --norm --eps --n-examples
         --comparison --kind --common --layer --tap --measure --estimator --permutations
         --linear-probes --layer-probes
         --train-data --pooling --extent --attack-steps --device --seed --out

@@ -131,7 +131,7 @@ def test_weights_belong_to_the_model_that_they_name(models, weights, expected):
     [
         (["a", "b"], ["w.pt"], r"^--weights must read like NAME=FILE .* got 'w.pt'$"),
         (["a", "b"], ["c=w.pt"], "got 'c=w.pt'$"),
-        (["a"], ["w.pt", "v.pt"], "^model 'a' has one file of weights, got 'v.pt' too$"),
+        (["a"], ["w.pt", "v.pt"], "^model 'a' has one --weights, got 'v.pt' too$"),
     ],
 )
 def test_weights_of_no_model_are_refused(models, weights, message):

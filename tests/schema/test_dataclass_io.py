@@ -4,7 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field, is_dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,7 +21,7 @@ from clbench.schema.dataclass_io import (
 from clbench.schema.errors import BadValueError, RecordError, UnknownNameError
 from clbench.schema.flags import RaisedFlag
 from clbench.schema.names import NORM_NAMES
-from clbench.schema.records import EvaluationRecord, External, ThreatEntry
+from clbench.schema.records import EvaluationRecord, External, ModelEntry, ThreatEntry
 from clbench.schema.training_record import TrainingRecord
 
 
@@ -204,6 +204,11 @@ st.register_type_strategy(
         norm=st.sampled_from(NORM_NAMES),
         eps=st.fractions(0, 1, max_denominator=10**30).map(str),
     ),
+)
+# known by a file only where there is one
+of_models = {name: st.from_type(kind) for name, kind in get_type_hints(ModelEntry).items()}
+st.register_type_strategy(
+    ModelEntry, st.builds(ModelEntry, **of_models | {"known_by_file": st.just(False)})
 )
 numbers = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 st.register_type_strategy(
