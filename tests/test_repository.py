@@ -34,7 +34,8 @@ FLAGS = {
     "plan": """--model --protocol --data --data-dir --download --weights --mean --std --resize
         --crop --interpolation --output --norm --eps --n-examples --attack
         --backend --batch-size --device --precision --seed --json --help""",
-    "corruptions": """--model --dataset --data-dir --weights --output --n-examples --baseline --device
+    "corruptions": """--model --dataset --data-dir --weights --output --n-examples
+        --baseline --device
         --out --json --help""",
     "models": "--json --help",
     "layers": """--protocol --data --data-dir --weights --mean --std --resize --crop
