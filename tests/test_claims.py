@@ -155,3 +155,21 @@ def test_what_is_said_of_bands_follows_from_the_table():
     first = [model for (of, model), band in bands.items() if of == "digits" and band[0] == "1"]
     assert "on digits three networks may be first" in PAGE
     assert len(first) == 3
+
+
+def test_what_the_readme_prints_is_the_record():
+    readme = (BOARD.parent / "README.md").read_text(encoding="utf-8")
+    printed = readme.partition("```text\n")[2].partition("```")[0]
+    record = RECORDS["simclr_at", "digits"]
+    found = re.findall(r"^  (\w+) +(0\.\d{3}) +(0\.\d{3}) to (0\.\d{3})", printed, re.MULTILINE)
+    assert len(found) == 8
+    for place, *numbers in found:
+        one = record.measure(f"cka_{place}")
+        assert numbers == [f"{number:.3f}" for number in (one.value, one.low, one.high)]
+    clean, robust = (record.measure(name).value for name in ("clean_acc", "robust_acc"))
+    assert f"clean accuracy         {clean:.2%}".replace("%", " %") in printed
+    assert f"robust accuracy        {robust:.2%}".replace("%", " %") in printed
+    standard = RECORDS["simclr_st", "digits"]
+    of_standard = re.search(r"([\d.]+) % robust, and ([\d.]+) at `stage4`", readme).groups()
+    robust, similar = (standard.measure(name).value for name in ("robust_acc", "cka_stage4"))
+    assert of_standard == (f"{100 * robust:.1f}", f"{similar:.3f}")
