@@ -249,8 +249,14 @@ def _logits(network: nn.Module, images: Tensor) -> Tensor:
 def _check(logits: Tensor, n: int, n_classes: int, *, or_more: bool) -> None:
     wanted, got = [n, n_classes], list(logits.shape)
     if got != wanted and not (or_more and got[:-1] == wanted[:-1] and got > wanted):
+        features = len(got) == len(wanted) and got[0] == n
         raise ModelError(
             f"the model must return logits {wanted}{' or more' if or_more else ''}, got {got}"
+            + (
+                "; where these are features, clbench head makes a classifier of it"
+                if features
+                else ""
+            )
         )
     if broken := int((~logits.isfinite()).any(dim=1).sum()):
         masked = bool((logits.isfinite() | logits.isneginf()).all())
