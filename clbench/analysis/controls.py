@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from clbench.analysis.comparisons import pixels, untrained
 from clbench.analysis.result import Analysis, Matrix
-from clbench.analysis.tables import shared
+from clbench.analysis.tables import shared, summarised
 from clbench.probes.controls import PIXELS
 from clbench.probes.similarity.matrix import SimilarityMatrix
 from clbench.schema.estimate import Estimate, undefined
@@ -40,8 +40,8 @@ def beside(analysis: Analysis, matrix: Matrix) -> dict[str, list[Estimate]]:
 
 def mean_beside(analysis: Analysis, model: str) -> dict[str, str]:
     """Return the mean over the layers of each control of a model, as it is shown."""
-    found = {}
-    for what, control in matrices_beside(analysis, model).items():
-        values = [one.value for one in shared(control).diagonal()]
-        found[what] = f"{math.fsum(values) / len(values):.3f}"
-    return found
+    means = {
+        what: summarised(control, "diagonal_mean").value
+        for what, control in matrices_beside(analysis, model).items()
+    }
+    return {what: "undefined" if math.isnan(v) else f"{v:.3f}" for what, v in means.items()}
