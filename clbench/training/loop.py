@@ -8,17 +8,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
 
 from clbench.data.image_set import ImageSet
-from clbench.models import CifarResNet, load_weights, save_weights
-from clbench.runtime.devices import device_name, find_device
-from clbench.schema.dataclass_io import to_table
+from clbench.models import load_weights, save_weights
+from clbench.runtime.devices import find_device
 from clbench.schema.names import PrecisionChoice
 from clbench.schema.paths import AnyPath, AnyPaths, as_path, as_paths, path_or_none
 from clbench.schema.protocol import read_seed
-from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.training_record import TrainingRecord
 from clbench.training.artifacts import WEIGHTS, hashes, read_record, write_record
 from clbench.training.backbone import pretrained_run, unseen_notes
@@ -31,11 +28,11 @@ from clbench.training.notes import warmup_notes
 from clbench.training.phases import Job
 from clbench.training.precision import settled, tell_of_precision
 from clbench.training.preflight import check_fits
+from clbench.training.reached import training_record
 from clbench.training.recipe import Recipe
 from clbench.training.recipe_file import DEFAULT, read_recipe
 from clbench.training.training import Training
 from clbench.training.under_way import OnEpoch, OnStart
-from clbench.training.validate import accuracy
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -180,7 +177,13 @@ def train_recipe(
     if fabric.is_global_zero:
         save_weights(network, out / WEIGHTS, about=_about(recipe))
         sha256 = load_weights(network, out / WEIGHTS)  # the figures are those of this file
-        record = _record(recipe, job, training, network, sha256)
+        record = training_record(
+            recipe.full_name,
+            *(recipe, job, network),
+            selected=training.selected,
+            seconds=training.seconds,
+            weights_sha256=sha256,
+        )
         record = replace(record, **_reused(pretrained, reused), **(about or {}))
         record = replace(
             record, notes=(*record.notes, *notes), test_images=_test_images(record, reused)
@@ -229,36 +232,6 @@ def _about(recipe: Recipe) -> dict[str, str]:
         "training_seed": str(recipe.seed),
         "recipe_sha256": recipe.sha256,
     }
-
-
-def _record(
-    recipe: Recipe, job: Job, training: Training, network: CifarResNet, weights_sha256: str
-) -> TrainingRecord:
-    """Return what a finished training was and reached."""
-    device = job.fabric.device
-    network.to(device)
-    return TrainingRecord(
-        model=recipe.full_name,
-        seed=recipe.seed,
-        recipe=to_table(recipe),
-        recipe_sha256=recipe.sha256,
-        selected=training.selected,
-        n_train=len(job.train),
-        n_validation=len(job.validation),
-        data_sha256=job.train.sha256,
-        validation_sha256=job.validation.sha256,
-        clean_acc=accuracy(network, job.validation, None, device=device),
-        robust_acc=accuracy(network, job.validation, job.attack, device=device),
-        seconds=round(training.seconds, 1),
-        device=device_name(device),
-        processes=job.fabric.world_size,
-        precision=recipe.precision,
-        threads=torch.get_num_threads(),
-        weights_sha256=weights_sha256,
-        versions=versions("lightning-fabric"),
-        commit=commit(),
-        created=utc_now(),
-    )
 
 
 def _command(

@@ -4,16 +4,13 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from lightning_fabric import Fabric
 from torch import nn
 
 from clbench.models.encoder import Encoder
-from clbench.runtime.devices import device_name
 from clbench.schema.dataclass_io import to_table
 from clbench.schema.files import sha256_of_file
 from clbench.schema.head import HeadSummary
-from clbench.schema.provenance import commit, utc_now, versions
 from clbench.schema.training_record import TrainingRecord
 from clbench.training.artifacts import WEIGHTS, hashes, read_record, write_record
 from clbench.training.checkpoint import discard_checkpoint
@@ -31,8 +28,8 @@ from clbench.training.images import TrainingImages
 from clbench.training.notes import warmup_notes
 from clbench.training.phases import Epoch, Job
 from clbench.training.preflight import check_fits
+from clbench.training.reached import training_record
 from clbench.training.under_way import OnEpoch, OnStart, UnderWay
-from clbench.training.validate import accuracy
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -148,29 +145,15 @@ class HeadRun:
         self, recipe: HeadRecipe, job: Job, under_way: UnderWay, network: nn.Module
     ) -> TrainingRecord:
         """Return what a finished head is and reached."""
-        device = job.fabric.device
-        network.to(device)
-        return TrainingRecord(
-            model=f"{self.encoder.name}-{recipe.method}",
-            seed=recipe.seed,
-            recipe=to_table(recipe),
-            recipe_sha256=recipe.sha256,
+        record = training_record(
+            f"{self.encoder.name}-{recipe.method}",
+            *(recipe, job, network),
             selected=under_way.selected,
-            n_train=len(job.train),
-            n_validation=len(job.validation),
-            data_sha256=job.train.sha256,
-            validation_sha256=job.validation.sha256,
-            clean_acc=accuracy(network, job.validation, None, device=device),
-            robust_acc=accuracy(network, job.validation, job.attack, device=device),
-            seconds=round(under_way.seconds, 1),
-            device=device_name(device),
-            processes=job.fabric.world_size,
-            precision=recipe.precision,
-            threads=torch.get_num_threads(),
+            seconds=under_way.seconds,
             weights_sha256=sha256_of_file(self._folder(recipe) / WEIGHTS),
-            versions=versions("lightning-fabric"),
-            commit=commit(),
-            created=utc_now(),
+        )
+        return replace(
+            record,
             command=self.command,
             files=tuple(path.name for path in self.files),
             notes=self.images.notes,
